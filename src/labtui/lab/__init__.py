@@ -1,0 +1,1 @@
+"""The four real machines on this one (Debian, root): built, booted, broken and taken down."""
