@@ -1,0 +1,89 @@
+"""An action: plan, confirm, run, verify, audit. Everything on screen can be done without one.
+
+`plan` reads only and tells exactly what would be sent. `run` does it. `verify` re-reads the
+world: exit codes are not believed (scancel of an unknown job exits 0). A time-out means
+*unknown*, and the verification decides.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+Progress = Callable[[str], None]
+"""One inert line for the person who watches."""
+
+OutcomeKind = Literal["done", "failed", "unknown", "cancelled", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One command or API call, as it will be sent."""
+
+    where: str
+    """The machine or service it goes to."""
+    what: str
+    """The exact command line or call; secrets masked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the confirmation shows."""
+
+    title: str
+    """`Cancel job 1422 llama-lora`."""
+    targets: tuple[str, ...]
+    steps: tuple[Step, ...]
+    risks: tuple[str, ...] = ()
+    """What could go wrong, one sentence each; the worst first."""
+    undo: str = ""
+    """How to undo it, or why that cannot be."""
+    dangerous: bool = False
+    """The person types the target's name before it runs."""
+    confirm_word: str = ""
+    """What has to be typed when dangerous."""
+    preview: str = ""
+    """A text to read before it is sent (a job script)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is so now, by re-reading the world."""
+
+    kind: OutcomeKind
+    message: str
+    details: dict[str, str] = field(default_factory=dict)
+    """For scripts: `{"job_id": "1431"}`."""
+
+    @property
+    def ok(self) -> bool:
+        return self.kind == "done"
+
+
+class ActionError(Exception):
+    """The action cannot be planned or was refused: one clear sentence (what, where, what to do)."""
+
+
+class Unknown(Exception):
+    """It was sent, and no answer came: only `verify` can tell."""
+
+
+class Action(ABC):
+    """One thing to do to given targets. Instances are made for one use."""
+
+    id: str
+    """The registry's id: `queue.cancel`."""
+
+    @abstractmethod
+    async def plan(self) -> Plan:
+        """Read-only. Raises ActionError when it cannot be done."""
+
+    @abstractmethod
+    async def run(self, progress: Progress) -> None:
+        """Do it. Raises ActionError when refused, Unknown on a time-out after sending."""
+
+    @abstractmethod
+    async def verify(self) -> Outcome:
+        """Re-read the world and say what is so."""

@@ -1,0 +1,197 @@
+"""What the screens show and `labtui get --json` prints: one struct a noun.
+
+Field names are the contract with scripts (docs/cli.md): units are in the names, an unknown value
+is None, never 0 or "". More fields may be added; none is renamed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """Immutable; compared by value, so an unchanged row is never drawn again."""
+
+
+class Node(Item, frozen=True, kw_only=True):
+    name: str
+    address: str | None = None
+    reachable: bool | None = None
+    fault: str | None = None
+    """One sentence: why it cannot be reached."""
+    fault_kind: str | None = None
+    slurm_state: str | None = None
+    slurm_reason: str | None = None
+    cpus_total: int | None = None
+    cpus_alloc: int | None = None
+    memory_total_mib: int | None = None
+    memory_used_mib: int | None = None
+    load1: float | None = None
+    disk_free_mib: int | None = None
+    disk_total_mib: int | None = None
+    clock_offset_ms: float | None = None
+    services: dict[str, str] = {}
+    mounts: dict[str, str] = {}
+    """Mount point -> "nfs4 from truenas", "not mounted", "hung"."""
+    gpus: int | None = None
+    gpus_alloc: int | None = None
+    jobs: tuple[str, ...] = ()
+    seen_at: float | None = None
+    """Unix seconds of the last answer from the machine itself."""
+    uptime_s: float | None = None
+    attempts: int = 0
+    next_try_s: float | None = None
+    partitions: tuple[str, ...] = ()
+
+
+class Holder(Item, frozen=True, kw_only=True):
+    kind: Literal["job", "pod", "process"]
+    id: str
+    name: str | None = None
+    slices: int = 1
+    source: str = "slurm"
+    since: float | None = None
+    indexes: tuple[int, ...] = ()
+    user: str | None = None
+
+
+class Gpu(Item, frozen=True, kw_only=True):
+    node: str
+    index: int
+    uuid: str | None = None
+    product: str | None = None
+    slices: int | None = None
+    holders: tuple[Holder, ...] = ()
+    util_percent: float | None = None
+    memory_used_mib: float | None = None
+    memory_total_mib: float | None = None
+    temperature_c: float | None = None
+    power_w: float | None = None
+    throttle: str | None = None
+    clock_mhz: float | None = None
+    xid: int | None = None
+    sources: dict[str, str] = {}
+    """Source -> what it says or why it cannot: "slurm": "3 of 4 held"."""
+    na: dict[str, str] = {}
+    """Field -> why the figure cannot be had."""
+
+
+class Job(Item, frozen=True, kw_only=True):
+    job_id: str
+    """As Slurm writes it: `1431`, `1430_7`, `1430_[8-99]`, `15+0`."""
+    array_task: str | None = None
+    name: str
+    user: str | None = None
+    partition: str | None = None
+    state: str
+    reason: str | None = None
+    reason_text: str | None = None
+    """The reason in words; None when there is none."""
+    nodes: tuple[str, ...] = ()
+    cpus: int | None = None
+    memory_mib: int | None = None
+    gres: str | None = None
+    submit_time: float | None = None
+    start_time: float | None = None
+    """Unix seconds; of a pending job the scheduler's estimate."""
+    end_time: float | None = None
+    time_limit_s: int | None = None
+    time_used_s: int | None = None
+    exit_code: str | None = None
+    """`rc:signal`, as sacct prints it."""
+    stdout: str | None = None
+    stderr: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    priority: int | None = None
+    dependency: str | None = None
+    work_dir: str | None = None
+    comment: str | None = None
+    source: str = "squeue"
+    """`squeue` while Slurm's controller knows it, `sacct` afterwards."""
+
+
+class Secret(Item, frozen=True, kw_only=True):
+    path: str
+    age_s: float | None = None
+    mode: str | None = None
+    hash: str | None = None
+
+
+class Agent(Item, frozen=True, kw_only=True):
+    node: str
+    alive: bool | None = None
+    token_ttl_s: float | None = None
+    secrets: tuple[Secret, ...] = ()
+
+
+VaultState = Literal[
+    "refused", "tls", "uninitialised", "sealed", "unsealing", "standby", "active", "unknown"
+]
+
+
+class VaultNode(Item, frozen=True, kw_only=True):
+    node: str
+    address: str
+    state: VaultState = "unknown"
+    sealed: bool | None = None
+    threshold: int | None = None
+    shares: int | None = None
+    progress: int | None = None
+    nonce: str | None = None
+    version: str | None = None
+    ha_mode: str | None = None
+    seal_type: str | None = None
+    cluster: str | None = None
+    agents: tuple[Agent, ...] = ()
+    detail: str | None = None
+    """One sentence: the TLS or connection error, or how far the lab's build of Vault is."""
+    since: float | None = None
+    """Unix seconds since when it has this state, as far as this console has seen."""
+
+
+class Run(Item, frozen=True, kw_only=True):
+    run_id: str
+    experiment: str
+    name: str | None = None
+    status: str
+    start_time: float | None = None
+    end_time: float | None = None
+    params: dict[str, str] = {}
+    metrics: dict[str, float | None] = {}
+    """Last value of each metric; NaN and infinities are None."""
+    job_id: str | None = None
+    node: str | None = None
+    note: str | None = None
+    tags: dict[str, str] = {}
+    experiment_id: str | None = None
+
+
+class SourceState(Item, frozen=True, kw_only=True):
+    name: str
+    kind: str
+    state: Literal["ok", "stale", "failed", "waiting"]
+    age_s: float | None = None
+    """Seconds since the last good value; None before the first."""
+    took_ms: float | None = None
+    error: str | None = None
+    error_kind: str | None = None
+
+
+class Alert(Item, frozen=True, kw_only=True):
+    id: str
+    severity: str
+    title: str
+    since: float | None = None
+    root_cause: str | None = None
+    because: tuple[str, ...] = ()
+    suppressed_by: str | None = None
+    acknowledged_by: str | None = None
+    silenced_until: float | None = None
+    source: str = "alertmanager"
+    labels: dict[str, str] = {}
+
+
+Json = dict[str, Any]

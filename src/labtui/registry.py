@@ -1,0 +1,85 @@
+"""One entry a subject and one an action: keys, palette, help, footer and docs derive from these.
+
+Adding a subject: a feed in collectors/, a view in views/, an entry in `subjects.py`'s table, a
+snapshot. Adding an action: a class in actions/ and an entry in its family's table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Tone = Literal["", "ok", "warn", "crit", "dim", "accent"]
+"""How a cell is coloured; the word in it says the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    text: str
+    tone: Tone = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column as data. `text` makes the inert cell text; `sort` a comparable key."""
+
+    id: str
+    title: str
+    width: int
+    """Terminal cells; fixed. The last column with `grow` takes what is left."""
+    text: Callable[[Any], Cell | str]
+    sort: Callable[[Any], Any] | None = None
+    align: Literal["left", "right"] = "left"
+    min_total: int = 0
+    """Shown only when the table is at least this wide (cells)."""
+    grow: bool = False
+    wide: int | None = None
+    """Width to use instead where the table is at least 120 cells wide."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionSpec:
+    """One action that a person can choose: what the keys, menus and docs are made of."""
+
+    id: str
+    key: str
+    words: str
+    """What the footer and menus call it, one to four words, imperative."""
+    help: str
+    subjects: tuple[str, ...] = ()
+    """Where it applies; empty: everywhere."""
+    changes: bool = True
+    """It changes the world: gone under --read-only."""
+    dangerous: bool = False
+    many: bool = False
+    """It can take all marked rows."""
+    disabled: Callable[[Any], str | None] | None = None
+    """Why it cannot be done to this row right now; None when it can."""
+    footer: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectSpec:
+    """One screen's worth of the lab."""
+
+    name: str
+    """Also the noun of `labtui get`."""
+    key: str
+    title: str
+    words: str
+    """One sentence for help and palette."""
+    feeds: tuple[str, ...]
+    """Feeds (or prefixes ending in `.`) that its rows are made from."""
+    columns: tuple[Column, ...]
+    row_key: Callable[[Any], str]
+    severity: Callable[[Any], int]
+    """0 fine, 1 worth knowing, 2 warn, 3 critical: the default order, worst first."""
+    rows: Callable[..., Sequence[Any]]
+    """`rows(store, config, now)` -> items of model.py: pure, no I/O."""
+    detail: Callable[..., Sequence[str | Cell]]
+    """`detail(item, store, now)` -> lines of inert text."""
+    searchable: Callable[[Any], str]
+    """The text that `/` searches."""
+    unit: str = "rows"
+    default_sort: str = "severity"
