@@ -206,14 +206,16 @@ def _unknown(data: dict[str, Any], kind: Any, where: tuple[str, ...]) -> list[tu
             near = difflib.get_close_matches(key, fields, n=1)
             found.append(((*where, key), f" (did you mean {near[0]!r}?)" if near else ""))
             continue
-        inner = _struct(fields[key])
-        if inner is not None and isinstance(value, dict):
-            found += _unknown(value, inner, (*where, key))
-        elif getattr(fields[key], "__origin__", None) is dict and isinstance(value, dict):
-            item = _struct(fields[key].__args__[1])
+        if not isinstance(value, dict):
+            continue
+        kind_of = fields[key]
+        if getattr(kind_of, "__origin__", None) is dict:
+            item = _struct(kind_of.__args__[1])
             for name, entry in value.items():
                 if item is not None and isinstance(entry, dict):
                     found += _unknown(entry, item, (*where, key, name))
+        elif (inner := _struct(kind_of)) is not None:
+            found += _unknown(value, inner, (*where, key))
     return found
 
 

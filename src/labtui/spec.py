@@ -1,7 +1,7 @@
-"""One entry a subject and one an action: keys, palette, help, footer and docs derive from these.
+"""What a subject and an action are, as data. `registry.py` holds the entries.
 
-Adding a subject: a feed in collectors/, a view in views/, an entry in `subjects.py`'s table, a
-snapshot. Adding an action: a class in actions/ and an entry in its family's table.
+Adding a subject: a feed in collectors/, a view in views/, an entry in the registry, a snapshot.
+Adding an action: a class in actions/ and an entry in its family's table.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Readings -> rows: pure functions, one file a subject, no I/O."""
