@@ -1,0 +1,137 @@
+"""Runs every collector in a task of its own; a source that hangs costs its own feed only."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from labtui.collectors.base import CollectError, Collector
+from labtui.hosts.base import HostError
+from labtui.store import Fault, Reading, Store
+from labtui.text import inert
+
+BACKOFF_MAX = 60.0
+"""Seconds between attempts at a source that keeps failing while nobody looks at it."""
+BACKOFF_SHOWN = 5.0
+"""The same while it is on screen or must be noticed anyway: it comes back by itself, soon."""
+COST = 20.0
+"""A poll may take one part in this many of the time: an expensive one stretches its interval."""
+JITTER = 0.1
+
+
+def fault_of(error: BaseException, timeout: float) -> Fault:
+    """Any exception of a collector as a kind and one inert sentence."""
+    if isinstance(error, CollectError):
+        return Fault(error.fault.kind, inert(error.fault.message))
+    if isinstance(error, HostError):
+        return Fault(error.kind, inert(error.message))
+    if isinstance(error, TimeoutError):
+        return Fault("timeout", f"no answer within {timeout:.1f} s")
+    return Fault("protocol", inert(f"unexpected {type(error).__name__}: {error}", 300))
+
+
+class Scheduler:
+    """Single flight, jitter, back-off, at once on demand."""
+
+    def __init__(self, store: Store, collectors: Sequence[Collector]) -> None:
+        self.store = store
+        self.collectors = list(collectors)
+        self._shown: tuple[str, ...] = ()
+        self._wake = {c.name: asyncio.Event() for c in self.collectors}
+        self._tasks: list[asyncio.Task[None]] = []
+        for collector in self.collectors:
+            store.declare(collector.name, collector.kind, collector.interval)
+
+    def start(self) -> None:
+        self._tasks = [
+            asyncio.create_task(self._run(c), name=f"collect {c.name}") for c in self.collectors
+        ]
+
+    def show(self, feeds: Iterable[str]) -> None:
+        """Which feeds (names, or prefixes ending in `.`) the person looks at now."""
+        before, self._shown = self._shown, tuple(feeds)
+        now = time.time()
+        for collector in self.collectors:
+            if self._is_shown(collector.name) and not _matches(collector.name, before):
+                feed = self.store.feed(collector.name)
+                age = feed.age(now) if feed else None
+                if age is None or age > collector.interval:
+                    self._wake[collector.name].set()
+
+    def refresh(self, feeds: Iterable[str] = ("*",)) -> None:
+        """Ask these sources now, whatever their back-off says."""
+        wanted = tuple(feeds)
+        for name, event in self._wake.items():
+            if "*" in wanted or _matches(name, wanted):
+                event.set()
+
+    async def once(self, feeds: Iterable[str] = ("*",)) -> None:
+        """One answer of each, at the same time: what a command without a screen needs."""
+        wanted = tuple(feeds)
+        await asyncio.gather(
+            *(
+                self._collect(c)
+                for c in self.collectors
+                if "*" in wanted or _matches(c.name, wanted)
+            )
+        )
+
+    async def close(self) -> None:
+        """Stop everything; waits a second for those who have something to give back."""
+        for task in self._tasks:
+            task.cancel()
+        closing = [asyncio.create_task(c.close()) for c in self.collectors]
+        if self._tasks or closing:
+            await asyncio.wait([*self._tasks, *closing], timeout=1.0)
+
+    def _is_shown(self, name: str) -> bool:
+        return _matches(name, self._shown)
+
+    async def _run(self, collector: Collector) -> None:
+        wake = self._wake[collector.name]
+        while True:
+            wake.clear()
+            reading = await self._collect(collector)
+            delay = self._delay(collector, reading)
+            try:
+                async with asyncio.timeout(delay):
+                    await wake.wait()
+            except TimeoutError:
+                pass
+
+    def _delay(self, collector: Collector, reading: Reading[Any]) -> float:
+        shown = self._is_shown(collector.name) or collector.background <= 1.0
+        if reading.error is not None:
+            feed = self.store.feed(collector.name)
+            failures = feed.failures if feed else 1
+            limit = max(BACKOFF_SHOWN if shown else BACKOFF_MAX, collector.interval)
+            base: float = min(limit, collector.interval * 2.0 ** min(failures - 1, 10))
+        else:
+            base = max(
+                collector.interval * (1.0 if shown else collector.background),
+                reading.took * COST if reading.took > 0.25 else 0.0,
+            )
+        return base * (1 + random.uniform(-JITTER, JITTER))
+
+    async def _collect(self, collector: Collector) -> Reading[Any]:
+        began = time.monotonic()
+        value: Any = None
+        fault: Fault | None = None
+        try:
+            async with asyncio.timeout(collector.timeout):
+                value = await collector.collect()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a collector may fail in any way
+            fault = fault_of(error, collector.timeout)
+        took = time.monotonic() - began
+        reading: Reading[Any] = Reading(collector.name, value, fault, time.time(), took)
+        self.store.put(reading)
+        return reading
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(name == p or (p.endswith(".") and name.startswith(p)) for p in patterns)

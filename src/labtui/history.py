@@ -1,0 +1,196 @@
+"""What the console saw and did, in SQLite: bounded readings, an append-only audit.
+
+One writer thread owns the connection, so that no disk ever holds up the event loop. Readings are
+kept when they change; the audit is kept for good, and triggers refuse to change a line of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import sqlite3
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from labtui.store import Feed, Store
+
+KEEP_DAYS = 7.0
+KEEP_ROWS = 200_000
+MAX_VALUE = 256 * 1024
+"""Bytes of one reading that are kept; a larger one is kept as its size only."""
+
+SCHEMA = """
+create table if not exists reading (
+    id integer primary key, source text not null, taken_at real not null, took real not null,
+    error_kind text, error text, value blob);
+create index if not exists reading_source on reading (source, taken_at);
+create table if not exists audit (
+    id integer primary key, at real not null, who text not null, origin text not null,
+    action text not null, targets text not null, steps text not null, outcome text not null,
+    message text not null, took real not null, cluster text not null);
+create trigger if not exists audit_no_update before update on audit
+    begin select raise(abort, 'the audit is append-only'); end;
+create trigger if not exists audit_no_delete before delete on audit
+    begin select raise(abort, 'the audit is append-only'); end;
+"""
+
+
+class AuditLine(msgspec.Struct, frozen=True, kw_only=True):
+    at: float
+    who: str
+    origin: str
+    """Where the person came from: the SSH client's address, or `local`."""
+    action: str
+    targets: tuple[str, ...]
+    steps: tuple[str, ...]
+    """The commands as sent; secrets never."""
+    outcome: str
+    message: str
+    took_s: float
+    cluster: str = ""
+
+
+def default_path(cluster: str) -> Path:
+    """`~/.local/state/labtui/CLUSTER.db`; `$XDG_STATE_HOME` is honoured."""
+    base = os.environ.get("XDG_STATE_HOME")
+    root = Path(base) if base else Path.home() / ".local" / "state"
+    return root / "labtui" / f"{cluster}.db"
+
+
+class History:
+    """Writes in its own thread; reading is for short-lived commands and opens its own handle."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.problem: str | None = None
+        """Why nothing is being kept, in a sentence; None while all is well."""
+        self._jobs: queue.Queue[tuple[str, tuple[Any, ...]] | None] = queue.Queue(10_000)
+        self._last: dict[str, int] = {}
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._work, name="history", daemon=True)
+        self._thread.start()
+
+    def follow(self, store: Store) -> None:
+        """Keep every reading of `store` that differs from the one before it."""
+        store.subscribe(["*"], self._on_reading)
+
+    def audit(self, line: AuditLine) -> None:
+        self._put(
+            "insert into audit (at, who, origin, action, targets, steps, outcome, message, took,"
+            " cluster) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                line.at, line.who, line.origin, line.action, json.dumps(line.targets),
+                json.dumps(line.steps), line.outcome, line.message, line.took_s, line.cluster,
+            ),
+        )  # fmt: skip
+
+    def close(self, timeout: float = 2.0) -> None:
+        """Write what is queued, at most `timeout` seconds long."""
+        with contextlib.suppress(queue.Full):
+            self._jobs.put_nowait(None)
+        self._thread.join(timeout)
+
+    def _on_reading(self, _old: Feed, new: Feed) -> None:
+        reading = new.latest
+        if reading is None:
+            return
+        value: bytes | None = None
+        if reading.error is None:
+            try:
+                value = msgspec.json.encode(reading.value)
+            except (TypeError, ValueError):
+                value = json.dumps({"unserialisable": type(reading.value).__name__}).encode()
+            if len(value) > MAX_VALUE:
+                value = json.dumps({"bytes": len(value)}).encode()
+        mark = hash((value, reading.error))
+        if self._last.get(reading.source) == mark:
+            return
+        self._last[reading.source] = mark
+        error = reading.error
+        self._put(
+            "insert into reading (source, taken_at, took, error_kind, error, value)"
+            " values (?, ?, ?, ?, ?, ?)",
+            (
+                reading.source, reading.taken_at, reading.took,
+                error.kind if error else None, error.message if error else None, value,
+            ),
+        )  # fmt: skip
+
+    def _put(self, sql: str, values: tuple[Any, ...]) -> None:
+        try:
+            self._jobs.put_nowait((sql, values))
+        except queue.Full:
+            self._dropped += 1
+            self.problem = f"history: the disk is too slow, {self._dropped} entries not kept"
+
+    def _work(self) -> None:
+        try:
+            db = open_db(self.path)
+        except (OSError, sqlite3.Error) as error:
+            self.problem = f"history: {self.path} cannot be written: {error}"
+            while self._jobs.get() is not None:
+                pass
+            return
+        trimmed = 0.0
+        with contextlib.closing(db):
+            while True:
+                job = self._jobs.get()
+                if job is None:
+                    return
+                try:
+                    with db:
+                        db.execute(*job)
+                        while not self._jobs.empty():
+                            more = self._jobs.get_nowait()
+                            if more is None:
+                                return
+                            db.execute(*more)
+                        if time.time() - trimmed > 600:
+                            trim(db)
+                            trimmed = time.time()
+                except sqlite3.Error as error:
+                    self.problem = f"history: {self.path}: {error}"
+
+
+def open_db(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    db = sqlite3.connect(path, timeout=5.0)
+    path.chmod(0o600)
+    db.execute("pragma journal_mode = wal")
+    db.execute("pragma synchronous = normal")
+    db.executescript(SCHEMA)
+    return db
+
+
+def trim(db: sqlite3.Connection) -> None:
+    """Forget readings older than KEEP_DAYS or beyond KEEP_ROWS; the audit stays."""
+    db.execute("delete from reading where taken_at < ?", (time.time() - KEEP_DAYS * 86400,))
+    db.execute(
+        "delete from reading where id <= (select max(id) from reading) - ?",
+        (KEEP_ROWS,),
+    )
+
+
+def read_audit(path: Path, limit: int = 1000) -> list[AuditLine]:
+    """The newest `limit` lines, oldest first. An absent file is an empty audit."""
+    if not path.exists():
+        return []
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5.0)) as db:
+        rows = db.execute(
+            "select at, who, origin, action, targets, steps, outcome, message, took, cluster"
+            " from audit order by id desc limit ?",
+            (limit,),
+        ).fetchall()
+    return [
+        AuditLine(
+            at=r[0], who=r[1], origin=r[2], action=r[3], targets=tuple(json.loads(r[4])),
+            steps=tuple(json.loads(r[5])), outcome=r[6], message=r[7], took_s=r[8], cluster=r[9],
+        )
+        for r in reversed(rows)
+    ]  # fmt: skip
