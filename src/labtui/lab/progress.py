@@ -1,0 +1,95 @@
+"""Background work that takes a while: how far it is, and how its children are kept in hand."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from labtui.lab.layout import Health, State
+from labtui.lab.system import LabError, write
+
+LEASH = ("setpriv", "--pdeathsig", "KILL", "nice", "-n", "10")
+"""Prefix of every long child: it dies with us (also by kill -9) and leaves the machine usable."""
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass
+class Progress:
+    """One JSON file `{state, percent, detail, started_at, updated_at}`; percent is an estimate."""
+
+    path: Path
+    started_at: str = field(default_factory=now)
+    _said: tuple[State, str, int | None] | None = None
+    _at: float = 0.0
+
+    def tell(self, state: State, detail: str, percent: int | None = None) -> None:
+        """Written at most twice a second, except when the state changes."""
+        said = (state, detail, percent)
+        same_state = self._said is not None and self._said[0] == state
+        if said == self._said or (same_state and time.monotonic() - self._at < 0.5):
+            return
+        self._said, self._at = said, time.monotonic()
+        document = {
+            "state": state,
+            "percent": percent,
+            "detail": detail,
+            "started_at": self.started_at,
+            "updated_at": now(),
+        }
+        write(self.path, json.dumps(document) + "\n")
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """What a progress file says; None where there is none or it is not readable."""
+    try:
+        document = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def health(path: Path, otherwise: Health) -> Health:
+    """The health that a progress file tells of work not done; `otherwise` where it is silent."""
+    match read(path):
+        case {"state": "building", "detail": str(detail), "percent": int(percent)}:
+            return Health("building", f"{percent} %: {detail}")
+        case {"state": "building", "detail": str(detail)}:
+            return Health("building", detail)
+        case {"state": "failed", "detail": str(detail)}:
+            return Health("failed", detail)
+    return otherwise
+
+
+def pip_install(target: Path, arguments: Sequence[str], timeout: float = 1200) -> None:
+    """Install wheels into `target` with the pip at hand. Raises LabError with pip's last error."""
+    pythons = filter(None, [sys.executable, shutil.which("python3", path="/usr/bin:/bin")])
+    for python in pythons:
+        if subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode == 0:
+            break
+    else:
+        raise LabError("there is no pip here: install python3-pip")
+    command = [*LEASH, python, "-m", "pip", "install", "--quiet", "--no-input", "--no-compile"]
+    try:
+        # Not system.run: pip needs the caller's own environment (index, proxy, certificates).
+        done = subprocess.run(
+            [*command, "--disable-pip-version-check", "--target", str(target), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+    except subprocess.TimeoutExpired:
+        raise LabError(f"pip did not finish in {timeout:.0f} s") from None
+    if done.returncode:
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        raise LabError(f"pip could not install: {(errors or ['no reason given'])[-1][:300]}")
