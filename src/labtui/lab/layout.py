@@ -1,4 +1,4 @@
-"""What the lab is made of: machines, addresses, paths. Pure data; nothing here touches the system."""
+"""What the lab is made of: machines, addresses, paths. Pure data; nothing touches the system."""
 
 from __future__ import annotations
 
@@ -64,6 +64,23 @@ MONITOR = "xps15-cpu"
 STORAGE = "truenas"
 """Vault and the shared file system are served from here."""
 
+SHARE = "/mnt/nfs"
+"""The shared folder on every machine; truenas keeps it in /srv/nfs."""
+
+UNITS: dict[str, tuple[str, ...]] = {
+    "desktop-gpu": (
+        *("ssh", "munge", "slurmd", "slurmctld", "slurmdbd", "mariadb"),
+        "prometheus-node-exporter",
+    ),
+    "xps15-cpu": (
+        *("ssh", "munge", "slurmd", "prometheus-node-exporter"),
+        *("prometheus", "prometheus-alertmanager", "mlflow"),
+    ),
+    "jetson-edge": ("ssh", "munge", "slurmd", "prometheus-node-exporter"),
+    "truenas": ("ssh", "munge", "prometheus-node-exporter", "vault"),
+}
+"""The systemd units that matter on each machine: what the nodes screen watches."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lab:
@@ -118,7 +135,7 @@ class Lab:
         return self.state / "progress"
 
     def machine_dir(self, machine: str) -> Path:
-        """`upper`, `work`, `root` (the mounted overlay), `console.log`, `nspawn.pid`."""
+        """`upper`, `work`, `root` (the mounted overlay), `console.log`."""
         return self.state / "machines" / machine
 
     def machine_root(self, machine: str) -> Path:

@@ -1,0 +1,4 @@
+from labtui.lab.layout import Lab
+
+
+def undo(lab: Lab, machine: str) -> None: ...

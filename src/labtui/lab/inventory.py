@@ -1,0 +1,58 @@
+"""The labtui configuration of a lab: what `lab up` writes and the console opens."""
+
+from __future__ import annotations
+
+import json
+
+from labtui.lab.layout import (
+    CONTROLLER,
+    MACHINES,
+    MONITOR,
+    OPERATOR,
+    PORTS,
+    SHARE,
+    STORAGE,
+    UNITS,
+    Lab,
+)
+from labtui.lab.system import write
+
+
+def text(lab: Lab) -> str:
+    """The TOML document."""
+    lines = ["# Written by `labtui lab up`; the next one writes it anew."]
+
+    def table(name: str, /, **values: object) -> None:
+        lines.append(f"\n[{name}]")
+        # A JSON string, list of strings, number or boolean is the same in TOML.
+        lines.extend(f"{k} = {json.dumps(v, ensure_ascii=False)}" for k, v in values.items())
+
+    monitor, storage = MACHINES[MONITOR].address, MACHINES[STORAGE].address
+    table("cluster", name=lab.name)
+    table("lab", name=lab.name, namespace=lab.namespace, state=str(lab.state))
+    table("slurm", login=CONTROLLER)
+    for m in MACHINES.values():
+        table(
+            f"nodes.{m.name}",
+            address=m.address,
+            transport="ssh",
+            user=OPERATOR,
+            identity_file=str(lab.ssh / "id"),
+            known_hosts=str(lab.ssh / "known_hosts"),
+            services=list(UNITS[m.name]),
+            mounts=[SHARE],
+            slurm=bool(m.partition),
+        )
+    table("prometheus", url=f"http://{monitor}:{PORTS['prometheus']}")
+    table("alertmanager", url=f"http://{monitor}:{PORTS['alertmanager']}")
+    table("mlflow", url=f"http://{monitor}:{PORTS['mlflow']}")
+    table("vault", ca_file=str(lab.ca))
+    table("vault.nodes", **{STORAGE: f"https://{storage}:{PORTS['vault']}"})
+    exporters = [f"{m.address}:{PORTS['gpu-exporter']}" for m in MACHINES.values() if m.gres]
+    table("gpu", metrics=exporters)
+    return "\n".join(lines) + "\n"
+
+
+def save(lab: Lab) -> None:
+    """Write the lab's configuration, readable by root alone: it names a private key."""
+    write(lab.config, text(lab), 0o600)

@@ -1,0 +1,62 @@
+"""When a lab is ready: every machine answers on ssh, has the share, and Slurm can use its nodes."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from labtui.lab import machines, net, slurm
+from labtui.lab.layout import MACHINES, PORTS, SHARE, Lab
+from labtui.lab.system import wait_for
+
+BOOT_S = 60.0
+SLURM_S = 90.0
+
+
+def wait(lab: Lab, booted: Callable[[str], None] = lambda machine: None) -> None:
+    """Wait until the lab is ready; `booted` hears of each machine that answers. Raises LabError."""
+    waiting = list(MACHINES)
+
+    def machines_lack() -> str:
+        for machine in list(waiting):
+            if not machine_lacks(lab, machine):
+                waiting.remove(machine)
+                booted(machine)
+        return machine_lacks(lab, waiting[0]) if waiting else ""
+
+    wait_for("the lab", machines_lack, timeout=BOOT_S)
+    wait_for("Slurm", lambda: slurm.lacks(lab), timeout=SLURM_S)
+
+
+def machine_lacks(lab: Lab, machine: str) -> str:
+    """Why a machine is not ready, or ""."""
+    pid = machines.leader(lab, machine)
+    if pid is None:
+        return f"{machine} is not running (see {lab.machine_dir(machine) / 'console.log'})"
+    if not net.call(lab, greets, MACHINES[machine].address, PORTS["ssh"]):
+        return f"{machine} does not answer on ssh"
+    if not has_share(pid):
+        return f"{machine} has no {SHARE}"
+    return ""
+
+
+def greets(address: str, port: int, timeout: float = 0.5) -> bool:
+    """Whether a server there says something first, as sshd does; `timeout` in seconds."""
+    end = time.monotonic() + timeout
+    try:
+        with socket.create_connection((address, port), timeout) as connection:
+            connection.settimeout(max(0.05, end - time.monotonic()))
+            return bool(connection.recv(1))
+    except OSError:
+        return False
+
+
+def has_share(pid: int) -> bool:
+    """Whether the share is mounted there; read from the kernel, for a hung mount answers nobody."""
+    try:
+        lines = Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
+    except OSError:
+        return False
+    return any(line.split(" ")[4] == SHARE for line in lines)
