@@ -1,0 +1,304 @@
+"""One SSH connection with its channels, by asyncssh: imported only when one is opened.
+
+Host keys are always checked. asyncssh takes `UserKnownHostsFile none` for "do not check", and
+opens the jump hosts of a ProxyJump with settings of its own; so both are resolved here, and
+every hop goes through the same `_hop`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import asyncssh
+
+from labtui.config import NodeConfig
+from labtui.hosts.base import HostError, HostErrorKind, UnknownHostKey
+from labtui.text import inert
+
+MAX_CHANNELS = 8
+"""sshd's own limit (MaxSessions) is 10; two are left for the person's shells."""
+KEEPALIVE = 2.0
+"""Seconds of silence until the server is asked for a sign of life; two unanswered end it."""
+
+# Its warnings would be printed over the screen; everything that matters arrives as an exception.
+logging.getLogger("asyncssh").addHandler(logging.NullHandler())
+logging.getLogger("asyncssh").propagate = False
+
+
+class _Target(NamedTuple):
+    address: str
+    user: str
+    port: int
+
+
+@dataclass
+class Link:
+    """An open connection, the hops before it, and how many channels are in use."""
+
+    conn: asyncssh.SSHClientConnection
+    hops: list[asyncssh.SSHClientConnection] = field(default_factory=list)
+    channels: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_CHANNELS))
+
+    @contextlib.asynccontextmanager
+    async def process(
+        self, command: str, *, stdin: bool
+    ) -> AsyncIterator[asyncssh.SSHClientProcess[bytes]]:
+        """A remote process; it is killed and its channel closed when the block is left.
+
+        The opening is shielded: a channel that the server confirms after the caller has gone
+        would otherwise stay open there for good.
+        """
+        await self.channels.acquire()
+        opening = asyncio.ensure_future(
+            self.conn.create_process(
+                command,
+                encoding=None,
+                request_pty=False,
+                stdin=asyncssh.PIPE if stdin else asyncssh.DEVNULL,
+            )
+        )
+        try:
+            yield await asyncio.shield(opening)
+        finally:
+            opening.add_done_callback(self._end)
+
+    def _end(self, opening: asyncio.Future[asyncssh.SSHClientProcess[bytes]]) -> None:
+        self.channels.release()
+        if opening.cancelled() or opening.exception() is not None:
+            return
+        process = opening.result()
+        if process.exit_status is None and process.exit_signal is None:
+            with contextlib.suppress(OSError):
+                process.kill()
+        process.close()
+
+    async def close(self) -> None:
+        """Say goodbye for at most a second, then hang up."""
+        connections = [self.conn, *reversed(self.hops)]
+        for conn in connections:
+            conn.close()
+        try:
+            async with asyncio.timeout(1.0):
+                for conn in connections:
+                    await conn.wait_closed()
+        except TimeoutError:
+            for conn in connections:
+                conn.abort()
+
+
+async def open_link(
+    node: NodeConfig,
+    host: str,
+    lost: Callable[[], None],
+    *,
+    connect_timeout: float,
+    login_timeout: float,
+) -> Link:
+    """Connect and log in, through every jump host. Raises HostError; `lost` tells its end."""
+    hops: list[asyncssh.SSHClientConnection] = []
+    try:
+        final = _Target(node.address, node.user, node.port)
+        settings = await _settings(node, final)
+        jump = node.proxy_jump or (settings.tunnel if isinstance(settings.tunnel, str) else "")
+        limits = (connect_timeout, login_timeout)
+        for text in filter(None, (part.strip() for part in jump.split(","))):
+            hops.append(await _hop(node, _target(text), hops, lambda: None, *limits))
+        conn = await _hop(node, final, hops, lost, *limits)
+        return Link(conn, hops)
+    except BaseException as error:
+        for hop in hops:
+            hop.abort()
+        if isinstance(error, Exception):
+            raise explain(error, host) from None
+        raise
+
+
+async def _hop(
+    node: NodeConfig,
+    target: _Target,
+    hops: Sequence[asyncssh.SSHClientConnection],
+    lost: Callable[[], None],
+    connect_timeout: float,
+    login_timeout: float,
+) -> asyncssh.SSHClientConnection:
+    settings = await _settings(node, target)
+    known = _known_hosts(node, settings)
+    kwargs = _options(node, target) | {
+        "known_hosts": known,
+        "tunnel": hops[-1] if hops else None,
+        "keepalive_interval": KEEPALIVE,
+        "keepalive_count_max": 2,
+        "agent_forwarding": False,
+        "x11_forwarding": False,
+        "password_auth": False,
+        "kbdint_auth": False,
+        "login_timeout": login_timeout,
+        "connect_timeout": None,
+    }
+    loop = asyncio.get_running_loop()
+    refused: list[UnknownHostKey] = []
+    logging_in = False
+
+    def connected() -> None:
+        # The short limit is for finding a dead machine; a live one may take longer to log in.
+        nonlocal logging_in
+        logging_in = True
+        limit.reschedule(loop.time() + login_timeout)
+
+    kwargs["client_factory"] = _client(known, refused, connected, lost)
+    try:
+        async with asyncio.timeout(connect_timeout) as limit:
+            try:
+                return await asyncssh.connect(target.address, **kwargs)
+            except asyncssh.KeyExchangeFailed:
+                # Only the kinds of key in known_hosts were asked for, and the server has none of
+                # them: ask for any, to show the person the one that it has. It is still refused.
+                return await asyncssh.connect(
+                    target.address, server_host_key_algs="default", **kwargs
+                )
+    except TimeoutError:
+        text = f"login took more than {login_timeout:.1f} s"
+        if not logging_in:
+            text = f"timeout after {connect_timeout:.1f} s"
+        raise HostError("timeout", f"ssh: {text}") from None
+    except asyncssh.HostKeyNotVerifiable:
+        if refused:
+            raise refused[0] from None
+        raise
+
+
+def _client(
+    known: bytes,
+    refused: list[UnknownHostKey],
+    connected: Callable[[], None],
+    lost: Callable[[], None],
+) -> type[asyncssh.SSHClient]:
+    """What asyncssh calls back: TCP is up, the key is not trusted, the connection has ended."""
+
+    class Client(asyncssh.SSHClient):
+        def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+            connected()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            lost()
+
+        def validate_host_public_key(
+            self, host: str, addr: str, port: int, key: asyncssh.SSHKey
+        ) -> bool:
+            name = host if port == 22 else f"[{host}]:{port}"
+            line = f"{name} {key.export_public_key('openssh').decode().strip()}"
+            changed = _trusted(known, host, port, addr)
+            refused.append(
+                UnknownHostKey(inert(name), key.get_fingerprint(), line, changed=changed)
+            )
+            return False
+
+    return Client
+
+
+def _trusted(known: bytes, host: str, port: int, addr: str = "") -> bool:
+    """Whether known_hosts has any key of this host."""
+    hosts = asyncssh.import_known_hosts(known.decode(errors="replace"))
+    return bool(asyncssh.match_known_hosts(hosts, host, addr, port if port != 22 else None)[0])
+
+
+async def _settings(node: NodeConfig, target: _Target) -> asyncssh.SSHClientConnectionOptions:
+    """What ssh_config says about a host: HostName, ProxyJump, known_hosts. Loads no keys."""
+    kwargs = _options(node, target) | {"client_keys": None}
+    kwargs.pop("agent_identities", None)
+    settings: asyncssh.SSHClientConnectionOptions
+    settings = await asyncssh.SSHClientConnectionOptions.construct(host=target.address, **kwargs)
+    return settings
+
+
+def _options(node: NodeConfig, target: _Target) -> dict[str, Any]:
+    """Only what labtui's own configuration says; the rest is ssh_config's."""
+    options: dict[str, Any] = {}
+    if target.user:
+        options["username"] = target.user
+    if target.port != 22:
+        options["port"] = target.port
+    if node.ssh_config:
+        options["config"] = [str(Path(node.ssh_config).expanduser())]
+    if node.identity_file:
+        key = str(Path(node.identity_file).expanduser())
+        # The agent is asked for this key alone; an encrypted file is left to it.
+        options |= {"client_keys": [key], "agent_identities": [key], "ignore_encrypted": True}
+    return options
+
+
+def _known_hosts(node: NodeConfig, settings: asyncssh.SSHClientConnectionOptions) -> bytes:
+    """The text of the known_hosts files, read anew at every attempt. Never empty."""
+    named: Any = node.known_hosts or settings.known_hosts
+    if named is None:
+        raise HostError("host-key", "ssh_config says not to check host keys; labtui always does")
+    if isinstance(named, str):
+        named = [named]
+    files = [Path(f).expanduser() for f in named] or [
+        Path("~/.ssh/known_hosts").expanduser(),
+        Path("/etc/ssh/ssh_known_hosts"),
+    ]
+    parts = [b"# known_hosts"]
+    for file in files:
+        with contextlib.suppress(FileNotFoundError):
+            parts.append(file.read_bytes())
+    return b"\n".join(parts)
+
+
+def _target(text: str) -> _Target:
+    """`user@host:port` of a jump host."""
+    user, _, rest = text.rpartition("@")
+    if rest.startswith("["):
+        address, _, port = rest[1:].partition("]")
+        port = port.removeprefix(":")
+    elif rest.count(":") == 1:
+        address, _, port = rest.partition(":")
+    else:
+        address, port = rest, ""
+    return _Target(address, user, int(port) if port.isdigit() else 22)
+
+
+_ERRNO: dict[int | None, HostErrorKind] = {
+    errno.ECONNREFUSED: "refused",
+    errno.ETIMEDOUT: "timeout",
+    errno.EACCES: "permission",
+    errno.EPERM: "permission",
+}
+
+
+def explain(error: Exception, host: str) -> HostError:
+    """Any exception of asyncssh or the system as a HostError."""
+    if isinstance(error, HostError):
+        error.host = error.host or host
+        return error
+    kind: HostErrorKind = "protocol"
+    text = inert(error, 200)
+    if isinstance(error, asyncssh.PermissionDenied):
+        kind, text = "auth", f"login refused ({text[0].lower()}{text[1:]})"
+    elif isinstance(error, asyncssh.HostKeyNotVerifiable):
+        kind = "host-key"
+    elif isinstance(error, asyncssh.ConnectionLost):
+        kind, text = "unreachable", "the connection was lost"
+    elif isinstance(error, asyncssh.ChannelOpenError):
+        refused = "refused" in text
+        kind = "refused" if refused else "unreachable" if "onnect" in text else "protocol"
+        text = f"no channel: {text}"
+    elif isinstance(error, asyncssh.KeyImportError):
+        kind, text = "auth", f"the key cannot be used: {text}"
+    elif isinstance(error, socket.gaierror):
+        kind, text = "unreachable", "the host name is not known"
+    elif isinstance(error, OSError) and error.filename:
+        kind, text = "auth", f"{inert(error.filename)}: {(error.strerror or 'unreadable').lower()}"
+    elif isinstance(error, OSError):
+        kind = _ERRNO.get(error.errno, "unreachable")
+        text = os.strerror(error.errno).lower() if error.errno else text
+    return HostError(kind, f"ssh: {text}", host)
