@@ -81,5 +81,6 @@ class SubjectSpec:
     """`detail(item, store, now)` -> lines of inert text."""
     searchable: Callable[[Any], str]
     """The text that `/` searches."""
-    unit: str = "rows"
+    heading: Callable[[Sequence[Any]], str] | None = None
+    """Counts for the title line, from all rows: `running 6  pending 14`."""
     default_sort: str = "severity"

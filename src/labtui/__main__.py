@@ -1,0 +1,5 @@
+"""`python -m labtui`."""
+
+from labtui.cli import main
+
+main()

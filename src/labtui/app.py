@@ -1,0 +1,159 @@
+"""LabApp: modes of the terminal, themes, signals, handing the terminal over. No data logic."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.events import Key
+
+from labtui.config import Config
+from labtui.keys import KeyMap
+from labtui.screens.lab import LabScreen
+from labtui.screens.welcome import Welcome
+from labtui.session import Session
+from labtui.widgets.palette import ANSI, MONO, Palette, themed
+
+CLOSE_TIMEOUT = 3.0
+"""Seconds after a signal until the process ends whatever still hangs."""
+
+
+class LabApp(App[str | None]):
+    """The console over one session."""
+
+    CSS_PATH = "labtui.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+q", "leave", show=False, priority=True, id="app.leave"),
+        Binding("ctrl+c", "leave_hint", show=False, id="app.hint"),
+    ]
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-narrow"), (120, "-wide")]
+
+    def __init__(
+        self,
+        config: Config | None,
+        *,
+        screen: str = "nodes",
+        read_only: bool = False,
+        ascii_mode: bool = False,
+        config_path: Path | None = None,
+        make_session: Callable[[Config, bool], Session] | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.config_path = config_path
+        self.first_screen = screen
+        self.ascii_mode = ascii_mode or (config.ui.ascii if config else False)
+        self.keymap_own = KeyMap(config.keys if config else {})
+        self.palette: Palette = MONO if self.no_color else ANSI
+        self._read_only = read_only
+        self._make = make_session or (lambda c, r: Session(c, read_only=r))
+        self._session: Session | None = None
+        self.signalled: int | None = None
+        """The signal that ended the app, for the exit status."""
+        self.animation_level = "none"
+
+    @property
+    def session(self) -> Session:
+        assert self._session is not None
+        return self._session
+
+    def on_mount(self) -> None:
+        self.use_theme(self.config.ui.theme if self.config else "")
+        self._watch_signals()
+        if self.config is None:
+            self.push_screen(Welcome())
+            return
+        self.start(self.config)
+
+    def start(self, config: Config) -> None:
+        """Connect and show the lab. The first frame comes before any connection."""
+        self.config = config
+        self._session = self._make(config, self._read_only)
+        self.push_screen(LabScreen(self.first_screen))
+        self.call_after_refresh(self._session.scheduler.start)
+
+    def use_theme(self, name: str) -> str | None:
+        """Switch the theme; says in a sentence when there is none of that name."""
+        name = name or "ansi-dark"
+        if self.no_color:
+            name = "ansi-dark"
+        if name not in self.available_themes:
+            known = ", ".join(sorted(self.available_themes))
+            return f"no theme {name!r}; there are {known}"
+        self.theme = name
+        if not self.no_color:
+            self.palette = ANSI if self.current_theme.ansi else themed(self)
+        self.refresh()
+        return None
+
+    def action_leave(self) -> None:
+        self.exit(None)
+
+    def action_leave_hint(self) -> None:
+        say = getattr(self.screen, "say", None)
+        if say:
+            say("q quits labtui")
+
+    async def on_event(self, event: object) -> None:
+        if isinstance(event, Key) and event.key == "ctrl+z":
+            return
+        await super().on_event(event)  # type: ignore[arg-type]
+
+    # The terminal, handed over and taken back
+
+    async def hand_over(self, argv: Sequence[str]) -> int:
+        """Give the terminal to another program until it ends; collectors go on meanwhile.
+
+        Repaints must stop for that time: Textual's writer would fill up and hang for good. An
+        exception must not skip the resume, which Textual's own context manager would do.
+        """
+        failure: BaseException | None = None
+        rc = 127
+        with self.suspend(), self.batch_update():
+            before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *argv, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+                )
+                rc = await process.wait()
+            except BaseException as error:  # noqa: BLE001 - raised again after the resume
+                failure = error
+            finally:
+                signal.signal(signal.SIGINT, before)
+        self.refresh(layout=True)
+        if failure:
+            raise failure
+        return rc
+
+    # Ending, however it comes
+
+    def _watch_signals(self) -> None:
+        if self.is_headless:
+            return
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            with contextlib.suppress(NotImplementedError, RuntimeError):
+                loop.add_signal_handler(number, self._on_signal, number)
+
+    def _on_signal(self, number: int) -> None:
+        """SIGTERM, SIGHUP: leave a clean terminal; never outlive it by more than CLOSE_TIMEOUT."""
+        self.signalled = number
+        watchdog = threading.Timer(CLOSE_TIMEOUT, os._exit, (128 + number,))
+        watchdog.daemon = True
+        watchdog.start()
+        self.exit(None, return_code=128 + number)
+
+    async def on_unmount(self) -> None:
+        if self._session:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_TIMEOUT):
+                    await self._session.close()

@@ -1,0 +1,89 @@
+"""What the commands share: a session for a moment, one JSON document, exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import msgspec
+
+from labtui.actions.base import Action, ActionError, Outcome
+from labtui.cli import INTERRUPTED, OK, UNHEALTHY, UNREACHABLE, USAGE, fail, need_config
+from labtui.session import Session
+from labtui.store import Feed
+from labtui.text import inert
+
+
+def with_session(context: click.Context, work: Callable[[Session], Awaitable[int]]) -> None:
+    """Run `work` on a session of its own and end the process with what it returns."""
+    config = need_config(context)
+    read_only = bool(context.obj["read_only"])
+
+    async def main() -> int:
+        session = Session(config, read_only=read_only)
+        try:
+            return await work(session)
+        finally:
+            await session.close()
+
+    try:
+        code = asyncio.run(main())
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except ActionError as error:
+        click.echo(f"labtui: {inert(error)}", err=True)
+        code = UNHEALTHY
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+def document(noun: str, items: Sequence[Any], feeds: Sequence[Feed]) -> bytes:
+    """The document of design section 5: schema, taken_at, items, errors."""
+    errors = [
+        {"source": f.name, "kind": f.error.kind, "message": f.error.message}
+        for f in feeds
+        if f.error
+    ]
+    taken = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
+    body = {
+        "schema": f"labtui/{noun}/1",
+        "taken_at": taken.replace("+00:00", "Z"),
+        "items": msgspec.to_builtins(items),
+        "errors": errors,
+    }
+    return msgspec.json.format(msgspec.json.encode(body), indent=1)
+
+
+def echo_json(data: bytes) -> None:
+    sys.stdout.buffer.write(data + b"\n")
+    sys.stdout.buffer.flush()
+
+
+async def perform(session: Session, action: Action, *, yes: bool, as_json: bool) -> int:
+    """Plan, ask on a terminal, run, verify: the same steps as on screen."""
+    plan = await session.runner.plan(action)
+    for step in plan.steps:
+        click.echo(f"{inert(step.where)}: {inert(step.what)}", err=True)
+    for risk in plan.risks:
+        click.echo(f"! {inert(risk)}", err=True)
+    if not yes:
+        if not sys.stdin.isatty():
+            fail("asks before it changes anything: give --yes when there is nobody to ask", USAGE)
+        if not click.confirm(inert(plan.title), default=False, err=True):
+            return OK
+    outcome = await session.runner.perform(action, plan, lambda line: click.echo(line, err=True))
+    tell(outcome, as_json)
+    return OK if outcome.ok else UNREACHABLE if outcome.kind == "unknown" else UNHEALTHY
+
+
+def tell(outcome: Outcome, as_json: bool) -> None:
+    if as_json:
+        body = {"schema": "labtui/outcome/1", "outcome": outcome.kind, "message": outcome.message}
+        echo_json(msgspec.json.format(msgspec.json.encode(body | outcome.details), indent=1))
+    else:
+        click.echo(inert(outcome.message))

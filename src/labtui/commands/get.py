@@ -1,0 +1,135 @@
+"""`labtui get NOUN`: a subject as a table or as one JSON document."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from labtui.cli import OK, UNHEALTHY, UNREACHABLE, USAGE
+from labtui.commands.common import document, echo_json, with_session
+from labtui.registry import SUBJECT
+from labtui.session import Session
+from labtui.spec import Cell
+from labtui.store import Feed
+from labtui.text import cut, inert
+from labtui.views import alerts, gpus, vault
+
+NOUNS = ("nodes", "gpus", "jobs", "vault", "runs", "alerts", "sources")
+
+_ITEMS = {"gpus": gpus.items, "vault": vault.items, "alerts": alerts.items}
+"""Nouns whose items are not the table's rows."""
+_ALERT_FEEDS = ("alerts",)
+
+
+def feeds_of(noun: str) -> tuple[str, ...]:
+    if noun == "sources":
+        return ("*",)
+    return _ALERT_FEEDS if noun == "alerts" else SUBJECT[noun].feeds
+
+
+def items_of(noun: str, session: Session) -> Sequence[Any]:
+    now = time.time()
+    if noun == "sources":
+        return session.store.sources(now)
+    rows = _ITEMS.get(noun) or SUBJECT[noun].rows
+    return rows(session.store, session.config, now)
+
+
+def chosen_feeds(session: Session, names: tuple[str, ...]) -> list[Feed]:
+    return [
+        f
+        for f in session.store.feeds()
+        if "*" in names
+        or any(f.name == n or (n.endswith(".") and f.name.startswith(n)) for n in names)
+    ]
+
+
+@click.command()
+@click.argument("noun", type=click.Choice(NOUNS))
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option("--watch", is_flag=True, help="Again every two seconds, until interrupted.")
+@click.pass_context
+def get(context: click.Context, noun: str, name: str | None, as_json: bool, watch: bool) -> None:
+    """Print NOUN: nodes, gpus, jobs, vault, runs, alerts or sources.
+
+    Exit status: 0 healthy, 1 something is unhealthy, 2 wrong usage, 3 a needed source failed.
+    """
+
+    async def work(session: Session) -> int:
+        names = feeds_of(noun)
+        while True:
+            await session.scheduler.once(names)
+            feeds = chosen_feeds(session, names)
+            items = list(items_of(noun, session))
+            if name is not None:
+                items = [i for i in items if name in _names(noun, i)]
+            if as_json:
+                echo_json(document(noun, items, feeds))
+            else:
+                _table(noun, session, name)
+                for feed in feeds:
+                    if feed.error:
+                        click.echo(f"labtui: {feed.name}: {feed.error.message}", err=True)
+            if not watch:
+                return _code(noun, items, feeds, name)
+            await asyncio.sleep(2)
+
+    with_session(context, work)
+
+
+def _names(noun: str, item: Any) -> set[str]:
+    fields = ("name", "job_id", "run_id", "node", "id", "array_task")
+    return {str(getattr(item, f)) for f in fields if getattr(item, f, None)}
+
+
+def _code(noun: str, items: Sequence[Any], feeds: Sequence[Feed], name: str | None) -> int:
+    if name is not None and not items:
+        click.echo(f"labtui: no {noun} named {inert(name, 60)}", err=True)
+        return USAGE
+    if noun == "sources":
+        return UNHEALTHY if any(f.error for f in feeds) else OK
+    if feeds and all(f.error for f in feeds):
+        return UNREACHABLE
+    needed = [f for f in feeds if f.error and not f.name.startswith(("host.", "vault."))]
+    if needed:
+        return UNREACHABLE
+    if any(f.error for f in feeds):
+        return UNHEALTHY
+    if noun in ("nodes", "vault", "gpus"):
+        spec = SUBJECT[noun]
+        rows = items if noun == "nodes" else items
+        severity = spec.severity
+        if noun == "gpus":
+            return OK
+        return UNHEALTHY if any(severity(i) >= 2 for i in rows) else OK
+    return UNHEALTHY if noun == "alerts" and items else OK
+
+
+def _table(noun: str, session: Session, name: str | None) -> None:
+    """The screen's own columns at the width of the terminal; without one, all of them."""
+    import shutil
+    import sys
+
+    if noun in ("sources", "alerts"):
+        for item in items_of(noun, session):
+            click.echo(" ".join(inert(v) for v in _plain(item)))
+        return
+    spec = SUBJECT[noun]
+    width = shutil.get_terminal_size((200, 40)).columns if sys.stdout.isatty() else 200
+    columns = [c for c in spec.columns if c.min_total <= width]
+    click.echo(" ".join(cut(c.title, c.width) for c in columns).rstrip())
+    for item in spec.rows(session.store, session.config, time.time()):
+        if name is not None and name not in _names(noun, getattr(item, "gpu", item)):
+            continue
+        cells = [c.text(item) for c in columns]
+        texts = [c.text if isinstance(c, Cell) else c for c in cells]
+        click.echo(" ".join(cut(t, c.width) for t, c in zip(texts, columns, strict=True)).rstrip())
+
+
+def _plain(item: Any) -> list[str]:
+    return ["-" if (v := getattr(item, f)) is None else str(v) for f in item.__struct_fields__]

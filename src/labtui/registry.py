@@ -1,0 +1,55 @@
+"""One entry a subject, an action, a command. Keys, footer, help, palette and docs derive from it.
+
+Adding a subject: a feed in collectors/, a view in views/ with its SubjectSpec, its name here, a
+snapshot. Adding an action: a class and its ActionSpec in actions/, and how it is made, here.
+"""
+
+from __future__ import annotations
+
+from labtui.actions import nodes as node_actions
+from labtui.actions import queue as queue_actions
+from labtui.actions import submit as submit_actions
+from labtui.spec import ActionSpec, SubjectSpec
+from labtui.views import gpus, jobs, nodes, runs, vault
+
+SUBJECTS: tuple[SubjectSpec, ...] = (
+    nodes.SUBJECT,
+    gpus.SUBJECT,
+    jobs.SUBJECT,
+    vault.SUBJECT,
+    runs.SUBJECT,
+)
+
+SUBJECT: dict[str, SubjectSpec] = {s.name: s for s in SUBJECTS}
+
+ACTIONS: tuple[ActionSpec, ...] = (
+    *submit_actions.ACTIONS,
+    *queue_actions.ACTIONS,
+    *node_actions.ACTIONS,
+)
+
+
+def _command(
+    id: str, key: str, words: str, help: str, *, subjects: tuple[str, ...] = (), footer: bool = True
+) -> ActionSpec:
+    return ActionSpec(id, key, words, help, subjects=subjects, changes=False, footer=footer)
+
+
+COMMANDS: tuple[ActionSpec, ...] = (
+    *(_command(f"go.{s.name}", s.key, s.title, s.words, footer=False) for s in SUBJECTS),
+    _command("show.detail", "enter", "detail", "Everything known of this row; esc comes back."),
+    _command("show.actions", "a", "actions", "What can be done to this row, and why not."),
+    _command("filter", "slash", "filter", "Substring, /regex/, !inverse, field:value."),
+    _command("command", "colon", "go", "Go anywhere by name: :jobs, :truenas, :1431, :theme."),
+    _command("palette", "ctrl+p", "palette", "Find any screen, row or action.", footer=False),
+    _command("sort", "s", "sort", "Sort by the next column.", footer=False),
+    _command("sort.reverse", "S", "reverse", "Turn the order around.", footer=False),
+    _command("mark", "space", "mark", "Mark this row; actions take all marked ones.", footer=False),
+    _command("copy", "y", "copy", "Send this row's name to your clipboard.", footer=False),
+    _command("refresh", "ctrl+r", "refresh", "Ask every source now.", footer=False),
+    _command("redraw", "ctrl+l", "redraw", "Draw the whole screen again.", footer=False),
+    _command("sources", "i", "sources", "Each source: fresh, stale, failed and why.", footer=False),
+    _command("help", "question_mark", "help", "The keys of this screen."),
+    _command("quit", "q", "quit", "Leave labtui."),
+)
+"""What changes nothing: navigation and display."""

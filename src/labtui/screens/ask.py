@@ -1,0 +1,79 @@
+"""The line at the bottom that takes a filter (`/`) or a command (`:`)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.widgets import Input
+
+
+class Ask(Input):
+    """Hidden until asked for. The mode's own sign stands before what is typed."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", show=False, priority=True),
+        Binding("tab", "complete", show=False, priority=True),
+    ]
+
+    class Changed(Message):  # type: ignore[assignment]
+        def __init__(self, mode: str, text: str) -> None:
+            super().__init__()
+            self.mode, self.text = mode, text
+
+    class Done(Message):
+        """It was left: `text` is None when the person gave up."""
+
+        def __init__(self, mode: str, text: str | None) -> None:
+            super().__init__()
+            self.mode, self.text = mode, text
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id, select_on_focus=False)
+        self.cursor_blink = False
+        self.mode = "/"
+        self.before = ""
+
+    def open(self, mode: str, text: str = "") -> None:
+        self.mode, self.before = mode, text
+        self.add_class("-open")
+        with self.prevent(Input.Changed):
+            self.value = mode + text
+        self.cursor_position = len(self.value)
+        self.focus()
+
+    def close(self) -> None:
+        self.remove_class("-open")
+
+    @property
+    def text(self) -> str:
+        return self.value[1:]
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        if not self.has_class("-open"):
+            return
+        if not self.value.startswith(self.mode):
+            self._finish(self.before if self.mode == "/" else None)
+            return
+        self.post_message(Ask.Changed(self.mode, self.text))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self._finish(self.text)
+
+    def action_leave(self) -> None:
+        self._finish(self.before if self.mode == "/" else None)
+
+    def action_complete(self) -> None:
+        complete = getattr(self.screen, "commands", None)
+        if self.mode == ":" and complete is not None:
+            found = complete.complete(self.text)
+            if found:
+                self.value = ":" + found[0]
+                self.cursor_position = len(self.value)
+
+    def _finish(self, text: str | None) -> None:
+        self.close()
+        self.post_message(Ask.Done(self.mode, text))

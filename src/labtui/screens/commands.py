@@ -1,0 +1,347 @@
+"""From a key or a typed name to what it does on the main screen."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from rapidfuzz import fuzz, process
+
+from labtui.actions.base import ActionError
+from labtui.keys import shown
+from labtui.registry import ACTIONS, COMMANDS, SUBJECT, SUBJECTS
+from labtui.screens.ask import Ask
+from labtui.screens.help import help_lines
+from labtui.screens.job import JobScreen
+from labtui.screens.menu import Entry, Menu
+from labtui.screens.page import Page
+from labtui.screens.plan import PlanDialog
+from labtui.screens.prompt import Prompt
+from labtui.screens.submit import SubmitScreen
+from labtui.spec import ActionSpec
+from labtui.text import age, inert
+from labtui.widgets.lines import Span
+
+if TYPE_CHECKING:
+    from labtui.screens.lab import LabScreen
+
+_ALIASES = {
+    "queue": "jobs", "job": "jobs", "j": "jobs", "squeue": "jobs", "node": "nodes", "n": "nodes",
+    "sinfo": "nodes", "gpu": "gpus", "shares": "gpus", "g": "gpus", "v": "vault", "mlflow": "runs",
+    "experiments": "runs", "exp": "runs", "run": "runs",
+}  # fmt: skip
+
+
+class Commands:
+    """What the main screen can be told to do. Holds no state of its own."""
+
+    def __init__(self, screen: LabScreen) -> None:
+        self.screen = screen
+        self._do: dict[str, Callable[[], object]] = {
+            "show.detail": self.detail,
+            "show.actions": self.menu,
+            "filter": lambda: screen.query_one(Ask).open("/", screen.view.filter),
+            "command": lambda: screen.query_one(Ask).open(":"),
+            "palette": self.palette,
+            "sort": screen.sort_next,
+            "sort.reverse": self.reverse,
+            "mark": self.mark,
+            "copy": self.copy,
+            "refresh": self.refresh,
+            "redraw": lambda: screen.refresh(layout=True),
+            "sources": self.sources,
+            "help": self.help,
+            "quit": lambda: screen.app.exit(None),
+            "queue.submit": lambda: self.submit(None),
+            "queue.edit": self.resubmit,
+            "queue.log": self.log,
+            "queue.why": self.detail,
+            "nodes.shell": self.shell,
+        }
+        for spec in SUBJECTS:
+            self._do[f"go.{spec.name}"] = lambda name=spec.name: screen.show(name)
+
+    # Which ones there are, here and now
+
+    @property
+    def item(self) -> Any:
+        return self.screen.view.table.cursor_item
+
+    def targets(self, spec: ActionSpec) -> list[Any]:
+        """The marked rows where the action takes many, else the row under the cursor."""
+        view = self.screen.view
+        if spec.many and view.table.marked:
+            keys = view.table.marked
+            return [i for i in view.items if view.spec.row_key(i) in keys]
+        return [self.item] if self.item is not None else []
+
+    def available(self) -> list[ActionSpec]:
+        """The actions of this subject; under read-only those that change something are gone."""
+        read_only = self.screen.session.runner.read_only
+        return [
+            s for s in self.screen.lab.keys.of(self.screen.current) if not (read_only and s.changes)
+        ]
+
+    def why_not(self, spec: ActionSpec) -> str | None:
+        if spec.disabled is None:
+            return None
+        items = self.targets(spec)
+        if not items:
+            return None if spec.id == "queue.submit" else "no row is chosen"
+        reasons = [spec.disabled(item) for item in items]
+        return reasons[0] if all(reasons) else None
+
+    def footer(self, width: int) -> list[Span]:
+        """As many keys as fit; help and quit always do."""
+        keys = self.screen.lab.keys
+        tail = [s for s in COMMANDS if s.id in ("help", "quit")]
+        specs = [s for s in self.available() if s.footer]
+        specs += [s for s in COMMANDS if s.footer and s not in tail]
+        first = [s for s in specs if s.id == "show.detail"]
+        specs = first + [s for s in specs if s not in first]
+        room = width - 1 - sum(len(keys.key(s.id)) + len(s.words) + 3 for s in tail)
+        spans: list[Span] = []
+        for spec in specs:
+            size = len(keys.key(spec.id)) + len(spec.words) + 3
+            if size > room:
+                continue
+            room -= size
+            off = self.why_not(spec) is not None
+            spans += _hint(keys.key(spec.id), spec.words, dim=off)
+        for spec in tail:
+            spans += _hint(keys.key(spec.id), spec.words)
+        return spans
+
+    # Doing them
+
+    def run(self, id: str) -> None:
+        screen = self.screen
+        spec = screen.lab.keys.specs.get(id)
+        if spec is None:
+            return
+        if spec.changes and screen.session.runner.read_only:
+            screen.say(f"{screen.session.config.cluster.name} is read-only here", "warn")
+            return
+        reason = self.why_not(spec)
+        if reason:
+            screen.say(f"{spec.words}: {reason}", "warn")
+            return
+        if id in self._do:
+            self._do[id]()
+            return
+        screen.run_worker(self._act(spec), exit_on_error=False, group="act")
+
+    async def _act(self, spec: ActionSpec) -> None:
+        screen = self.screen
+        items = self.targets(spec)
+        if not items:
+            screen.say(f"{spec.words}: no row is chosen", "warn")
+            return
+        reason = ""
+        if spec.id == "nodes.drain":
+            answer = await screen.app.push_screen_wait(
+                Prompt("Drain: the reason others will read", "for example: fan is loud, ana")
+            )
+            if not answer:
+                return
+            reason = answer
+        try:
+            action = screen.session.action(spec.id, items, reason)
+        except ActionError as error:
+            screen.say(inert(error), "warn")
+            return
+        outcome = await screen.app.push_screen_wait(PlanDialog(action, spec.key))
+        if outcome is not None:
+            screen.view.table.clear_marks()
+            screen.say(outcome.message, "ok" if outcome.ok else "crit")
+
+    def reverse(self) -> None:
+        self.screen.view.reverse = not self.screen.view.reverse
+        self.screen.update()
+
+    def mark(self) -> None:
+        self.screen.view.table.toggle_mark()
+        self.screen._draw_title()
+
+    def copy(self) -> None:
+        if self.item is None:
+            return
+        text = self.screen.view.spec.row_key(self.item)
+        self.screen.app.copy_to_clipboard(text)
+        self.screen.say(f"sent to your terminal's clipboard: {inert(text, 60)}")
+
+    def refresh(self) -> None:
+        self.screen.session.scheduler.refresh()
+        self.screen.say("asking every source")
+
+    def detail(self) -> None:
+        item = self.item
+        if item is None:
+            return
+        if self.screen.current == "jobs":
+            self.screen.app.push_screen(JobScreen(item.job_id))
+            return
+        spec = self.screen.view.spec
+        store = self.screen.session.store
+        key = spec.row_key(item)
+
+        def lines() -> list[Any]:
+            now = time.time()
+            rows = spec.rows(store, self.screen.session.config, now)
+            found = next((i for i in rows if spec.row_key(i) == key), item)
+            return list(spec.detail(found, store, now))
+
+        self.screen.app.push_screen(Page(f"{spec.title}: {inert(key, 60)}", lines))
+
+    def log(self) -> None:
+        if self.item is not None:
+            self.screen.app.push_screen(JobScreen(self.item.job_id, log=True))
+
+    def submit(self, script: str | None) -> None:
+        self.screen.app.push_screen(SubmitScreen(script), self._submitted)
+
+    def _submitted(self, job_id: str | None) -> None:
+        if job_id:
+            self.screen.show("jobs")
+            self.screen.goto("jobs", job_id)
+            self.screen.app.push_screen(JobScreen(job_id))
+
+    def resubmit(self) -> None:
+        self.screen.run_worker(self._resubmit(), exit_on_error=False, group="act")
+
+    async def _resubmit(self) -> None:
+        """The script of a job that was, in the form: as Slurm keeps it."""
+        try:
+            script = await self.screen.session.need_slurm().batch_script(self.item.job_id)
+        except Exception as error:  # noqa: BLE001 - shown as one sentence
+            self.screen.say(f"its script cannot be had: {inert(error, 120)}", "warn")
+            return
+        self.submit(script)
+
+    def shell(self) -> None:
+        host = self.screen.session.hosts.get(getattr(self.item, "name", ""))
+        if host is None:
+            self.screen.say("this node has no transport in the config", "warn")
+            return
+        self.screen.run_worker(self._hand_over(host.shell_argv()), exit_on_error=False)
+
+    async def _hand_over(self, argv: list[str]) -> None:
+        try:
+            rc = await self.screen.lab.hand_over(argv)
+            self.screen.say(f"{os.path.basename(argv[0])} ended with {rc}")  # noqa: PTH119
+        except OSError as error:
+            self.screen.say(f"{shlex.join(argv)[:60]}: {error.strerror}", "warn")
+
+    def sources(self) -> None:
+        def lines() -> list[Any]:
+            found: list[Any] = [("SOURCE                   STATE    AGE     TOOK   WHY")]
+            tones = {"ok": "ok", "failed": "crit", "stale": "warn", "waiting": "dim"}
+            for s in self.screen.session.store.sources(time.time()):
+                old = "-" if s.age_s is None else age(s.age_s)
+                took = "-" if s.took_ms is None else f"{s.took_ms:.0f} ms"
+                found.append(
+                    [
+                        (f"{inert(s.name, 24):<24} ", ""),
+                        (f"{s.state:<8}", tones[s.state]),
+                        (f"{old:<6}{took:>8}  {inert(s.error or '')}", ""),
+                    ]
+                )
+            return found
+
+        self.screen.app.push_screen(Page("Sources", lines))
+
+    def help(self) -> None:
+        lines = help_lines(self.screen.lab.keys, self.screen.view.spec)
+        self.screen.app.push_screen(Page(f"Help: {self.screen.view.spec.title}", lambda: lines))
+
+    def menu(self) -> None:
+        entries = [
+            Entry(s.id, self.screen.lab.keys.key(s.id), s.words, s.help, self.why_not(s))
+            for s in self.available()
+        ]
+        what = self.screen.view.spec.row_key(self.item) if self.item is not None else "no row"
+        title = f"Actions on {inert(what, 40)}"
+        self.screen.app.push_screen(Menu(title, entries), self._chosen)
+
+    def palette(self) -> None:
+        keys = self.screen.lab.keys
+        entries = [
+            Entry(s.id, shown(keys.keys[s.id]), s.words, s.help, None)
+            for s in (*self.available(), *COMMANDS)
+        ]
+        entries += [
+            Entry(f"theme {name}", "", f"theme {name}", "Colours.", None)
+            for name in sorted(self.screen.app.available_themes)
+        ]
+        for name, key in self.names():
+            entries.append(Entry(f":{name} {key}", "", key, SUBJECT[name].title, None))
+        self.screen.app.push_screen(Menu("Palette", entries, typing=True), self._chosen)
+
+    def _chosen(self, id: str | None) -> None:
+        if id is None:
+            return
+        if id.startswith("theme "):
+            self.go(id)
+        elif id.startswith(":"):
+            name, _, key = id[1:].partition(" ")
+            self.screen.goto(name, key)
+        else:
+            self.run(id)
+
+    # `:`
+
+    def names(self) -> list[tuple[str, str]]:
+        """(subject, row key) of every row that can be gone to by name."""
+        session = self.screen.session
+        now = time.time()
+        return [
+            (spec.name, spec.row_key(item))
+            for spec in SUBJECTS
+            for item in spec.rows(session.store, session.config, now)[:5000]
+        ]
+
+    def complete(self, text: str) -> list[str]:
+        """What `text` could become, best first."""
+        words = [*(s.name for s in SUBJECTS), *_ALIASES, "theme ", "quit", "help", "sources"]
+        words += [inert(key) for _, key in self.names()]
+        if text.startswith("theme "):
+            words = [f"theme {t}" for t in self.screen.app.available_themes]
+        starts = [w for w in words if w.startswith(text)]
+        near = process.extract(text, words, scorer=fuzz.WRatio, limit=8, score_cutoff=60)
+        return list(dict.fromkeys([*starts, *(w for w, _, _ in near)]))
+
+    def go(self, text: str) -> None:
+        text = text.strip()
+        word, _, rest = text.partition(" ")
+        if word == "theme":
+            problem = self.screen.lab.use_theme(rest.strip())
+            if problem:
+                self.screen.say(problem, "warn")
+            return
+        subject = _ALIASES.get(word, word)
+        if subject in SUBJECT:
+            self.screen.show(subject)
+            if rest:
+                self.screen.set_filter(rest)
+            return
+        if word in ("q", "quit", "exit"):
+            self.screen.app.exit(None)
+            return
+        for spec in (*ACTIONS, *COMMANDS):
+            if word in (spec.id, spec.words):
+                self.run(spec.id)
+                return
+        for name, key in self.names():
+            if inert(key) == text:
+                self.screen.goto(name, key)
+                return
+        near = self.complete(text)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        self.screen.say(f"nothing is called {inert(text, 40)!r}{hint}", "warn")
+
+
+def _hint(key: str, words: str, dim: bool = False) -> list[Span]:
+    return [(f" {key} ", "dim" if dim else "accent"), (f"{words} ", "dim" if dim else "")]

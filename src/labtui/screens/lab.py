@@ -1,0 +1,333 @@
+"""The console's one main screen: top line, table of the chosen subject, detail, footer.
+
+Changing the subject swaps the table in place: nothing is rebuilt, so it costs a repaint.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container
+from textual.events import Key, Resize
+from textual.screen import Screen
+from textual.timer import Timer
+
+from labtui.registry import SUBJECT, SUBJECTS
+from labtui.screens.ask import Ask
+from labtui.screens.commands import Commands
+from labtui.spec import ActionSpec, SubjectSpec, Tone
+from labtui.store import Feed
+from labtui.views.filtering import FilterError, Test, compile_filter
+from labtui.views.sorting import order
+from labtui.views.summary import top_line
+from labtui.widgets.lines import Lines, Span
+from labtui.widgets.rows import Rows
+
+if TYPE_CHECKING:
+    from labtui.app import LabApp
+    from labtui.session import Session
+
+SETTLE = 0.05
+"""Seconds to gather readings that arrive together into one repaint."""
+SAY = 6.0
+"""Seconds a message stays in the footer."""
+
+
+@dataclass
+class View:
+    """What is remembered of one subject's table: the cursor and marks live in its widget."""
+
+    spec: SubjectSpec
+    table: Rows
+    filter: str = ""
+    test: Test | None = None
+    sort: str = ""
+    reverse: bool = False
+    items: Sequence[Any] = ()
+    shown: int = 0
+
+
+class LabScreen(Screen[None]):
+    """See the module."""
+
+    BINDINGS: ClassVar[list[BindingType]] = []
+    AUTO_FOCUS = ""
+
+    def __init__(self, subject: str = "nodes") -> None:
+        super().__init__()
+        self._first = subject if subject in SUBJECT else "nodes"
+        self.views: dict[str, View] = {}
+        self.current = self._first
+        self._dirty = False
+        self._message: tuple[str, Tone] | None = None
+        self._message_timer: Timer | None = None
+        self.commands = Commands(self)
+
+    @property
+    def lab(self) -> LabApp:
+        return cast("LabApp", self.app)
+
+    @property
+    def session(self) -> Session:
+        return self.lab.session
+
+    @property
+    def view(self) -> View:
+        return self.views[self.current]
+
+    def compose(self) -> ComposeResult:
+        yield Lines(id="top")
+        yield Lines(id="title")
+        with Container(id="body"):
+            yield Container(id="tables")
+            yield Lines(id="detail", wrap=True)
+        yield Ask(id="ask")
+        yield Lines(id="foot")
+
+    def on_mount(self) -> None:
+        self.show(self._first)
+        self._unsubscribe = self.session.store.subscribe(["*"], self._on_reading)
+        self.set_interval(1.0, self._tick)
+
+    def on_unmount(self) -> None:
+        self._unsubscribe()
+
+    def on_screen_resume(self) -> None:
+        if self.views:
+            self.update()
+
+    def on_resize(self, event: Resize) -> None:
+        if self.views:
+            self.call_after_refresh(self.update)
+
+    # Subjects
+
+    def show(self, name: str) -> None:
+        """Bring a subject to the screen, as it was left."""
+        spec = SUBJECT[name]
+        if name not in self.views:
+            table = Rows(spec.columns, id=f"rows-{name}")
+            self.views[name] = View(spec, table)
+            self.query_one("#tables").mount(table)
+        for other in self.views.values():
+            other.table.display = other.spec.name == name
+        self.current = name
+        self.session.scheduler.show(spec.feeds)
+        self.query_one(Ask).close()
+        self.update()
+        self.view.table.focus()
+
+    def goto(self, subject: str, key: str) -> bool:
+        """Show a subject with the cursor on one row, past any filter that hides it."""
+        self.show(subject)
+        view = self.view
+        if key not in view.table.keys and view.test is not None:
+            self.set_filter("")
+        if key in view.table.keys:
+            view.table.move_to(key)
+            return True
+        return False
+
+    def set_filter(self, text: str) -> None:
+        view = self.view
+        try:
+            view.test = compile_filter(text, view.spec.searchable)
+        except FilterError as error:
+            self.say(str(error), "warn")
+            return
+        view.filter = text
+        self.update()
+
+    def sort_next(self) -> None:
+        ids = ["", *(c.id for c in self.view.table.visible_columns)]
+        at = ids.index(self.view.sort) if self.view.sort in ids else 0
+        self.view.sort = ids[(at + 1) % len(ids)]
+        self.view.reverse = False
+        self.update()
+
+    # Drawing
+
+    def _on_reading(self, _old: Feed, new: Feed) -> None:
+        if not self._dirty:
+            self._dirty = True
+            self.set_timer(SETTLE, self.update)
+
+    def _tick(self) -> None:
+        if not self._dirty and self.is_current:
+            self._draw_top()
+            self.view.table.recheck()
+
+    def update(self) -> None:
+        """Rows from the store, filtered and sorted; the widgets repaint what differs."""
+        self._dirty = False
+        if not self.is_attached:
+            return
+        now = time.time()
+        view = self.view
+        store, config = self.session.store, self.session.config
+        view.items = view.spec.rows(store, config, now)
+        chosen = [i for i in view.items if view.test(i)] if view.test else list(view.items)
+        chosen = order(chosen, view.spec, view.sort, view.reverse)
+        view.shown = len(chosen)
+        feeds = self._feeds(view.spec)
+        view.table.stale = bool(feeds) and all(f.state(now) in ("failed", "stale") for f in feeds)
+        view.table.message = self._why_empty(view, feeds, now)
+        view.table.set_rows(chosen, keys=[view.spec.row_key(i) for i in chosen])
+        if self.is_current:
+            self._draw_top()
+            self._draw_title()
+            self._draw_detail()
+            self._draw_foot()
+
+    def _feeds(self, spec: SubjectSpec) -> list[Feed]:
+        return [
+            f
+            for f in self.session.store.feeds()
+            if any(f.name == p or (p.endswith(".") and f.name.startswith(p)) for p in spec.feeds)
+        ]
+
+    def _why_empty(self, view: View, feeds: list[Feed], now: float) -> str:
+        if view.items and view.filter:
+            return f"nothing matches {view.filter}  (/ then enter clears it)"
+        failed = [f for f in feeds if f.error]
+        if failed and failed[0].error:
+            return f"{failed[0].kind}: {failed[0].error.message}"
+        if not feeds:
+            return f"no source for {view.spec.title} is configured"
+        if any(f.state(now) == "waiting" for f in feeds):
+            return "waiting for " + ", ".join(dict.fromkeys(f.kind for f in feeds))
+        return f"no {view.spec.title.lower()}"
+
+    def severities(self) -> tuple[int, int]:
+        """(critical, warning) counts over what is never large: all but jobs and runs."""
+        now = time.time()
+        crit = warn = 0
+        for spec in SUBJECTS:
+            if spec.name in ("jobs", "runs"):
+                continue
+            seen: set[str] = set()
+            for item in spec.rows(self.session.store, self.session.config, now):
+                name = f"{getattr(item, 'node', None) or spec.row_key(item)}"
+                level = spec.severity(item)
+                if name in seen or level < 2:
+                    continue
+                seen.add(name)
+                crit += level >= 3
+                warn += level == 2
+        return crit, warn
+
+    def _draw_top(self) -> None:
+        now = time.time()
+        config = self.session.config
+        history = self.session.history
+        note = "read-only" if self.session.runner.read_only else ""
+        if history and history.problem:
+            note = "no history"
+        self.query_one("#top", Lines).set_lines(
+            [
+                top_line(
+                    config.cluster.name,
+                    self.severities(),
+                    self.session.store.feeds(),
+                    now,
+                    self.size.width,
+                    note,
+                )
+            ]
+        )
+
+    def _draw_title(self) -> None:
+        view = self.view
+        total = len(view.items)
+        count = f"{total}" if view.shown == total else f"{view.shown} of {total}"
+        left: list[Span] = [(f" {view.spec.title} ", "accent"), (count, "")]
+        if view.spec.heading:
+            left.append(("  " + view.spec.heading(view.items), "dim"))
+        if view.table.marked:
+            left.append((f"  {len(view.table.marked)} marked", "accent"))
+        right = f"/{view.filter} " if view.filter else ""
+        right += f"sort: {view.sort or 'severity'}{' reversed' if view.reverse else ''} "
+        room = self.size.width - len(right)
+        used = sum(len(t) for t, _ in left)
+        if used > room - 1:
+            left = left[:2]
+            used = sum(len(t) for t, _ in left)
+        self.query_one("#title", Lines).set_lines(
+            [[*left, (" " * max(1, room - used), ""), (right, "dim")]]
+        )
+
+    def _draw_detail(self) -> None:
+        item = self.view.table.cursor_item
+        lines: Sequence[Any] = ()
+        if item is not None:
+            lines = self.view.spec.detail(item, self.session.store, time.time())
+        self.query_one("#detail", Lines).set_lines(lines)
+
+    def _draw_foot(self) -> None:
+        foot = self.query_one("#foot", Lines)
+        if self._message:
+            foot.set_lines([[(f" {self._message[0]}", self._message[1])]])
+            return
+        foot.set_lines([self.commands.footer(self.size.width)])
+
+    def say(self, text: str, tone: Tone = "") -> None:
+        """One sentence in the footer for a few seconds."""
+        self._message = (text, tone)
+        if self._message_timer:
+            self._message_timer.stop()
+        self._message_timer = self.set_timer(SAY, self._unsay)
+        self._draw_foot()
+
+    def _unsay(self) -> None:
+        self._message = None
+        self._draw_foot()
+
+    # Events
+
+    def on_rows_moved(self, event: Rows.Moved) -> None:
+        if event.rows is self.view.table:
+            self._draw_detail()
+            self._draw_foot()
+
+    def on_rows_opened(self, event: Rows.Opened) -> None:
+        self.commands.run("show.detail")
+
+    def on_ask_changed(self, event: Ask.Changed) -> None:
+        if event.mode == "/":
+            self.set_filter(event.text)
+        else:
+            found = self.commands.complete(event.text)[:6]
+            self.query_one("#foot", Lines).set_lines([[(" " + "  ".join(found), "dim")]])
+
+    def on_ask_done(self, event: Ask.Done) -> None:
+        self.view.table.focus()
+        self._draw_foot()
+        if event.mode == "/":
+            self.set_filter(event.text or "")
+        elif event.text:
+            self.commands.go(event.text)
+
+    def on_key(self, event: Key) -> None:
+        if event.key == "escape":
+            event.stop()
+            self._escape()
+            return
+        spec: ActionSpec | None = self.lab.keys.lookup(self.current, event.key)
+        if spec is not None:
+            event.stop()
+            self.commands.run(spec.id)
+
+    def _escape(self) -> None:
+        """One step back: the message, the marks, the filter."""
+        if self._message:
+            self._unsay()
+        elif self.view.table.marked:
+            self.view.table.clear_marks()
+            self._draw_title()
+        elif self.view.filter:
+            self.set_filter("")

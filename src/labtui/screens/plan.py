@@ -1,0 +1,166 @@
+"""Preview and confirmation: what exactly will be sent, asked once; then progress and outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.events import Key, Paste
+from textual.screen import ModalScreen
+
+from labtui.actions.base import Action, ActionError, Outcome, Plan
+from labtui.text import inert, inert_lines
+from labtui.widgets.lines import LineLike, Lines
+
+BURST = 0.3
+"""Seconds after opening, and 0.03 s between keys: quicker ones were not meant as an answer."""
+
+
+class PlanDialog(ModalScreen["Outcome | None"]):
+    """Ends with the verified outcome, or None when nothing was sent.
+
+    The confirming key is never the one that opened it; enter alone never confirms; a dangerous
+    action asks for the target's name. Pasted text and bursts of keys are not answers.
+    """
+
+    DEFAULT_CLASSES = "dialog"
+
+    def __init__(self, action: Action, trigger: str = "") -> None:
+        super().__init__()
+        self._action = action
+        self._yes = "y" if trigger != "y" else "Y"
+        self._plan: Plan | None = None
+        self._typed = ""
+        self._outcome: Outcome | None = None
+        self._log: list[str] = []
+        self._task: asyncio.Task[None] | None = None
+        self._opened = 0.0
+        self._last_key = 0.0
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box"):
+            yield Lines(id="plan-title", wrap=True)
+            yield Lines(id="plan", wrap=True)
+            yield Lines(id="plan-foot", wrap=True)
+
+    @property
+    def _runner(self):  # type: ignore[no-untyped-def]
+        return self.app.session.runner  # type: ignore[attr-defined]
+
+    def on_mount(self) -> None:
+        self._show([("making the plan ...", "dim")], "esc leave", "")
+        self._task = asyncio.create_task(self._make())
+
+    async def _make(self) -> None:
+        try:
+            self._plan = await self._runner.plan(self._action)
+        except ActionError as error:
+            self._show([inert(error, 400)], "esc leave", "cannot be done")
+            self._outcome = Outcome("refused", inert(error, 400))
+            return
+        self._opened = time.monotonic()
+        self._ask()
+
+    def _ask(self) -> None:
+        plan = self._plan
+        if plan is None:
+            return
+        lines: list[LineLike] = []
+        for step in plan.steps:
+            lines.append([(f"{inert(step.where)}: ", "dim"), (inert(step.what), "")])
+        if plan.preview:
+            lines += ["", *[f"  {line}" for line in inert_lines(plan.preview)[:8]]]
+        if plan.risks:
+            lines.append("")
+            lines += [[("! ", "warn"), (inert(risk), "")] for risk in plan.risks]
+        if plan.undo:
+            lines.append([("undo: ", "dim"), (inert(plan.undo), "dim")])
+        if plan.dangerous:
+            word = inert(plan.confirm_word)
+            lines += ["", [(f"type {word} and enter: ", "warn"), (self._typed + "_", "accent")]]
+            foot = "esc leave without doing it"
+        else:
+            foot = f"[ esc  leave it ]    {self._yes}  do it"
+        self._show(lines, foot, plan.title)
+
+    def _show(self, lines: list[LineLike] | list[tuple[str, str]], foot: str, title: str) -> None:
+        body = [[line] if isinstance(line, tuple) else line for line in lines]
+        self.query_one("#plan-title", Lines).set_lines([[(inert(title, 200), "accent")], ""])
+        self.query_one("#plan", Lines).set_lines(body)  # type: ignore[arg-type]
+        self.query_one("#plan-foot", Lines).set_lines(["", [(foot, "accent")]])
+
+    def on_paste(self, event: Paste) -> None:
+        event.stop()
+
+    def on_key(self, event: Key) -> None:
+        event.stop()
+        now = time.monotonic()
+        quick = now - self._last_key < 0.03 or now - self._opened < BURST
+        self._last_key = now
+        if event.key == "escape" or (self._outcome is not None and event.key in ("enter", "q")):
+            self._leave()
+            return
+        if self._plan is None or self._outcome is not None or self._running or quick:
+            return
+        if self._plan.dangerous:
+            self._type(event)
+        elif (event.character or event.key) == self._yes:
+            self._go()
+
+    @property
+    def _running(self) -> bool:
+        return bool(self._log) and self._outcome is None
+
+    def _type(self, event: Key) -> None:
+        if event.key == "backspace":
+            self._typed = self._typed[:-1]
+        elif event.key == "enter" and self._plan and self._typed == self._plan.confirm_word:
+            self._go()
+            return
+        elif event.character and event.is_printable:
+            self._typed += event.character
+        self._ask()
+
+    def _go(self) -> None:
+        self._log = ["sending"]
+        self._task = asyncio.create_task(self._perform())
+
+    async def _perform(self) -> None:
+        plan = self._plan
+        if plan is None:
+            return
+        self._progress("")
+        try:
+            self._outcome = await self._runner.perform(self._action, plan, self._progress)
+        except asyncio.CancelledError:
+            self._outcome = Outcome("unknown", "interrupted: look at the state before trying again")
+            raise
+        finally:
+            if self.is_attached:
+                self._progress("")
+
+    def _progress(self, line: str) -> None:
+        if line:
+            self._log.append(inert(line, 300))
+        title = self._plan.title if self._plan else ""
+        lines: list[LineLike] = [*self._log[-8:]]
+        foot = "esc stops waiting"
+        if self._outcome:
+            tone = "ok" if self._outcome.ok else "crit"
+            said = [(f"{self._outcome.kind}: {inert(self._outcome.message, 400)}", tone)]
+            lines += ["", said]  # type: ignore[list-item]
+            foot = "enter or esc closes"
+            if self._outcome.ok:
+                self.set_timer(0.6, self._leave)
+        self._show(lines, foot, title)
+
+    def _leave(self) -> None:
+        if not self.is_current:
+            return
+        if self._task and not self._task.done() and self._outcome is None:
+            self._task.cancel()
+            if self._log:
+                self._outcome = Outcome("unknown", "left while it was under way: see the audit")
+        self.dismiss(self._outcome)

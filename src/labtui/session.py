@@ -1,0 +1,98 @@
+"""Everything alive behind the screens: hosts, clients, collectors, store, history, actions.
+
+The console and the command line use the same one; neither knows how a source is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from labtui.actions.base import Action, ActionError
+from labtui.actions.nodes import DrainNode, ResumeNode
+from labtui.actions.queue import (
+    CancelJob,
+    HoldJob,
+    ReleaseJob,
+    RequeueJob,
+    ResumeJob,
+    SuspendJob,
+)
+from labtui.actions.runner import Runner
+from labtui.collectors.alerts import build as build_alerts
+from labtui.collectors.base import Collector
+from labtui.collectors.experiments import build as build_experiments
+from labtui.collectors.gpus import build as build_gpus
+from labtui.collectors.nodes import build as build_nodes
+from labtui.collectors.queue import build as build_queue
+from labtui.collectors.schedule import Scheduler
+from labtui.collectors.vault import build as build_vault
+from labtui.config import Config
+from labtui.history import History, default_path
+from labtui.hosts.base import Host
+from labtui.hosts.connect import connect
+from labtui.slurm.client import SlurmClient
+from labtui.store import Store
+
+
+class Session:
+    """One cluster, connected. Made on the event loop; `close` gives everything back."""
+
+    def __init__(self, config: Config, *, read_only: bool = False, keep: bool = True) -> None:
+        self.config = config
+        self.store = Store()
+        self.hosts: dict[str, Host] = connect(config)
+        login = self.hosts.get(config.slurm.login)
+        self.slurm = SlurmClient(login, timeout=config.slurm.timeout_s) if login else None
+        self.scheduler = Scheduler(self.store, self._collectors())
+        self.history = History(default_path(config.cluster.name)) if keep else None
+        if self.history:
+            self.history.follow(self.store)
+        self.runner = Runner(
+            self.history.audit if self.history else lambda line: None,
+            cluster=config.cluster.name,
+            read_only=read_only or config.cluster.read_only,
+            after=self.scheduler.refresh,
+        )
+
+    def _collectors(self) -> list[Collector]:
+        found: list[Collector] = []
+        if self.slurm:
+            found += build_queue(self.config, self.slurm)
+        found += build_nodes(self.config, self.hosts)
+        found += build_vault(self.config)
+        found += build_gpus(self.config)
+        found += build_alerts(self.config)
+        found += build_experiments(self.config)
+        return found
+
+    def need_slurm(self) -> SlurmClient:
+        if self.slurm is None:
+            raise ActionError("no Slurm is configured: name its login node in [slurm] login")
+        return self.slurm
+
+    def action(self, id: str, items: Sequence[Any], reason: str = "") -> Action:
+        """The action `id` on rows of its subject. Raises ActionError when it cannot be made."""
+        slurm = self.need_slurm()
+        of_jobs = {
+            "queue.cancel": CancelJob,
+            "queue.hold": HoldJob,
+            "queue.release": ReleaseJob,
+            "queue.requeue": RequeueJob,
+            "queue.suspend": SuspendJob,
+            "queue.resume": ResumeJob,
+        }
+        if id in of_jobs:
+            return of_jobs[id](slurm, [job.job_id for job in items])
+        if id == "nodes.drain":
+            return DrainNode(slurm, [node.name for node in items], reason)
+        if id == "nodes.resume":
+            return ResumeNode(slurm, [node.name for node in items])
+        raise ActionError(f"{id}: no such action")
+
+    async def close(self) -> None:
+        await self.scheduler.close()
+        for host in self.hosts.values():
+            await host.close()
+        if self.history:
+            self.history.close()

@@ -1,0 +1,71 @@
+"""The top line: cluster, worst severity with counts, and how fresh each source is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from labtui.spec import Tone
+from labtui.store import STALE_AFTER, Feed
+from labtui.text import age, inert
+
+Span = tuple[str, Tone]
+
+
+def freshness(feeds: Sequence[Feed], now: float) -> list[tuple[str, str, Tone]]:
+    """One (kind, words, tone) a kind of source, in the order the feeds were declared.
+
+    A source on time shows its interval ("at most this old"), which stands still while all is
+    well; one that is late or failing shows the age of its last good answer.
+    """
+    kinds: dict[str, list[Feed]] = {}
+    for feed in feeds:
+        kinds.setdefault(feed.kind, []).append(feed)
+    return [(kind, *_of_kind(group, now)) for kind, group in kinds.items()]
+
+
+def _of_kind(group: list[Feed], now: float) -> tuple[str, Tone]:
+    failed = [f for f in group if f.state(now) == "failed"]
+    waiting = [f for f in group if f.state(now) == "waiting"]
+    oldest = max((f.age(now) or 0.0 for f in group), default=0.0)
+    if failed and len(failed) == len(group):
+        fault = failed[0].error
+        ages = [a for f in failed if (a := f.age(now)) is not None]
+        since = age(min(ages)) if ages else "never ok"
+        return f"{fault.kind if fault else 'failed'} {since}", "crit"
+    if failed:
+        return f"{len(group) - len(failed)}/{len(group)}", "warn"
+    if waiting:
+        return "...", "dim"
+    slack = max(f.interval for f in group)
+    if oldest > STALE_AFTER * slack + 2.0:
+        return f"stale {age(oldest)}", "warn"
+    return age(max(1.0, min(f.interval for f in group))), "dim"
+
+
+def top_line(
+    cluster: str, counts: tuple[int, int], feeds: Sequence[Feed], now: float, width: int,
+    note: str = "",
+) -> list[Span]:  # fmt: skip
+    """`cluster  CRIT 1  WARN 2      slurm 2s  vault sealed ...`, fitted into `width` cells."""
+    crit, warn = counts
+    left: list[Span] = [(f" {inert(cluster, 20)} ", "accent")]
+    if crit:
+        left.append((f" CRIT {crit}", "crit"))
+    if warn:
+        left.append((f" WARN {warn}", "warn"))
+    if not crit and not warn:
+        left.append((" ok" if any(f.good for f in feeds) else " ...", "ok"))
+    if note:
+        left.append((f"  {note}", "warn"))
+    words = freshness(feeds, now)
+    right: list[Span] = []
+    for kind, text, tone in words:
+        right += [(f"  {kind} ", "dim" if tone == "dim" else ""), (text, tone)]
+    room = width - sum(len(t) for t, _ in left) - 1
+    while right and sum(len(t) for t, _ in right) > room:
+        # The ones in order go first: what is broken stays in sight.
+        quiet = next((i for i in range(0, len(right), 2) if right[i + 1][1] == "dim"), None)
+        at = quiet if quiet is not None else len(right) - 2
+        del right[at : at + 2]
+    gap = width - sum(len(t) for t, _ in (*left, *right)) - 1
+    return [*left, (" " * max(0, gap), ""), *right]
