@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from pathlib import Path
 
 import click
 
+from labtui.lab import fault as lab_fault
+from labtui.lab import machines
+from labtui.lab import status as lab_status
 from labtui.lab import up as lab_up
-from labtui.lab.layout import SUITES
-from labtui.lab.system import LabError
+from labtui.lab.layout import MACHINES, SUITES
+from labtui.lab.system import PATH, LabError
 
 
 def _say(line: str) -> None:
@@ -53,6 +58,54 @@ def up(name: str, suite: str | None, no_console: bool, wait: bool) -> None:
 def down(name: str, forget: bool) -> None:
     """Take the lab down; nothing of it stays running, mounted or linked."""
     lab_up.take_down(lab_up.remembered(name, None), _say, forget)
+
+
+@lab.command()
+@name_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def status(name: str, as_json: bool) -> None:
+    """What runs. Exit status 1 when the lab is not up or something in it is not well."""
+    found = lab_status.take(lab_up.remembered(name, None))
+    if as_json:
+        click.echo(json.dumps(found.document(), indent=1))
+    else:
+        for line in _table(found):
+            click.echo(line)
+    sys.exit(0 if found.fine else 1)
+
+
+def _table(found: lab_status.LabStatus) -> list[str]:
+    document = found.document()
+    state = "up" if found.up else "not up"
+    lines = [f"lab {found.lab.name} ({document['suite'] or found.lab.suite}): {state}"]
+    for m in document["machines"]:
+        lines.append(f"  {m['name']:<12} {m['address']:<11} {m['state']:<8} {m['fault'] or ''}")
+        for s in found.services if m["state"] == "running" else ():
+            if s.machine == m["name"]:
+                lines.append(f"    {s.name:<26} {s.health.state:<9} {s.health.detail}")
+    return [line.rstrip() for line in lines]
+
+
+@lab.command()
+@name_option
+@click.argument("node", type=click.Choice(list(MACHINES)))
+def shell(name: str, node: str) -> None:
+    """A root shell inside a machine."""
+    argv = machines.enter(lab_up.remembered(name, None), node, ["/bin/bash", "--login"])
+    environment = {k: os.environ[k] for k in ("TERM", "LANG", "COLORTERM") if k in os.environ}
+    environment |= {"PATH": PATH, "HOME": "/root", "USER": "root"}
+    os.execvpe(argv[0], argv, environment)  # noqa: S606 - the shell is the point
+
+
+@lab.command()
+@name_option
+@click.argument("node", type=click.Choice(list(MACHINES)))
+@click.argument("what")
+def fault(name: str, node: str, what: str) -> None:
+    """Break a machine on purpose: stop, hang, partition, slow=KBIT, lossy=PCT, clock=S, fill-disk;
+    heal undoes all of them."""
+    lab_up.check_host(lab_up.remembered(name, None))
+    lab_fault.make(lab_up.remembered(name, None), node, what, _say)
 
 
 @lab.command(hidden=True)

@@ -28,6 +28,7 @@ START = 'for c in $0; do echo $$ > "$c/cgroup.procs"; done; exec "$@"'
 def mounts_under(folder: Path) -> list[str]:
     """Mount points in `folder`, deepest first, as the kernel lists them."""
     found = []
+    folder = folder.resolve()
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         point = line.split(" ")[4].replace("\\040", " ")
         if point == str(folder) or point.startswith(f"{folder}/"):
@@ -47,9 +48,9 @@ def mount(lab: Lab, machine: str, root: Path) -> None:
     system.run(["mount", "-t", "overlay", "overlay", "-o", layers, lab.machine_root(machine)])
 
 
-def unmount_all(lab: Lab) -> None:
-    """Unmount whatever is mounted under the lab's state."""
-    for point in mounts_under(lab.state):
+def unmount(lab: Lab, machine: str | None = None) -> None:
+    """Unmount whatever is mounted in a machine's folder, or of the whole lab."""
+    for point in mounts_under(lab.machine_dir(machine) if machine else lab.state):
         if system.run(["umount", point], check=False).returncode:
             system.run(["umount", "--lazy", point])
 
@@ -105,6 +106,20 @@ def leaders(lab: Lab) -> dict[str, int]:
                 found[machine] = int(process.name)
         except OSError:
             continue
+    return found
+
+
+def broken(lab: Lab) -> list[str]:
+    """Machines that run but lost their network namespace or their root: only a new start mends."""
+    found = []
+    for machine, pid in leaders(lab).items():
+        named = net.NAMESPACES / net.namespace(lab, machine)
+        try:
+            joined = named.stat().st_ino == Path(f"/proc/{pid}/ns/net").stat().st_ino
+        except OSError:
+            joined = False
+        if not (joined and mounts_under(lab.machine_root(machine))):
+            found.append(machine)
     return found
 
 

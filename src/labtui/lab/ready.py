@@ -15,19 +15,25 @@ BOOT_S = 60.0
 SLURM_S = 90.0
 
 
-def wait(lab: Lab, booted: Callable[[str], None] = lambda machine: None) -> None:
-    """Wait until the lab is ready; `booted` hears of each machine that answers. Raises LabError."""
-    waiting = list(MACHINES)
+def wait(lab: Lab, booted: Callable[[str], None] = lambda machine: None, only: str = "") -> None:
+    """Wait until the lab, or `only` one machine of it, is ready. Raises LabError.
+
+    `booted` hears of each machine as it answers.
+    """
+    waiting = [only] if only else list(MACHINES)
 
     def machines_lack() -> str:
+        why = ""
         for machine in list(waiting):
-            if not machine_lacks(lab, machine):
+            if lack := machine_lacks(lab, machine):
+                why = why or lack
+            else:
                 waiting.remove(machine)
                 booted(machine)
-        return machine_lacks(lab, waiting[0]) if waiting else ""
+        return why
 
     wait_for("the lab", machines_lack, timeout=BOOT_S)
-    wait_for("Slurm", lambda: slurm.lacks(lab), timeout=SLURM_S)
+    wait_for("Slurm", lambda: slurm.lacks(lab, only), timeout=SLURM_S)
 
 
 def machine_lacks(lab: Lab, machine: str) -> str:
@@ -35,8 +41,11 @@ def machine_lacks(lab: Lab, machine: str) -> str:
     pid = machines.leader(lab, machine)
     if pid is None:
         return f"{machine} is not running (see {lab.machine_dir(machine) / 'console.log'})"
-    if not net.call(lab, greets, MACHINES[machine].address, PORTS["ssh"]):
+    address = MACHINES[machine].address
+    if not net.call(lab, greets, address, PORTS["ssh"]):
         return f"{machine} does not answer on ssh"
+    if MACHINES[machine].partition and not net.call(lab, listens, address, PORTS["slurmd"]):
+        return f"{machine} has no slurmd"
     if not has_share(pid):
         return f"{machine} has no {SHARE}"
     return ""
@@ -51,6 +60,15 @@ def greets(address: str, port: int, timeout: float = 0.5) -> bool:
             return bool(connection.recv(1))
     except OSError:
         return False
+
+
+def listens(address: str, port: int, timeout: float = 0.5) -> bool:
+    """Whether something takes connections there; `timeout` in seconds."""
+    try:
+        socket.create_connection((address, port), timeout).close()
+    except OSError:
+        return False
+    return True
 
 
 def has_share(pid: int) -> bool:

@@ -43,6 +43,11 @@ Options=bind
 """
 
 
+def kind() -> str:
+    """What carries the share here, as screens name it."""
+    return "sshfs"
+
+
 def ensure_keys(lab: Lab) -> None:
     """A key for each machine that mounts the share."""
     for machine in _clients():

@@ -216,13 +216,16 @@ def node_states(lab: Lab) -> dict[str, str]:
     return {words[0]: words[1] for words in pairs if len(words) == 2}
 
 
-def lacks(lab: Lab) -> str:
-    """Why Slurm is not ready; "" when it answers and no node is down. Drained is an operator's."""
+def lacks(lab: Lab, only: str = "") -> str:
+    """Why Slurm is not ready; "" when it answers and no node, or not `only` that one, is down.
+
+    A drained node is ready: an operator wants it so.
+    """
     try:
         states = node_states(lab)
     except LabError as e:
         return str(e)
-    for node in NODES:
+    for node in (n for n in NODES if only in ("", n.name)):
         state = states.get(node.name, "unknown")
         if state.endswith("*") or state.startswith(("down", "unk", "inval", "fail")):
             return f"{node.name} is {state} in Slurm"

@@ -74,6 +74,9 @@ def bring_up(lab: Lab, say: Say, wait: bool = False) -> None:
         if running and known.suite != lab.suite:
             raise LabError(f"the lab {lab.name} runs {known.suite}: take it down first", USAGE)
         _heal(lab, known, say)
+        if broken := machines.broken(lab):
+            say(f"restarting {', '.join(broken)}")
+            machines.power_off(lab, broken, grace=GRACE_S)
         running = set(machines.leaders(lab))
         base = _base(lab, known, bool(running), say)
         known.suite, known.root = lab.suite, base.name
@@ -133,7 +136,7 @@ def take_down(lab: Lab, say: Say, forget: bool = False) -> None:
                 machines.signal_process(process, signal.SIGCONT)
         machines.power_off(lab, MACHINES, grace=GRACE_S)
         machines.kill_strays(lab)
-        machines.unmount_all(lab)
+        machines.unmount(lab)
         machines.remove_cgroups(lab)
         if shutil.which("ip"):
             net.remove(lab)
@@ -200,7 +203,7 @@ def _base(lab: Lab, known: memory.Memory, running: bool, say: Say) -> Path:
     if running and known.root and current.is_dir():
         return current
     base = root.ensure(lab, say, (p for s in SERVICES for p in s.packages))
-    machines.unmount_all(lab)
+    machines.unmount(lab)
     if known.root and known.root != base.name:
         say("the root file system is a new one: the machines start afresh")
         root.remove(lab.state / "machines")
