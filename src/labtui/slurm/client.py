@@ -1,0 +1,361 @@
+"""Slurm through its own commands, on a login node reached by any transport.
+
+One client a cluster. Every command runs under coreutils' `timeout` on the node itself, so that a
+command that hangs there ends there, also when the connection to it is gone; a submission that
+timed out is therefore decided (accepted or not) when that time is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
+
+from labtui.hosts.base import Completed, Host, HostError
+from labtui.model import Job, Node
+from labtui.slurm import parse
+from labtui.slurm.allocations import allocations
+from labtui.slurm.errors import RPCError, error_of
+from labtui.slurm.script import TOKEN_PREFIX, directives
+from labtui.slurm.types import Allocation, Estimate, Partition, PingResponse
+from labtui.text import inert, inert_lines
+
+PATIENCE = 2.0
+"""Seconds after which a silent command makes us ask whether slurmctld answers at all: with it
+down, squeue blocks for 9 s where `scontrol ping` knows at once."""
+PING_TIMEOUT = 1.5
+MARGIN = 2.0
+"""Seconds that the transport may take beyond the command's own limit."""
+SLICE = 500
+"""Records parsed before other tasks get their turn."""
+
+# What would change the output that we parse; a person's own settings must not.
+_UNSET = (
+    "SQUEUE_FORMAT", "SQUEUE_FORMAT2", "SQUEUE_SORT", "SQUEUE_ARRAY", "SQUEUE_ACCOUNT",
+    "SQUEUE_USERS", "SQUEUE_STATES", "SQUEUE_PARTITION", "SQUEUE_NAMES", "SQUEUE_QOS",
+    "SQUEUE_LICENSES", "SQUEUE_PRIORITY", "SLURM_CLUSTERS", "SLURM_BITSTR_LEN", "SLURM_JSON",
+    "SLURM_YAML", "SACCT_FORMAT", "SLURM_DEBUG_FLAGS",
+)  # fmt: skip
+READ_ENV = (
+    "env",
+    *(part for name in _UNSET for part in ("-u", name)),
+    "LC_ALL=C.UTF-8",
+    "SLURM_TIME_FORMAT=%s",
+)
+_ENDED = "CA,CD,DL,F,NF,OOM,PR,TO,BF"
+
+
+class SlurmClient:
+    """Asks and tells Slurm. All methods raise HostError or RPCError."""
+
+    def __init__(self, host: Host, timeout: float = 8.0) -> None:
+        self.host = host
+        self.timeout = timeout
+        self._marks = parse.Marks()
+        self._known: dict[str, Job] = {}
+        self._doubt = False
+
+    # -- reading ---------------------------------------------------------------------------
+
+    async def jobs(self) -> list[Job]:
+        """What slurmctld knows: queued, running, and finished within MinJobAge. One RPC.
+
+        Arrays are folded as Slurm folds them. Records that did not change since the last call are
+        not parsed again.
+        """
+        done = await self._read(self._squeue("-t", "all"))
+        known, found = self._known, {}
+        for index, record in enumerate(parse.records(done.stdout, self._marks.end)):
+            found[record] = known.get(record) or parse.queued_job(record, self._marks)
+            if index % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
+        self._known = found
+        return list(found.values())
+
+    async def job(self, job_id: str) -> Job | None:
+        """One job (an array's first row for an array's id), also a finished one; None: unknown."""
+        found = await self.tasks(job_id)
+        return next((job for job in found if job.job_id == job_id), found[0] if found else None)
+
+    async def tasks(self, job_id: str) -> list[Job]:
+        """All rows of one id: an array has one for its waiting tasks and one a started task."""
+        plain = whole_id(job_id)
+        try:
+            done = await self._read(self._squeue("-t", "all", "-j", plain))
+        except RPCError as error:
+            if error.kind != "not-found":
+                raise
+        else:
+            found = parse.records(done.stdout, self._marks.end)
+            if jobs := [parse.queued_job(record, self._marks) for record in found]:
+                return jobs
+        try:
+            return await self._sacct("-j", plain)
+        except RPCError:
+            return []
+
+    async def finished(self, since: float) -> list[Job]:
+        """Jobs of all users that ended at or after `since` (unix seconds), from the accounting.
+
+        RPCError "not-found" where Slurm keeps no accounting.
+        """
+        jobs = await self._sacct("-a", "-s", _ENDED, "-S", f"uts{int(since)}", "-E", "now")
+        return [job for job in jobs if job.end_time is None or job.end_time >= since]
+
+    async def nodes(self) -> list[Node]:
+        """Every node, with the fields that Slurm knows."""
+        done = await self._read(["scontrol", "-a", "-d", "-o", "show", "node"])
+        return parse.nodes(done.stdout)
+
+    async def partitions(self) -> list[Partition]:
+        done = await self._read(["scontrol", "-a", "-o", "show", "partition"])
+        return parse.partitions(done.stdout)
+
+    async def allocations(self) -> list[Allocation]:
+        """Which job holds which GPU or share of one, node by node: squeue's JSON.
+
+        The text of `scontrol show job` has it too, but a job's name can imitate its fields.
+        """
+        done = await self._read(["squeue", "--local", "-a", "-t", "R,S,CG", "--json"])
+        try:
+            return allocations(json.loads(done.stdout))
+        except (ValueError, TypeError, AttributeError, KeyError):
+            raise RPCError(msg="squeue --json gave something that is not its JSON") from None
+
+    async def show(self, job_id: str) -> list[str]:
+        """`scontrol -d show job` as inert lines: everything that slurmctld knows about it."""
+        done = await self._read(["scontrol", "-d", "show", "job", exact_id(job_id)])
+        return inert_lines(done.stdout.rstrip())
+
+    async def batch_script(self, job_id: str) -> str:
+        """The script of a job that slurmctld still knows (one's own, or as an operator)."""
+        argv = ["scontrol", "write", "batch_script", whole_id(job_id), "-"]
+        return (await self._read(argv)).stdout
+
+    async def version(self) -> str:
+        """`24.11.5`. Asks no daemon."""
+        done = await self._read(["sinfo", "--version"])
+        return done.stdout.split()[-1] if done.stdout.split() else "unknown"
+
+    async def ping(self) -> list[PingResponse]:
+        """Every slurmctld and whether it answers. A silent one counts as not responding."""
+        try:
+            done = await self._run(["scontrol", "ping"], timeout=PING_TIMEOUT)
+        except RPCError as error:
+            if error.kind != "timeout":
+                raise
+            return [PingResponse(True, False, 0, self.host.name)]
+        found = parse.ping(done.stdout)
+        if not found:
+            raise error_of("scontrol", self.host.name, done.stdout, done.stderr)
+        return found
+
+    # -- telling ---------------------------------------------------------------------------
+
+    async def submit(self, script: str, *, token: str, chdir: str = "", hold: bool = False) -> str:
+        """Submit a script; its id. RPCError "timeout": unknown, look with `find_by_token`."""
+        argv = submit_argv(script, token=token, chdir=chdir, hold=hold)
+        done = await self._run(argv, stdin=script, timeout=self.timeout + 7)
+        job_id = parse.submitted_id(done.stdout) if done.rc == 0 else None
+        if job_id is None:
+            raise error_of("sbatch", self.host.name, done.stdout, done.stderr)
+        return job_id
+
+    async def test_only(self, script: str, *, chdir: str = "") -> Estimate:
+        """Whether Slurm would take it, and when it would start. It costs a job id, no job.
+
+        RPCError with Slurm's sentence where it would refuse.
+        """
+        argv = submit_argv(script, test_only=True, chdir=chdir)
+        done = await self._run(argv, env=("env", "SLURM_TIME_FORMAT=%s"), stdin=script)
+        found = parse.estimate(done.stderr, time.time()) if done.rc == 0 else None
+        if found is None:
+            raise error_of("sbatch", self.host.name, done.stdout, done.stderr)
+        return found
+
+    async def find_by_token(self, token: str) -> Job | None:
+        """The job that a submission with this token became; None: there is none."""
+        for job in await self.jobs():
+            if job.comment and f"{TOKEN_PREFIX}{token}" in job.comment.split():
+                return job
+        return None
+
+    async def cancel(self, *job_ids: str) -> None:
+        """scancel exits 0 for unknown jobs too: read the state afterwards."""
+        for argv in cancel_argv(job_ids):
+            await self.tell(argv)
+
+    async def hold(self, *job_ids: str) -> None:
+        await self.tell(scontrol_argv("hold", job_ids))
+
+    async def release(self, *job_ids: str) -> None:
+        await self.tell(scontrol_argv("release", job_ids))
+
+    async def requeue(self, *job_ids: str) -> None:
+        await self.tell(scontrol_argv("requeue", job_ids))
+
+    async def suspend(self, *job_ids: str) -> None:
+        await self.tell(scontrol_argv("suspend", job_ids))
+
+    async def resume(self, *job_ids: str) -> None:
+        await self.tell(scontrol_argv("resume", job_ids))
+
+    async def drain_node(self, name: str, reason: str) -> None:
+        await self.tell(node_argv(name, "drain", reason))
+
+    async def resume_node(self, name: str) -> None:
+        await self.tell(node_argv(name, "resume"))
+
+    async def tell(self, argv: Sequence[str]) -> Completed:
+        """Run a command that changes something. RPCError where Slurm refused it."""
+        done = await self._run(argv)
+        if done.rc != 0:
+            raise error_of(argv[0], self.host.name, done.stdout, done.stderr)
+        return done
+
+    async def is_directory(self, path: str) -> bool:
+        """Whether a directory is there for the login node; False also where its mount hangs."""
+        try:
+            return (await self._run(["test", "-d", path], timeout=2.0)).rc == 0
+        except RPCError:
+            return False
+
+    # -- the ways to run -------------------------------------------------------------------
+
+    def _squeue(self, *more: str) -> list[str]:
+        return ["squeue", "--local", "-a", "-h", *more, "-O", self._marks.squeue_format()]
+
+    async def _sacct(self, *more: str) -> list[Job]:
+        mark = self._marks.text
+        argv = ["sacct", "-X", "-n", "-p", "--noconvert", f"--delimiter={mark}"]
+        argv += [f"--format={','.join(parse.ACCOUNTED)}", *more]
+        done = await self._run(argv, env=READ_ENV)
+        if done.rc != 0:
+            raise error_of("sacct", self.host.name, done.stdout, done.stderr)
+        return parse.accounted_jobs(done.stdout, mark)
+
+    async def _read(self, argv: Sequence[str]) -> Completed:
+        """Ask slurmctld. When it is down, the error says so within some three seconds."""
+        if self._doubt:
+            await self._check()
+        task = asyncio.ensure_future(self._run(argv, env=READ_ENV))
+        try:
+            await asyncio.wait({task}, timeout=PATIENCE)
+            if not task.done():
+                await self._check()
+            done = await task
+        finally:
+            if not task.done():
+                task.cancel()
+        if done.rc != 0:
+            raise error_of(argv[0], self.host.name, done.stdout, done.stderr)
+        return done
+
+    async def _check(self) -> None:
+        controllers = await self.ping()
+        self._doubt = not any(c.is_responding for c in controllers)
+        if self._doubt:
+            names = ", ".join(inert(c.hostname, 80) for c in controllers)
+            raise RPCError(msg=f"slurmctld on {names} does not answer", kind="refused")
+
+    async def _run(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Sequence[str] = (),
+        stdin: str | None = None,
+        timeout: float | None = None,
+    ) -> Completed:
+        limit = timeout or self.timeout
+        full = ["timeout", "-k", "1", f"{limit:g}", *env, *argv]
+        command = argv[0]
+        try:
+            done = await self.host.run(full, stdin=stdin, timeout=limit + MARGIN)
+        except HostError as error:
+            if error.kind != "timeout":
+                raise
+            raise self._silent(command, limit) from None
+        if done.rc in (124, 137):
+            raise self._silent(command, limit)
+        if done.rc in (126, 127):
+            text = f"{command} cannot be run on {self.host.name}: is Slurm's client in its PATH?"
+            raise RPCError(msg=text, kind="not-found")
+        return done
+
+    def _silent(self, command: str, limit: float) -> RPCError:
+        text = f"{command} on {self.host.name} gave no answer within {limit:g} s"
+        return RPCError(msg=text, kind="timeout")
+
+
+# -- what is sent, also for plans ----------------------------------------------------------
+
+
+def submit_argv(
+    script: str,
+    *,
+    token: str = "",
+    chdir: str = "",
+    hold: bool = False,
+    test_only: bool = False,
+) -> list[str]:
+    """`sbatch` with the script on stdin.
+
+    The token goes into the job's comment, beside the script's own: of all that a submission may
+    carry, only the comment is given back by squeue for every job and read by nothing else. The
+    user's SBATCH_* variables are left as they are: sbatch is asked as that user would ask it.
+    """
+    asked = directives(script)
+    argv = ["sbatch", "--test-only"] if test_only else ["sbatch", "--parsable"]
+    if token:
+        comment = asked.get("comment", "")
+        argv.append(f"--comment={comment + ' ' if comment else ''}{TOKEN_PREFIX}{token}")
+    if chdir and "chdir" not in asked:
+        argv.append(f"--chdir={chdir}")
+    if hold:
+        argv.append("--hold")
+    return argv
+
+
+def exact_id(job_id: str) -> str:
+    """The id as commands take it: without the `%8` of a throttled array.
+
+    ValueError for what is not a job id, so that nothing else ever becomes an argument.
+    """
+    plain = job_id.partition("%")[0] + ("]" if "[" in job_id and "%" in job_id else "")
+    if "..." in plain:  # Slurm shortened the list: the array's own id stands for what waits
+        plain = plain.partition("_")[0]
+    if not all(c.isascii() and (c.isdigit() or c in "_+[],-:") for c in plain) or not (
+        plain[:1].isdigit()
+    ):
+        raise ValueError(f"{inert(job_id, 60)!r} is not a job id")
+    return plain
+
+
+def whole_id(job_id: str) -> str:
+    """The id of the whole array, or heterogeneous job, that this one is of."""
+    return exact_id(job_id).partition("_")[0].partition("+")[0]
+
+
+def cancel_argv(job_ids: Iterable[str]) -> list[list[str]]:
+    """One scancel for all; of a folded array only the waiting tasks, as its row shows them."""
+    folded = [job_id for job_id in job_ids if "[" in job_id]
+    single = [exact_id(job_id) for job_id in job_ids if "[" not in job_id]
+    argvs = [["scancel", *single]] if single else []
+    if folded:
+        argvs.append(["scancel", "--state=PENDING", *(whole_id(job_id) for job_id in folded)])
+    return argvs
+
+
+def scontrol_argv(verb: str, job_ids: Iterable[str]) -> list[str]:
+    return ["scontrol", verb, ",".join(exact_id(job_id) for job_id in job_ids)]
+
+
+def node_argv(name: str, state: str, reason: str = "") -> list[str]:
+    argv = ["scontrol", "update", f"NodeName={name}", f"State={state}"]
+    return [*argv, f"Reason={reason}"] if reason else argv
+
+
+SHARED = PurePosixPath("/mnt/nfs")
+"""Where the lab's shared file system is mounted, when it is."""

@@ -1,0 +1,332 @@
+"""The output of squeue, sacct and scontrol as structs. Pure; tested on hostile input.
+
+A job's name may hold anything: newlines, escape sequences, the very separators used here. So each
+free text, and each record, ends with a mark that holds a random word (`Marks`), which nobody who
+chose a job's name has seen.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+from msgspec import structs
+
+from labtui.model import Job, Node
+from labtui.slurm import values
+from labtui.slurm.errors import RPCError
+from labtui.slurm.reasons import explain, outcome
+from labtui.slurm.types import Estimate, Partition, PingResponse
+
+FAR_AWAY = 366 * 86400.0
+"""Seconds ahead after which a start estimate means "unknown": behind a job without a time limit
+Slurm names a year far away."""
+
+PLAIN = (
+    "JobArrayID", "JobID", "ArrayJobID", "ArrayTaskID", "State", "UserName", "Partition",
+    "NumCPUs", "NumNodes", "SubmitTime", "StartTime", "EndTime", "TimeLimit", "TimeUsed",
+    "exit_code", "PriorityLong", "QOS", "Account", "tres-alloc", "tres-per-node", "tres-per-job",
+    "NodeList",
+)  # fmt: skip
+"""squeue fields whose text Slurm itself makes or has checked."""
+FREE = ("Reason", "Dependency", "STDOUT", "STDERR", "WorkDir", "Comment", "Name")
+"""squeue fields that hold what people wrote."""
+
+ACCOUNTED = (
+    "JobID", "JobIDRaw", "State", "User", "Partition", "AllocCPUS", "ReqCPUS", "NNodes", "Submit",
+    "Start", "End", "TimelimitRaw", "ElapsedRaw", "ExitCode", "Priority", "QOS", "Account",
+    "AllocTRES", "ReqTRES", "NodeList", "WorkDir", "JobName",
+)  # fmt: skip
+"""sacct fields, in every release since 22.05."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Separators. Made once a client, so that an unchanged record is the same text again."""
+
+    word: str = field(default_factory=lambda: secrets.token_hex(4))
+
+    @property
+    def text(self) -> str:
+        return f"\x1f~{self.word}"
+
+    @property
+    def end(self) -> str:
+        return f"\x1e~{self.word}"
+
+    def squeue_format(self) -> str:
+        """The argument of `squeue -O`: no widths, so that nothing is cut."""
+        plain = [f"{name}:\x1f" for name in PLAIN[:-1]] + [f"{PLAIN[-1]}:{self.text}"]
+        free = [f"{name}:{self.text}" for name in FREE[:-1]] + [f"{FREE[-1]}:{self.end}"]
+        return ",".join(plain + free)
+
+
+def records(output: str, end: str) -> Iterator[str]:
+    """The records before each mark. Raises RPCError when the last one was cut off."""
+    *whole, rest = output.split(end)
+    if rest.strip():
+        raise RPCError(msg="the answer of squeue was cut off or is not in the asked format")
+    return iter(whole)
+
+
+def queued_job(record: str, marks: Marks) -> Job:
+    """One record of squeue. Raises RPCError when it is not one."""
+    head, *free = record.split(marks.text)
+    plain = head.split("\x1f")
+    if len(plain) != len(PLAIN) or len(free) != len(FREE):
+        raise RPCError(msg="a line of squeue is not in the asked format")
+    # Before the first record may stand what a login script printed; before others, a newline.
+    plain[0] = plain[0].rsplit("\n", 1)[-1]
+    of = dict(zip(PLAIN, plain, strict=True))
+    why, dependency, stdout, stderr, work_dir, comment, name = free
+    state = of["State"].strip()
+    finished = state in FINISHED
+    nodes = values.nodes(of["NodeList"])
+    alloc = values.tres(of["tres-alloc"])
+    task = values.text(of["ArrayTaskID"])
+    code = values.exit_code(of["exit_code"]) if finished else None
+    reason = values.text(why)
+    job = Job(
+        job_id=of["JobArrayID"].strip(),
+        array_task=task,
+        name=name,
+        user=values.text(of["UserName"]),
+        partition=values.text(of["Partition"]),
+        state=state,
+        reason=reason,
+        reason_text=None,
+        nodes=nodes,
+        cpus=values.whole(of["NumCPUs"]),
+        memory_mib=values.mib(alloc.get("mem", "")),
+        gres=_gres(alloc, of["tres-per-node"], of["tres-per-job"], values.whole(of["NumNodes"])),
+        submit_time=values.moment(of["SubmitTime"]),
+        start_time=values.moment(of["StartTime"]),
+        end_time=values.moment(of["EndTime"]) if finished else None,
+        time_limit_s=values.seconds(of["TimeLimit"]),
+        time_used_s=None if state == "PENDING" else values.seconds(of["TimeUsed"]),
+        exit_code=code,
+        account=values.text(of["Account"]),
+        qos=values.text(of["QOS"]),
+        priority=values.whole(of["PriorityLong"]),
+        dependency=values.text(dependency),
+        work_dir=values.text(work_dir),
+        comment=values.text(comment),
+    )
+    fill = partial(
+        values.expand_path,
+        job_id=of["JobID"].strip(),
+        array_id=values.text(of["ArrayJobID"]) if task else None,
+        task_id=task,
+        name=name,
+        user=job.user,
+        node=nodes[0] if nodes else None,
+    )
+    # Of tasks that wait together there is no one file yet, whatever squeue prints. 22.05 repeats
+    # stdout where stderr goes the same way, later releases write nothing.
+    folded = task is not None and not task.isdigit()
+    asked = (values.text(stdout), values.text(stderr) or values.text(stdout))
+    paths = [None if path is None or folded else fill(path) for path in asked]
+    return structs.replace(
+        job,
+        reason_text=outcome(state, code, reason) if finished else explain(reason, job),
+        stdout=paths[0],
+        stderr=paths[1],
+    )
+
+
+FINISHED = frozenset(
+    {
+        "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL",
+        "DEADLINE", "OUT_OF_MEMORY", "REVOKED", "LAUNCH_FAILED",
+    }
+)  # fmt: skip
+"""States that a job does not leave by itself."""
+
+
+def _gres(alloc: dict[str, str], per_node: str, per_job: str, nodes: int | None) -> str | None:
+    """`gpu:jetson:1,shard:2`: what the whole job has or asks, all its nodes together.
+
+    The accounted resources say it where Slurm accounts GPUs (AccountingStorageTRES); else what
+    was asked a node is multiplied.
+    """
+    found: dict[tuple[str, str | None], int] = {}
+    for name, amount in alloc.items():
+        count = values.whole(amount)
+        if name.startswith("gres/") and count is not None:
+            kind, _, sort = name.removeprefix("gres/").partition(":")
+            found[kind, sort or None] = count
+    if not found:
+        for kind, wanted_type, count, _ in values.gres(per_job):
+            found[kind, wanted_type] = count
+        for kind, wanted_type, count, _ in values.gres(per_node):
+            found[kind, wanted_type] = count * max(1, nodes or 1)
+    typed = {kind for kind, sort in found if sort}
+    parts = [
+        f"{kind}:{sort}:{count}" if sort else f"{kind}:{count}"
+        for (kind, sort), count in sorted(found.items(), key=lambda item: str(item[0]))
+        if sort or kind not in typed
+    ]
+    return ",".join(parts) or None
+
+
+def accounted_jobs(output: str, mark: str) -> list[Job]:
+    """`sacct -p --delimiter=MARK`: each field ends with the mark, each record with a newline."""
+    fields = output.split(mark)
+    width = len(ACCOUNTED)
+    if fields.pop().strip() or len(fields) % width:
+        raise RPCError(msg="the answer of sacct was cut off or is not in the asked format")
+    return [_accounted(fields[i : i + width]) for i in range(0, len(fields), width)]
+
+
+def _accounted(record: list[str]) -> Job:
+    record[0] = record[0].rsplit("\n", 1)[-1]
+    of = dict(zip(ACCOUNTED, record, strict=True))
+    state, _, by = of["State"].strip().partition(" ")
+    tres = values.tres(of["AllocTRES"]) or values.tres(of["ReqTRES"])
+    job_id = of["JobID"].strip()
+    task = job_id.partition("_")[2] or None
+    limit = values.whole(of["TimelimitRaw"])
+    code = values.exit_code(of["ExitCode"])
+    return Job(
+        job_id=job_id,
+        array_task=task.strip("[]") if task else None,
+        name=of["JobName"],
+        user=values.text(of["User"]),
+        partition=values.text(of["Partition"]),
+        state=state,
+        reason_text=outcome(state, code, by),
+        nodes=() if of["NodeList"].startswith("None") else values.nodes(of["NodeList"]),
+        cpus=values.whole(of["AllocCPUS"]) or values.whole(of["ReqCPUS"]),
+        memory_mib=values.mib(tres.get("mem", "")),
+        gres=_gres(tres, "", "", None),
+        submit_time=values.moment(of["Submit"]),
+        start_time=values.moment(of["Start"]),
+        end_time=values.moment(of["End"]),
+        time_limit_s=None if limit is None else limit * 60,
+        time_used_s=values.whole(of["ElapsedRaw"]),
+        exit_code=code,
+        account=values.text(of["Account"]),
+        qos=values.text(of["QOS"]),
+        priority=values.whole(of["Priority"]),
+        work_dir=values.text(of["WorkDir"]),
+        source="sacct",
+    )
+
+
+_KEY = re.compile(r"(?:^|(?<=\s))([A-Z][\w/:&]*)=")
+
+
+def pairs(line: str) -> dict[str, str]:
+    """`Key=Value Key=Value` of `scontrol -o`; a value may hold spaces, and the first key wins."""
+    found: dict[str, str] = {}
+    hits = list(_KEY.finditer(line))
+    for hit, following in zip(hits, [*hits[1:], None], strict=True):
+        value = line[hit.end() : following.start() if following else len(line)]
+        found.setdefault(hit[1], value.strip())
+    return found
+
+
+def nodes(output: str) -> list[Node]:
+    """`scontrol -d -o show node`. Only what Slurm knows is filled in."""
+    lines = (line for line in output.split("\n") if line.startswith("NodeName="))
+    return [_node(pairs(line)) for line in lines]
+
+
+def _node(of: dict[str, str]) -> Node:
+    cards = values.count_gpus(of.get("Gres", ""))
+    reason = values.text(of.get("Reason", ""))
+    load = of.get("CPULoad", "")
+    return Node(
+        name=of["NodeName"],
+        address=values.text(of.get("NodeAddr", "")),
+        slurm_state=values.text(of.get("State", "")),
+        slurm_reason=reason,
+        cpus_total=values.whole(of.get("CPUEfctv", "")) or values.whole(of.get("CPUTot", "")),
+        cpus_alloc=values.whole(of.get("CPUAlloc", "")),
+        memory_total_mib=values.whole(of.get("RealMemory", "")),
+        load1=float(load) if re.fullmatch(r"[0-9]{1,6}\.[0-9]+", load) else None,
+        gpus=cards,
+        gpus_alloc=None if cards is None else values.count_gpus(of.get("GresUsed", "")),
+        partitions=values.nodes(of.get("Partitions", "")),
+    )
+
+
+def partitions(output: str) -> list[Partition]:
+    """`scontrol -o show partition`."""
+    lines = (line for line in output.split("\n") if line.startswith("PartitionName="))
+    return [_partition(pairs(line)) for line in lines]
+
+
+def _partition(of: dict[str, str]) -> Partition:
+    accounts = of.get("AllowAccounts", "ALL")
+    return Partition(
+        name=of["PartitionName"],
+        state=of.get("State", "UP"),
+        is_default=of.get("Default") == "YES",
+        nodes=values.nodes(of.get("Nodes", "")),
+        max_time=values.minutes(of.get("MaxTime", "")),
+        default_time=values.minutes(of.get("DefaultTime", "")),
+        total_cpus=values.whole(of.get("TotalCPUs", "")),
+        total_nodes=values.whole(of.get("TotalNodes", "")),
+        max_nodes=values.whole(of.get("MaxNodes", "")),
+        max_cpus_per_node=values.whole(of.get("MaxCPUsPerNode", "")),
+        max_memory_per_node=values.mib(of.get("MaxMemPerNode", "")),
+        allowed_accounts=() if accounts == "ALL" else tuple(accounts.split(",")),
+        allow_root_jobs=of.get("DisableRootJobs", "NO") != "YES",
+    )
+
+
+_PING = re.compile(r"Slurmctld\((\w+)\) at (\S+) is (UP|DOWN)")
+
+
+def ping(output: str) -> list[PingResponse]:
+    """`scontrol ping`: one line a controller."""
+    return [
+        PingResponse(role == "primary", word == "UP", index, host)
+        for index, (role, host, word) in enumerate(_PING.findall(output))
+    ]
+
+
+_ESTIMATE = re.compile(
+    r"Job (\d+) to start at (\S+).*? using (\d+) processors on (?:nodes )?(\S+)"
+    r"(?: in partition (\S+))?"
+)
+
+
+def estimate(stderr: str, now: float) -> Estimate | None:
+    """What `sbatch --test-only` wrote; None when it wrote no estimate."""
+    found = _ESTIMATE.search(stderr)
+    if found is None:
+        return None
+    start = values.moment(found[2])
+    return Estimate(
+        start_time=None if start is None or start > now + FAR_AWAY else start,
+        nodes=values.nodes(found[4]),
+        processors=int(found[3]),
+        partition=found[5],
+    )
+
+
+def submitted_id(stdout: str) -> str | None:
+    """The job id that `sbatch --parsable` printed (`17`, `17;cluster`)."""
+    lines = [line.strip() for line in stdout.splitlines()]
+    found = [m[1] for line in lines if (m := re.fullmatch(r"([0-9]+)(?:;\S+)?", line))]
+    return found[-1] if found else None
+
+
+def state_word(state: str | None) -> str:
+    """A node's state as people say it: `DOWN+NOT_RESPONDING` is `down*`, as sinfo writes it."""
+    if not state:
+        return "-"
+    base, *flags = state.rstrip("*").lower().split("+")
+    word = base
+    if "drain" in flags:
+        word = "draining" if base in ("mixed", "allocated") else "drained"
+        word = "down" if base == "down" else word
+    for flag in ("maint", "fail", "reboot_requested", "powered_down", "invalid_reg"):
+        if flag in flags:
+            word = {"powered_down": "off", "invalid_reg": "invalid"}.get(flag, flag)
+    return word + ("*" if "not_responding" in flags or state.endswith("*") else "")

@@ -1,0 +1,246 @@
+"""The queue screen: jobs that Slurm's controller knows, and those that only the accounting has."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from labtui.config import Config
+from labtui.model import Job
+from labtui.slurm.parse import FINISHED
+from labtui.slurm.script import PRIVATE_COMMENT
+from labtui.spec import Cell, Column, SubjectSpec, Tone
+from labtui.store import Store
+from labtui.text import clock, inert, mib
+
+RECENT = 12 * 3600.0
+"""Seconds for which a failed job stays among what matters."""
+BAD = frozenset({"FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE"})
+_ACTIVE = frozenset({"RUNNING", "COMPLETING", "CONFIGURING", "STAGE_OUT", "SIGNALING"})
+_SHORT = {
+    "COMPLETED": "done", "CANCELLED": "cancelled", "COMPLETING": "ending", "TIMEOUT": "timeout",
+    "OUT_OF_MEMORY": "no memory", "NODE_FAIL": "node fail", "CONFIGURING": "starting",
+    "SPECIAL_EXIT": "special",
+}  # fmt: skip
+_STUCK = ("DependencyNeverSatisfied", "BadConstraints", "ReservationDeleted", "PartitionConfig",
+          "PartitionTimeLimit", "PartitionNodeLimit", "JobHoldMaxRequeue", "InvalidAccount",
+          "InvalidQOS", "launch failed")  # fmt: skip
+
+
+def rows(store: Store, config: Config, now: float) -> list[Job]:
+    """All jobs, each once: squeue wins while slurmctld still knows one."""
+    live: list[Job] = store.value("slurm.jobs") or []
+    past: list[Job] = store.value("slurm.finished") or []
+    if not past:
+        return live
+    known = {job.job_id for job in live}
+    return live + [job for job in past if job.job_id not in known]
+
+
+def severity(job: Job) -> int:
+    """3 failed lately, 2 waits for what will not come, 1 waits or runs, 0 is over."""
+    if job.state in FINISHED:
+        recent = job.end_time is not None and time.time() - job.end_time < RECENT
+        return 3 if job.state in BAD and recent else 0
+    if job.state == "PENDING":
+        return 2 if (job.reason or "").startswith(_STUCK) else 1
+    return 2 if job.state in ("SUSPENDED", "STOPPED", "SPECIAL_EXIT") else 1
+
+
+def state_word(job: Job) -> str:
+    return _SHORT.get(job.state, job.state.lower().replace("_", " "))
+
+
+def tone(job: Job) -> Tone:
+    if job.state in _ACTIVE:
+        return "ok"
+    return ("dim" if job.state in FINISHED else "", "", "warn", "crit")[severity(job)]
+
+
+def why(job: Job) -> str:
+    """Where it runs, why it waits, how it ended."""
+    if job.state == "PENDING":
+        if job.reason == "BeginTime" and job.start_time:
+            return f"begins {_when(job.start_time)}"
+        if job.reason in ("Resources", "Priority") and job.start_time:
+            return f"{job.reason_text}, ~{_when(job.start_time)}"
+        return job.reason_text or ""
+    if job.state in FINISHED and job.reason_text:
+        return job.reason_text
+    return place(job)
+
+
+def place(job: Job) -> str:
+    if len(job.nodes) > 3:
+        return f"{job.nodes[0]} and {len(job.nodes) - 1} more"
+    return ",".join(job.nodes)
+
+
+def spent(job: Job, now: float | None = None) -> float | None:
+    """Seconds: run so far, or in all; of a waiting job, since it was submitted."""
+    if job.state != "PENDING":
+        return job.time_used_s
+    return None if job.submit_time is None else max(0.0, (now or time.time()) - job.submit_time)
+
+
+def _when(moment: float | None) -> str:
+    """`20:14`, or with the day when that is not today."""
+    if moment is None:
+        return "-"
+    then = time.localtime(moment)
+    today = time.localtime()[:3] == then[:3]
+    return time.strftime("%H:%M" if today else "%m-%d %H:%M", then)
+
+
+def _id_key(job: Job) -> tuple[int, int, str]:
+    head, _, task = job.job_id.partition("_")
+    plain = head.partition("+")[0]
+    number = int(plain) if plain.isdigit() else 0
+    return (-number, int(task) if task.isdigit() else -1, job.job_id)
+
+
+_ORDER = {"RUNNING": 1, "PENDING": 2}
+
+
+def due(job: Job) -> tuple[int, float, tuple[int, int, str]]:
+    """The default order: what needs a person, what runs, what waits, what is over."""
+    bad = severity(job)
+    group = 0 if bad >= 2 else 4 if job.state in FINISHED else _ORDER.get(job.state, 1)
+    return (group - bad if group == 0 else group, -(job.end_time or 0.0), _id_key(job))
+
+
+def _asked(job: Job) -> str:
+    parts = [inert(job.gres, 40)] if job.gres else []
+    parts += [f"{job.cpus} cpus"] if job.cpus is not None else []
+    parts += [mib(job.memory_mib)] if job.memory_mib is not None else []
+    parts += [clock(job.time_limit_s)] if job.time_limit_s is not None else ["no time limit"]
+    return ", ".join(parts)
+
+
+def comment(job: Job) -> str:
+    """The person's own comment, without the mark that a submission from here carries."""
+    return PRIVATE_COMMENT.sub("", job.comment or "").strip()
+
+
+def detail(job: Job, store: Store, now: float) -> list[str | Cell]:
+    """What fits under the table: who, what it asks, why or where, when, its files."""
+    lines: list[str | Cell] = [
+        f"{inert(job.job_id, 60)} {inert(job.name, 80)} · {inert(job.user or '-', 40)}"
+        f" · {inert(job.partition or '-', 40)} · {_asked(job)}",
+        Cell(f"{state_word(job)}: {inert(why(job), 200) or '-'}", tone(job)),
+    ]
+    if job.state == "PENDING":
+        start = _when(job.start_time) if job.start_time else "not known yet"
+        lines.append(f"submitted {_when(job.submit_time)} · would start {start}")
+    else:
+        ended = f" · ended {_when(job.end_time)}" if job.end_time else ""
+        lines.append(
+            f"submitted {_when(job.submit_time)} · started {_when(job.start_time)}{ended}"
+            f" · ran {clock(job.time_used_s)}" + (f" · on {inert(place(job))}" if job.nodes else "")
+        )
+    more = [
+        f"{word} {inert(value, 120)}"
+        for word, value in (
+            ("account", job.account), ("qos", job.qos), ("priority", job.priority),
+            ("exit", job.exit_code), ("after", job.dependency), ("reason", job.reason),
+            ("comment", comment(job)),
+        )
+        if value not in (None, "")
+    ]  # fmt: skip
+    if more:
+        lines.append(" · ".join(more))
+    if job.work_dir:
+        lines.append(f"in {inert(job.work_dir, 300)}")
+    if job.stdout:
+        lines.append(f"stdout: {inert(job.stdout, 300)}")
+    if job.stderr and job.stderr != job.stdout:
+        lines.append(f"stderr: {inert(job.stderr, 300)}")
+    if job.source == "sacct":
+        lines.append(
+            Cell("Slurm's controller has forgotten it: this is from the accounting", "dim")
+        )
+    return lines
+
+
+def searchable(job: Job) -> str:
+    parts = (job.job_id, job.name, job.user, job.partition, state_word(job), why(job),
+             ",".join(job.nodes), job.account, job.gres)  # fmt: skip
+    return inert(" ".join(str(part) for part in parts if part))
+
+
+def _plain(attribute: str, limit: int = 200) -> Any:
+    def text(job: Job) -> str:
+        value = getattr(job, attribute)
+        return "-" if value is None else inert(value, limit)
+
+    return text
+
+
+def _text_key(attribute: str) -> Any:
+    return lambda job: str(getattr(job, attribute) or "").casefold()
+
+
+def _number_key(attribute: str) -> Any:
+    return lambda job: getattr(job, attribute) or 0
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column("job", "JOB", 11, _plain("job_id", 40), sort=_id_key, wide=14),
+    Column("name", "NAME", 15, _plain("name"), sort=_text_key("name"), wide=24),
+    Column("user", "USER", 5, _plain("user", 40), sort=_text_key("user"), wide=10),
+    Column("partition", "PART", 5, _plain("partition", 40), sort=_text_key("partition"), wide=10),
+    Column(
+        "state", "STATE", 9, lambda job: Cell(inert(state_word(job), 20), tone(job)), sort=due
+    ),
+    Column("why", "WHY / WHERE", 19, lambda job: inert(why(job), 300), sort=why, grow=True),
+    Column(
+        "time", "TIME", 8, lambda job: clock(spent(job)), sort=lambda job: spent(job) or 0.0,
+        align="right", wide=11,
+    ),
+    Column("gres", "GRES", 14, _plain("gres", 60), sort=_text_key("gres"), min_total=130),
+    Column(
+        "cpus", "CPUS", 5, _plain("cpus"), sort=_number_key("cpus"), align="right", min_total=100
+    ),
+    Column(
+        "memory", "MEM", 6, lambda job: mib(job.memory_mib), sort=_number_key("memory_mib"),
+        align="right", min_total=100,
+    ),
+    Column(
+        "limit", "LIMIT", 10, lambda job: clock(job.time_limit_s),
+        sort=_number_key("time_limit_s"), align="right", min_total=120,
+    ),
+    Column(
+        "submitted", "SUBMITTED", 11, lambda job: _when(job.submit_time),
+        sort=_number_key("submit_time"), min_total=150,
+    ),
+    Column(
+        "priority", "PRIO", 10, _plain("priority"), sort=_number_key("priority"), align="right",
+        min_total=170,
+    ),
+)  # fmt: skip
+
+
+def heading(jobs: Sequence[Job]) -> str:
+    """`running 6  pending 14  failed today 3`."""
+    counts = Counter("failed" if severity(job) == 3 else job.state for job in jobs)
+    shown = (("RUNNING", "running"), ("PENDING", "pending"), ("failed", "failed lately"))
+    return "  ".join(f"{word} {counts[key]}" for key, word in shown if counts[key])
+
+
+SUBJECT = SubjectSpec(
+    name="jobs",
+    key="4",
+    title="Jobs",
+    words="The queue: what runs, what waits and why, what failed",
+    feeds=("slurm.jobs", "slurm.finished"),
+    columns=COLUMNS,
+    row_key=lambda job: str(job.job_id),
+    severity=severity,
+    rows=rows,
+    detail=detail,
+    searchable=searchable,
+    heading=heading,
+    default_sort="state",
+)
