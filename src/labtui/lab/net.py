@@ -46,7 +46,7 @@ def ensure(lab: Lab) -> None:
     _ensure_namespace(lab.namespace)
     links = _links(lab.namespace)
     if BRIDGE not in links:
-        _ip(lab.namespace, "link", "add", BRIDGE, "type", "bridge")
+        _ip(lab.namespace, "link", "add", BRIDGE, "address", _hardware(GATEWAY), "type", "bridge")
         _ip(lab.namespace, "addr", "add", f"{GATEWAY}/24", "dev", BRIDGE)
         _ip(lab.namespace, "link", "set", BRIDGE, "up")
     for machine in MACHINES.values():
@@ -56,7 +56,7 @@ def ensure(lab: Lab) -> None:
             continue
         if machine.name in links:
             _ip(lab.namespace, "link", "del", machine.name)
-        peer = ("peer", "name", INSIDE, "netns", ns)
+        peer = ("peer", "name", INSIDE, "address", _hardware(machine.address), "netns", ns)
         _ip(lab.namespace, "link", "add", machine.name, "type", "veth", *peer)
         _ip(lab.namespace, "link", "set", machine.name, "master", BRIDGE, "up")
         _ip(ns, "addr", "add", f"{machine.address}/24", "dev", INSIDE)
@@ -105,6 +105,11 @@ def call(lab: Lab, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) 
     if error:
         raise error[0]
     return result[0]
+
+
+def _hardware(address: str) -> str:
+    """An Ethernet address that stays when a link is made anew: neighbours remember it."""
+    return "02:00:" + ":".join(f"{int(part):02x}" for part in address.split("."))
 
 
 def _setns(path: Path) -> None:

@@ -41,10 +41,9 @@ def machine_lacks(lab: Lab, machine: str) -> str:
     pid = machines.leader(lab, machine)
     if pid is None:
         return f"{machine} is not running (see {lab.machine_dir(machine) / 'console.log'})"
-    address = MACHINES[machine].address
-    if not net.call(lab, greets, address, PORTS["ssh"]):
+    if not net.call(lab, greets, MACHINES[machine].address, PORTS["ssh"]):
         return f"{machine} does not answer on ssh"
-    if MACHINES[machine].partition and not net.call(lab, listens, address, PORTS["slurmd"]):
+    if MACHINES[machine].partition and not listens(pid, PORTS["slurmd"]):
         return f"{machine} has no slurmd"
     if not has_share(pid):
         return f"{machine} has no {SHARE}"
@@ -62,13 +61,18 @@ def greets(address: str, port: int, timeout: float = 0.5) -> bool:
         return False
 
 
-def listens(address: str, port: int, timeout: float = 0.5) -> bool:
-    """Whether something takes connections there; `timeout` in seconds."""
-    try:
-        socket.create_connection((address, port), timeout).close()
-    except OSError:
-        return False
-    return True
+def listens(pid: int, port: int) -> bool:
+    """Whether a machine takes connections on a port; seen without making one, which slurmd logs."""
+    wanted = f":{port:04X}"
+    for table in ("tcp", "tcp6"):
+        try:
+            lines = Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
+        except OSError:
+            continue
+        # sl local_address rem_address st ...; state 0A is LISTEN.
+        if any(w[1].endswith(wanted) and w[3] == "0A" for w in (line.split() for line in lines)):
+            return True
+    return False
 
 
 def has_share(pid: int) -> bool:

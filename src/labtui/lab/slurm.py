@@ -126,10 +126,11 @@ GRANT ALL ON slurm_acct_db.* TO slurm@localhost;
 
 ACCOUNTING = """\
 #!/bin/sh
-# Once: the cluster, its account and its people, before slurmctld first asks for them.
+# Holds slurmctld back until slurmdbd answers; the first time, tells it the cluster, its account
+# and its people.
 done=/var/lib/slurm/accounting
-test -e $done && exit 0
 until sacctmgr -n show cluster >/dev/null 2>&1; do sleep 0.1; done
+test -e $done && exit 0
 sacctmgr -iQ add cluster @CLUSTER@
 sacctmgr -iQ add account @ACCOUNT@ Description=research Organization=lab
 sacctmgr -iQ add user @OPERATOR@ account=@ACCOUNT@ adminlevel=Operator
@@ -146,7 +147,7 @@ Before=slurmctld.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-TimeoutStartSec=120
+TimeoutStartSec=30
 ExecStart=/usr/local/sbin/labtui-accounting
 """
 
@@ -167,6 +168,8 @@ def prepare(lab: Lab, machine: str) -> None:
     munge = account(root, "munge")
     write(root / "etc/munge/munge.key", _munge_key(lab), 0o400, munge)
     write(root / "etc/slurm/slurm.conf", slurm_conf(lab))
+    # Debian's includes a folder by a pattern, which slurmctld logs as an error.
+    write(root / "etc/slurm/plugstack.conf", "# no SPANK plugins\n")
     # 22.05 has no such plugin and needs none: it takes no control groups unless told to.
     if lab.suite != "bookworm":
         write(root / "etc/slurm/cgroup.conf", "CgroupPlugin=disabled\n")
