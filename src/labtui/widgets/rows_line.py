@@ -103,7 +103,8 @@ class Lines:
         self._layout = lay_out(columns, width)
         self._span = cursor_span(self._layout)
         dim = Style(dim=stale or None)
-        self._styles = {name: base + style + dim for name, style in {**_LOOK, **palette}.items()}
+        looks = (*_LOOK.items(), *palette.items())
+        self._styles: dict[str, Style] = {name: base + style + dim for name, style in looks}
         self._plain = self._styles[""]
         self._rows: dict[tuple[str, bool, bool], tuple[Any, Strip]] = {}
         self.blank = join([(" " * width, self._plain)], width)
@@ -134,7 +135,7 @@ class Lines:
             if sorted_by is not None and column.id == sorted_by[0]:
                 title = text.cut(title, min(len(title), width - 1)) + "↑↓"[sorted_by[1]]
             words += self._fit(title, column, width) + " "
-        return join([(text.cut(words, self._width), self._style("header"))], self._width)
+        return join([(words, self._style("header"))], self._width)
 
     def row(self, key: str, item: Any, cursor: bool, marked: bool) -> Strip:
         kept = self._rows.get((key, cursor, marked))
