@@ -10,7 +10,7 @@ from labtui.hosts.namespace import NamespaceError, inside
 from labtui.hosts.ssh import SshHost
 
 
-def hosts(config: Config) -> dict[str, Host]:
+def connect(config: Config) -> dict[str, Host]:
     """One host a node, by name. Raises NamespaceError outside the lab that the file is about."""
     if config.lab is not None and config.lab.namespace and not inside(config.lab.namespace):
         raise NamespaceError("lab-down", "not in the lab's network: nothing is sent")

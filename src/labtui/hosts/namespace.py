@@ -30,6 +30,8 @@ def enter(name: str) -> None:
     NamespaceError; then this process is where it was.
     """
     path = _path(name)
+    if inside(name):
+        return
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
