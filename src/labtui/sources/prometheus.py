@@ -49,8 +49,9 @@ class Prometheus:
         return PrometheusConnect(
             url=self.url,
             session=BoundedSession(timeout=self._timeout, ca_file=self._ca_file, who=self.who),
-            # The scheduler tries again; three silent tries here would only hide that.
-            retry=Retry(total=0),
+            # The scheduler tries again; three silent tries here would only hide that. read=False
+            # lets a time-out come through as one.
+            retry=Retry(total=0, read=False),
             timeout=self._timeout,
         )
 
