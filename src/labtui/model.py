@@ -40,6 +40,8 @@ class Node(Item, frozen=True, kw_only=True):
     jobs: tuple[str, ...] = ()
     seen_at: float | None = None
     """Unix seconds of the last answer from the machine itself."""
+    age_s: int | None = None
+    """Seconds since then, once they are more than the pace of the polls explains."""
     uptime_s: float | None = None
     attempts: int = 0
     next_try_s: float | None = None
