@@ -17,7 +17,7 @@ WAIT = 20.0
 
 
 class Terminal:
-    """One tmux server with one window. Keys go in as a person presses them; the screen comes out."""
+    """One tmux server with one window: keys go in as pressed, the screen comes out."""
 
     def __init__(self, argv: Sequence[str], size: tuple[int, int], env: dict[str, str]) -> None:
         self.socket = f"labtui-test-{uuid.uuid4().hex[:8]}"

@@ -52,7 +52,7 @@ class LabApp(App[str | None]):
         self.config_path = config_path
         self.first_screen = screen
         self.ascii_mode = ascii_mode or (config.ui.ascii if config else False)
-        self.keymap_own = KeyMap(config.keys if config else {})
+        self.keys = KeyMap(config.keys if config else {})
         self.palette: Palette = MONO if self.no_color else ANSI
         self._read_only = read_only
         self._make = make_session or (lambda c, r: Session(c, read_only=r))
@@ -135,6 +135,16 @@ class LabApp(App[str | None]):
         return rc
 
     # Ending, however it comes
+
+    def _fatal_error(self) -> None:
+        """A crash as a plain traceback: Textual's own shows local variables, and one may be a
+        share or a token."""
+        from rich.segment import Segments
+        from rich.traceback import Traceback
+
+        rendered = self.console.render(Traceback(show_locals=False), self.console.options)
+        self._exit_renderables.append(Segments(rendered))
+        self._close_messages_no_wait()
 
     def _watch_signals(self) -> None:
         if self.is_headless:

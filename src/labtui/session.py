@@ -19,14 +19,9 @@ from labtui.actions.queue import (
     SuspendJob,
 )
 from labtui.actions.runner import Runner
-from labtui.collectors.alerts import build as build_alerts
+from labtui.collectors import alerts, experiments, gpus, nodes, queue, vault
 from labtui.collectors.base import Collector
-from labtui.collectors.experiments import build as build_experiments
-from labtui.collectors.gpus import build as build_gpus
-from labtui.collectors.nodes import build as build_nodes
-from labtui.collectors.queue import build as build_queue
 from labtui.collectors.schedule import Scheduler
-from labtui.collectors.vault import build as build_vault
 from labtui.config import Config
 from labtui.history import History, default_path
 from labtui.hosts.base import Host
@@ -56,15 +51,15 @@ class Session:
         )
 
     def _collectors(self) -> list[Collector]:
-        found: list[Collector] = []
-        if self.slurm:
-            found += build_queue(self.config, self.slurm)
-        found += build_nodes(self.config, self.hosts)
-        found += build_vault(self.config)
-        found += build_gpus(self.config)
-        found += build_alerts(self.config)
-        found += build_experiments(self.config)
-        return found
+        config = self.config
+        return [
+            *queue.build(config, self.slurm),
+            *nodes.build(config, self.hosts),
+            *vault.collectors(config),
+            *gpus.collectors(config),
+            *alerts.collectors(config),
+            *experiments.collectors(config),
+        ]
 
     def need_slurm(self) -> SlurmClient:
         if self.slurm is None:

@@ -83,4 +83,6 @@ class SubjectSpec:
     """The text that `/` searches."""
     heading: Callable[[Sequence[Any]], str] | None = None
     """Counts for the title line, from all rows: `running 6  pending 14`."""
+    unit: str = "rows"
     default_sort: str = "severity"
+    """A column's id, or `severity`."""

@@ -126,9 +126,9 @@ class LabScreen(Screen[None]):
         """Show a subject with the cursor on one row, past any filter that hides it."""
         self.show(subject)
         view = self.view
-        if key not in view.table.keys and view.test is not None:
+        if key not in view.table.keys_ and view.test is not None:
             self.set_filter("")
-        if key in view.table.keys:
+        if key in view.table.keys_:
             view.table.move_to(key)
             return True
         return False
@@ -144,7 +144,8 @@ class LabScreen(Screen[None]):
         self.update()
 
     def sort_next(self) -> None:
-        ids = ["", *(c.id for c in self.view.table.visible_columns)]
+        width = self.view.table.size.width
+        ids = ["", *(c.id for c in self.view.spec.columns if c.min_total <= width)]
         at = ids.index(self.view.sort) if self.view.sort in ids else 0
         self.view.sort = ids[(at + 1) % len(ids)]
         self.view.reverse = False

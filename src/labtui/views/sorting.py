@@ -10,7 +10,7 @@ from labtui.spec import Cell, SubjectSpec
 
 def order(items: Sequence[Any], spec: SubjectSpec, column: str, reverse: bool) -> list[Any]:
     """Sorted anew; equal items keep the order the view gave them, unknown values come last."""
-    chosen = next((c for c in spec.columns if c.id == column), None)
+    chosen = next((c for c in spec.columns if c.id == (column or spec.default_sort)), None)
     if chosen is None:
         return sorted(items, key=lambda i: -spec.severity(i), reverse=reverse)
 

@@ -30,8 +30,8 @@ def _of_kind(group: list[Feed], now: float) -> tuple[str, Tone]:
     if failed and len(failed) == len(group):
         fault = failed[0].error
         ages = [a for f in failed if (a := f.age(now)) is not None]
-        since = age(min(ages)) if ages else "never ok"
-        return f"{fault.kind if fault else 'failed'} {since}", "crit"
+        since = f" {age(min(ages))}" if ages else ""
+        return f"{fault.kind if fault else 'failed'}{since}", "crit"
     if failed:
         return f"{len(group) - len(failed)}/{len(group)}", "warn"
     if waiting:

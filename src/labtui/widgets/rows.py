@@ -145,6 +145,10 @@ class Rows(Widget, can_focus=True):
         self._sorted = value
         self._redraw()
 
+    def recheck(self) -> None:
+        """Evaluate the visible lines again: for columns that tell a time that passes."""
+        self._redraw()
+
     # What the screen asks
 
     def __len__(self) -> int:

@@ -1,0 +1,54 @@
+"""A half-typed job survives whatever ends the console: one file a cluster, mode 0600."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from labtui.history import default_path
+from labtui.slurm.script import JobSubmitDescription
+
+
+class Draft:
+    """Load, keep and forget the one draft of a cluster. Failing to write is told, not raised."""
+
+    def __init__(self, cluster: str) -> None:
+        self.path = default_path(cluster).with_name(f"{cluster}-draft.json")
+        self.problem: str | None = None
+
+    def load(self) -> tuple[JobSubmitDescription, float] | None:
+        """The draft and when it was kept (unix seconds); None when there is none to read."""
+        try:
+            body: Any = msgspec.json.decode(self.path.read_bytes())
+            known = {f.name for f in fields(JobSubmitDescription)}
+            kept = {k: v for k, v in body["job"].items() if k in known}
+            kept["extra"] = tuple(kept.get("extra", ()))
+            return JobSubmitDescription(**kept), self.path.stat().st_mtime
+        except (OSError, msgspec.DecodeError, KeyError, TypeError, AttributeError):
+            return None
+
+    def keep(self, job: JobSubmitDescription) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=".draft")
+            with os.fdopen(handle, "wb") as file:
+                file.write(msgspec.json.encode({"job": asdict(job)}))
+            Path(name).replace(self.path)
+            self.problem = None
+        except OSError as error:
+            self.problem = f"the draft cannot be kept: {error.strerror}"
+
+    def forget(self) -> None:
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
+    @property
+    def script_path(self) -> Path:
+        """Where `$EDITOR` gets the script: beside the draft, so that it survives too."""
+        return self.path.with_suffix(".sbatch")
