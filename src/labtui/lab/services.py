@@ -3,5 +3,8 @@
 from __future__ import annotations
 
 from labtui.lab.layout import Service
+from labtui.lab.mlflow import Mlflow
+from labtui.lab.monitoring import Prometheus
+from labtui.lab.vault import Vault
 
-SERVICES: list[Service] = []
+SERVICES: list[Service] = [Prometheus(), Mlflow(), Vault()]
