@@ -11,7 +11,6 @@ import asyncio
 import json
 import time
 from collections.abc import Iterable, Sequence
-from pathlib import PurePosixPath
 
 from labtui.hosts.base import Completed, Host, HostError
 from labtui.model import Job, Node
@@ -202,23 +201,23 @@ class SlurmClient:
     async def resume(self, *job_ids: str) -> None:
         await self.tell(scontrol_argv("resume", job_ids))
 
-    async def drain_node(self, name: str, reason: str) -> None:
-        await self.tell(node_argv(name, "drain", reason))
+    async def drain_node(self, name: str, reason: str, *, user: str | None = None) -> None:
+        await self.tell(node_argv(name, "drain", reason), user=user)
 
-    async def resume_node(self, name: str) -> None:
-        await self.tell(node_argv(name, "resume"))
+    async def resume_node(self, name: str, *, user: str | None = None) -> None:
+        await self.tell(node_argv(name, "resume"), user=user)
 
-    async def tell(self, argv: Sequence[str]) -> Completed:
+    async def tell(self, argv: Sequence[str], *, user: str | None = None) -> Completed:
         """Run a command that changes something. RPCError where Slurm refused it."""
-        done = await self._run(argv)
+        done = await self._run(argv, user=user)
         if done.rc != 0:
             raise error_of(argv[0], self.host.name, done.stdout, done.stderr)
         return done
 
-    async def is_directory(self, path: str) -> bool:
-        """Whether a directory is there for the login node; False also where its mount hangs."""
+    async def is_writable(self, folder: str) -> bool:
+        """Whether the login node can write into a folder; False also where its mount hangs."""
         try:
-            return (await self._run(["test", "-d", path], timeout=2.0)).rc == 0
+            return (await self._run(["test", "-w", folder], timeout=2.0)).rc == 0
         except RPCError:
             return False
 
@@ -267,12 +266,13 @@ class SlurmClient:
         env: Sequence[str] = (),
         stdin: str | None = None,
         timeout: float | None = None,
+        user: str | None = None,
     ) -> Completed:
         limit = timeout or self.timeout
         full = ["timeout", "-k", "1", f"{limit:g}", *env, *argv]
         command = argv[0]
         try:
-            done = await self.host.run(full, stdin=stdin, timeout=limit + MARGIN)
+            done = await self.host.run(full, stdin=stdin, timeout=limit + MARGIN, user=user)
         except HostError as error:
             if error.kind != "timeout":
                 raise
@@ -355,7 +355,3 @@ def scontrol_argv(verb: str, job_ids: Iterable[str]) -> list[str]:
 def node_argv(name: str, state: str, reason: str = "") -> list[str]:
     argv = ["scontrol", "update", f"NodeName={name}", f"State={state}"]
     return [*argv, f"Reason={reason}"] if reason else argv
-
-
-SHARED = PurePosixPath("/mnt/nfs")
-"""Where the lab's shared file system is mounted, when it is."""

@@ -37,7 +37,10 @@ _KINDS: tuple[tuple[FaultKind, str], ...] = (
         r"|command not found|no such file",
     ),
 )
-_PREFIX = re.compile(r"^(?:\w+: )?(?:error: |fatal: |\w+ error: )+")
+_PREFIX = re.compile(
+    r"^(?:(?:sbatch|squeue|sacct|scontrol|sinfo|scancel): )?(?:error: |fatal: |\w+ error: )*"
+    r"(?:allocation failure: |Batch job submission failed: )?"
+)
 
 
 def error_of(command: str, where: str, stdout: str, stderr: str) -> RPCError:
@@ -65,6 +68,5 @@ def _joined(lines: list[str]) -> str:
         if any(line in other for other in lines if other != line) or line in found:
             continue
         wrapped = found and not found.endswith((".", "!", "?")) and line[0].islower()
-        wrapped = wrapped and not re.match(r"allocation failure", line)
         found += ("" if not found else " " if wrapped else "; ") + line
     return re.sub(r"\s+", " ", found)

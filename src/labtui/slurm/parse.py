@@ -235,9 +235,13 @@ def nodes(output: str) -> list[Node]:
     return [_node(pairs(line)) for line in lines]
 
 
+_SET_BY = re.compile(r" ?\[([\w.-]+)@[^\]\s]+\]\Z")
+"""Who set a node's reason, and when: `[root@1795472353]`."""
+
+
 def _node(of: dict[str, str]) -> Node:
     cards = values.count_gpus(of.get("Gres", ""))
-    reason = values.text(of.get("Reason", ""))
+    reason = values.text(_SET_BY.sub(r" (\1)", of.get("Reason", "")))
     load = of.get("CPULoad", "")
     return Node(
         name=of["NodeName"],

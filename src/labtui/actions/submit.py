@@ -1,0 +1,144 @@
+"""Submitting a batch script, so that it is known afterwards whether it was accepted."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shlex
+import time
+
+from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step, Unknown
+from labtui.model import Job
+from labtui.slurm.client import SlurmClient, submit_argv
+from labtui.slurm.errors import RPCError
+from labtui.slurm.script import directives
+from labtui.spec import ActionSpec
+from labtui.text import inert
+
+SHARED = "/mnt/nfs"
+"""Where a cluster's shared file system is, when it has one: a job's output written there can be
+read from every machine."""
+LOOK = 8.0
+"""Seconds for which a submission without an answer is looked for; sbatch itself was ended on the
+login node before that, so what is not there then was not accepted."""
+MAX_SCRIPT = 4 << 20
+"""Bytes; Slurm's own limit (max_script_size) is 4 MiB by default."""
+
+
+class SubmitJob(Action):
+    """sbatch with the script on stdin. Runs as the account that labtui reaches the node with."""
+
+    id = "queue.submit"
+
+    def __init__(
+        self, client: SlurmClient, script: str, *, chdir: str = "", look: float = LOOK
+    ) -> None:
+        self.client = client
+        self.script = script.replace("\r\n", "\n")
+        self.chdir = chdir
+        self.token = secrets.token_hex(8)
+        self.job_id: str | None = None
+        self._look = look
+
+    async def plan(self) -> Plan:
+        self._check()
+        who = await self._whoami()
+        if not self.chdir and "chdir" not in directives(self.script):
+            self.chdir = await self._folder(who)
+        argv = submit_argv(self.script, token=self.token, chdir=self.chdir)
+        risks = []
+        if who == "root":
+            risks.append("it runs as root, because labtui reaches this machine as root")
+        try:
+            estimate = await self.client.test_only(self.script, chdir=self.chdir)
+        except RPCError as error:
+            if error.kind in ("refused", "timeout"):
+                raise ActionError(f"{error.msg}; nothing was sent") from None
+            raise ActionError(f"Slurm would refuse it: {error.msg}") from None
+        if estimate.start_time is None:
+            risks.append("the scheduler cannot tell when it would start")
+        name = directives(self.script).get("job-name", "")
+        return Plan(
+            title=f"Submit {inert(name, 60)}" if name else "Submit a job",
+            targets=(inert(name, 60) or "a new job",),
+            steps=(Step(self.client.host.name, f"{shlex.join(argv)}   # the script on stdin"),),
+            risks=tuple(risks),
+            undo="cancel it",
+            dangerous=who == "root",
+            confirm_word="root" if who == "root" else "",
+            preview=self.script,
+        )
+
+    async def run(self, progress: Progress) -> None:
+        try:
+            self.job_id = await self.client.submit(self.script, token=self.token, chdir=self.chdir)
+        except RPCError as error:
+            if error.kind == "timeout":
+                raise Unknown(error.msg) from None
+            raise ActionError(f"Slurm refused it: {error.msg}") from None
+        progress(f"accepted as job {self.job_id}")
+
+    async def verify(self) -> Outcome:
+        """By id where there was an answer, else by the token that the submission carries."""
+        deadline = time.monotonic() + self._look
+        while True:
+            job = await self._find()
+            if job is not None or time.monotonic() > deadline:
+                break
+            await asyncio.sleep(1.0)
+        if job is None:
+            if self.job_id:
+                text = f"accepted as job {self.job_id}, which Slurm does not show"
+                return Outcome("unknown", text, {"job_id": self.job_id})
+            return Outcome("failed", "Slurm did not take it: no job carries its mark")
+        job_id = job.job_id.partition("_")[0]
+        words = f": {inert(job.reason_text, 120)}" if job.reason_text else ""
+        return Outcome(
+            "done",
+            f"job {job_id} is {job.state.lower()}{words}",
+            {"job_id": job_id, "state": job.state, "token": self.token},
+        )
+
+    async def _find(self) -> Job | None:
+        try:
+            if self.job_id:
+                return await self.client.job(self.job_id)
+            return await self.client.find_by_token(self.token)
+        except RPCError as error:
+            raise ActionError(error.msg) from None
+
+    def _check(self) -> None:
+        if not self.script.startswith("#!"):
+            raise ActionError(
+                "the script's first line has to be #! and a program, for example #!/bin/bash"
+            )
+        if "\0" in self.script:
+            raise ActionError("the script holds a NUL byte; is it a program? Submit a text")
+        if len(self.script.encode()) > MAX_SCRIPT:
+            raise ActionError(f"the script is larger than Slurm takes ({MAX_SCRIPT >> 20} MiB)")
+
+    async def _whoami(self) -> str:
+        done = await self.client.host.run(["id", "-un"], timeout=5.0)
+        return done.stdout.strip()
+
+    async def _folder(self, who: str) -> str:
+        """The account's folder on the shared file system, else that itself; else its home."""
+        for folder in (f"{SHARED}/{who}", SHARED):
+            if who and await self.client.is_writable(folder):
+                return folder
+        return ""
+
+
+def _no_script(job: Job) -> str | None:
+    return "Slurm has forgotten its script" if job.source == "sacct" else None
+
+
+ACTIONS: tuple[ActionSpec, ...] = (
+    ActionSpec(
+        "queue.submit", "n", "new", "A new job: a form, and its script beside it.", ("jobs",)
+    ),
+    ActionSpec(
+        "queue.edit", "e", "edit+resubmit", "Its script in the form, to be sent as a new job.",
+        ("jobs",), disabled=_no_script,
+    ),
+)  # fmt: skip
