@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -99,6 +100,39 @@ def vault(folder: Path) -> Iterator[tuple[str, str]]:
     argv = [binary, "server", f"-config={folder}/vault.json"]
     with running(argv, lambda: listens(port), folder / "vault.log"):
         yield url, str(cert)
+
+
+@contextmanager
+def mlflow(folder: Path) -> Iterator[str]:
+    """A real MLflow from PATH, or from the lab's cache with the Python that it was made for."""
+    argv, extra = _mlflow_program()
+    port = free_port()
+    argv = [
+        *argv, "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+        "--backend-store-uri", f"sqlite:///{folder}/mlflow.db",
+        "--artifacts-destination", f"{folder}/artifacts",
+    ]  # fmt: skip
+    env = os.environ | extra
+    env |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    url = f"http://127.0.0.1:{port}"
+    with running(argv, lambda: _answers(f"{url}/health"), folder / "mlflow.log", env=env, wait=60):
+        yield url
+
+
+def _mlflow_program() -> tuple[list[str], dict[str, str]]:
+    if there := shutil.which("mlflow"):
+        return [there], {}
+    cache = Path(os.environ.get("LABTUI_CACHE", "/var/cache/labtui"))
+    for site in cache.glob("mlflow-*-py*/site"):
+        version = site.parent.name.rpartition("-py")[2]
+        name = f"python{version[0]}.{version[1:]}"
+        pythons = [shutil.which(name), *Path.home().glob(f".pyenv/versions/*/bin/{name}")]
+        for python in filter(None, pythons):
+            works = subprocess.run([python, "-c", ""], capture_output=True, timeout=20)
+            if works.returncode == 0:
+                more = {"PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1"}
+                return [str(python), "-m", "mlflow"], more
+    pytest.skip("SKIPPED LOUDLY: no MLflow here: pip install mlflow==3.17.2, or start the lab")
 
 
 def post(url: str, body: object) -> object:

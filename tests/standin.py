@@ -6,6 +6,8 @@ It plays no service: it answers every request in one chosen way.
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import socket
 import ssl
 import struct
@@ -141,19 +143,34 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(argv: list[str], ready: Callable[[], bool], log: Path) -> Iterator[None]:
+def running(
+    argv: list[str],
+    ready: Callable[[], bool],
+    log: Path,
+    *,
+    env: dict[str, str] | None = None,
+    wait: float = 20.0,
+) -> Iterator[None]:
     """A real server as a child, once `ready`; its log is the message when it never is."""
     with log.open("wb") as file:
-        child = subprocess.Popen(argv, stdout=file, stderr=file, stdin=subprocess.DEVNULL)
+        child = subprocess.Popen(
+            argv,
+            stdout=file,
+            stderr=file,
+            stdin=subprocess.DEVNULL,
+            env=env,
+            start_new_session=True,
+        )
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + wait
         while not ready():
             if child.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"{argv[0]} did not start: {log.read_text()[-2000:]}")
             time.sleep(0.05)
         yield
     finally:
-        child.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
         child.wait(10)
 
 

@@ -95,7 +95,7 @@ def detail(run: Run, store: Store, now: float) -> list[str | Cell]:
             Cell("its job has ended: the run was never closed, MLflow only thinks it runs", "warn")
         )
     for name, value in run.metrics.items():
-        curve = spark(store.series(series(run, name)), CURVE)
+        curve = spark(store.series(series(run, name)), CURVE).strip()
         text = f"{inert(name, 24):<24} {value_text(value):>10}  {curve}".rstrip()
         lines.append(Cell(text, "crit") if value is None else text)
     if run.params:
@@ -177,7 +177,7 @@ SUBJECT = SubjectSpec(
         Column("name", "RUN", 16, lambda r: inert(r.name or r.run_id[:8]), wide=24),
         Column("status", "STATUS", 9, _status),
         Column("metric", "METRIC", 16, _metric, lambda r: (headline(r) or (None, None))[1]),
-        Column("job", "JOB", 7, lambda r: inert(r.job_id or "-"), align="right"),
+        Column("job", "JOB", 6, lambda r: inert(r.job_id or "-"), align="right"),
         Column("took", "TOOK", 7, lambda r: clock(took(r, time.time())),
                lambda r: took(r, time.time()), "right"),
         Column("age", "AGE", 5, _when, lambda r: r.start_time, "right"),
