@@ -49,7 +49,12 @@ def up(name: str, suite: str | None, no_console: bool, wait: bool) -> None:
     """Bring the lab up; harmless when it is up, and mends what was killed."""
     chosen = lab_up.remembered(name, suite)
     lab_up.bring_up(chosen, _say, wait)
-    _say(f"open the console with: labtui --config {chosen.config}")
+    if no_console or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        _say(f"open the console with: labtui --config {chosen.config}")
+        return
+    from labtui.cli import open_console  # late: only this command ever needs the console
+
+    sys.exit(open_console(chosen.config))
 
 
 @lab.command()

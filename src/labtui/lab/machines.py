@@ -178,7 +178,7 @@ def power_off(lab: Lab, names: Iterable[str], *, grace: float) -> None:
     wait_for(
         "the end of the machines' processes",
         lambda: (
-            " ".join(m for m, p in _containers(lab).items() if m in wanted)
+            " ".join(m for m, p in supervisors(lab).items() if m in wanted)
             or " ".join(m for m, p in running.items() if _alive(p))
         ),
         timeout=10,
@@ -199,7 +199,7 @@ def kill_strays(lab: Lab) -> None:
     """Kill a container's supervisor that lost its machine, and what else is left of machines that
     are off in their network namespaces."""
     running = leaders(lab)
-    for machine, pid in _containers(lab).items():
+    for machine, pid in supervisors(lab).items():
         if machine not in running:
             signal_process(pid, signal.SIGKILL)
     for machine in MACHINES:
@@ -210,7 +210,7 @@ def kill_strays(lab: Lab) -> None:
             signal_process(int(stray), signal.SIGKILL)
 
 
-def _containers(lab: Lab) -> dict[str, int]:
+def supervisors(lab: Lab) -> dict[str, int]:
     """systemd-nspawn's own processes, by machine."""
     roots = {f"--directory={lab.machine_root(m)}".encode(): m for m in MACHINES}
     found: dict[str, int] = {}

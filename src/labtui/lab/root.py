@@ -151,10 +151,19 @@ def _resolved(uri: str) -> str:
 
 def mirror(sources: Sequence[Source], codename: str) -> tuple[Source, Source | None]:
     """This machine's own archive and its security archive, by the suites it takes from them."""
-    main = next((s for s in sources if s.suite in (codename, *SUITES, "stable", "unstable")), None)
+    updated = {s.uri for s in sources if s.suite.endswith("-updates")}
+
+    def foreign(source: Source) -> tuple[bool, bool, bool]:
+        # Other people's archives use Debian's suites and components too: those come last.
+        own_name = source.uri.endswith(("/debian", "/debian-security"))
+        return source.uri not in updated, not own_name, source.suite != codename
+
+    suites = (codename, *SUITES, "stable", "unstable")
+    main = min((s for s in sources if s.suite in suites), key=foreign, default=None)
     if main is None:
         raise LabError("this machine's apt sources name no Debian archive to build the lab from")
-    return main, next((s for s in sources if s.suite.endswith("-security")), None)
+    security = (s for s in sources if s.suite.endswith("-security"))
+    return main, min(security, key=foreign, default=None)
 
 
 def packages(extra: Iterable[str] = ()) -> list[str]:
@@ -214,7 +223,7 @@ def _build(suite: str, names: Sequence[str], root: Path, say: Say) -> None:
     main, security = mirror(apt_sources(), codename)
     proxy = _apt_value("Acquire::http::Proxy")
     env = {"http_proxy": proxy, "https_proxy": proxy} if proxy else {}
-    _check_suite(suite, main.uri, env)
+    check_mirror(suite, main.uri, env)
     log = root.with_suffix(".log")
     log.unlink(missing_ok=True)
     keyring = ["--keyring", main.keyring] if Path(main.keyring).is_file() else []
@@ -265,7 +274,8 @@ def _build(suite: str, names: Sequence[str], root: Path, say: Say) -> None:
     log.unlink()
 
 
-def _check_suite(suite: str, uri: str, env: dict[str, str]) -> None:
+def check_mirror(suite: str, uri: str, env: dict[str, str]) -> None:
+    """Raises LabError, in one sentence, when the mirror lacks the suite or does not answer."""
     release = f"{uri}/dists/{suite}/InRelease"
     if uri.startswith("file:"):
         there = Path(release.removeprefix("file:").replace("//", "/", 1)).is_file()
