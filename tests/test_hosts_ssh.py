@@ -1,5 +1,6 @@
 """The ssh transport against a real sshd on loopback, with host keys of its own."""
 
+# ruff: noqa: ASYNC240 - these files are on this machine
 from __future__ import annotations
 
 import asyncio
@@ -118,8 +119,22 @@ def children(pid: int) -> list[int]:
     return [p for d in direct for p in (*children(d), d)]
 
 
+def fingerprint(public: Path) -> str:
+    out = subprocess.run(["ssh-keygen", "-lf", str(public)], capture_output=True, text=True)
+    return out.stdout.split()[1]
+
+
 def running(marker: str) -> bool:
     return subprocess.run(["pgrep", "-f", marker], capture_output=True).returncode == 0
+
+
+def how_many(marker: str) -> int:
+    out = subprocess.run(["pgrep", "-fc", f"^sleep {marker}"], capture_output=True).stdout
+    return int(out)
+
+
+def end(marker: str) -> None:
+    subprocess.run(["pkill", "-f", f"^{marker}$"])
 
 
 async def gone(marker: str) -> bool:
@@ -265,17 +280,14 @@ async def test_files_go_and_come(make: Make, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir() if "file" in p.name) == [path.name]
 
 
-async def test_twenty_calls_share_one_connection_and_eight_channels(
-    make: Make, sshd: Sshd
-) -> None:
+async def test_twenty_calls_share_one_connection_and_eight_channels(make: Make, sshd: Sshd) -> None:
     host = make()
     marker = "7575.25"
     counts: list[int] = []
 
     async def watch() -> None:
         while True:
-            out = subprocess.run(["pgrep", "-fc", f"^sleep {marker}"], capture_output=True).stdout
-            counts.append(int(out))
+            counts.append(how_many(marker))
             await asyncio.sleep(0.02)
 
     watcher = asyncio.create_task(watch())
@@ -294,10 +306,7 @@ async def test_an_unknown_key_is_shown_and_nothing_is_sent(make: Make, sshd: Ssh
     with pytest.raises(UnknownHostKey) as caught:
         await host.run(["true"], timeout=5)
     error = caught.value
-    out = subprocess.run(
-        ["ssh-keygen", "-lf", f"{sshd.folder}/hostkey.pub"], capture_output=True, text=True
-    ).stdout
-    assert error.fingerprint == out.split()[1]
+    assert error.fingerprint == fingerprint(sshd.folder / "hostkey.pub")
     assert error.fingerprint.startswith("SHA256:") and error.fingerprint in error.message
     assert not error.changed and error.kind == "host-key"
     assert "Accepted" not in sshd.log() and "userauth" not in sshd.log()
@@ -404,7 +413,7 @@ async def test_a_silent_machine_is_a_timeout_and_backs_off(make: Make, sshd: Ssh
         await host.run(["true"], timeout=3)
     assert time.monotonic() - began < 0.1
     host.retry()
-    with pytest.raises(HostError, match="timeout after 0.3 s"):
+    with pytest.raises(HostError, match=r"timeout after 0\.3 s"):
         await host.run(["true"], timeout=3)
     with pytest.raises(HostError, match=r"timeout after 0.3 s, 2 tries, next in \d s"):
         await host.run(["true"], timeout=3)
@@ -435,7 +444,7 @@ async def test_a_killed_server_is_an_error_and_comes_back(make: Make, sshd: Sshd
     with pytest.raises(HostError) as caught:
         await waiting
     assert caught.value.kind == "unreachable"
-    subprocess.run(["pkill", "-f", "^sleep 7676.25"])  # its sshd was killed before it could
+    end(r"sleep 7676\.25")  # its sshd was killed before it could
     with pytest.raises(HostError) as caught:
         await host.run(["true"], timeout=5)
     assert caught.value.kind == "refused"
@@ -459,7 +468,7 @@ async def test_a_hung_server_is_noticed_by_keepalive(make: Make, sshd: Sshd) -> 
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
     try:
-        with pytest.raises(HostError, match="no answer within 0.5 s"):
+        with pytest.raises(HostError, match=r"no answer within 0\.5 s"):
             await host.run(["true"], timeout=0.5)
         with pytest.raises(HostError) as caught:
             await host.run(["true"], timeout=15)
@@ -471,8 +480,8 @@ async def test_a_hung_server_is_noticed_by_keepalive(make: Make, sshd: Sshd) -> 
     assert (await host.run(["echo", "woken"], timeout=15)).stdout == "woken\n"
 
 
-async def test_the_shell_command_reaches_the_same_machine(make: Make, sshd: Sshd) -> None:
-    argv = make().shell_argv()
+def test_the_shell_command_reaches_the_same_machine(sshd: Sshd) -> None:
+    argv = SshHost("here", sshd.node()).shell_argv()
     assert argv[0] == "ssh"
     argv.remove("-t")
     done = subprocess.run(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import shlex
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -32,7 +31,7 @@ MAX_STREAMS = 4
 
 
 class SshHost(CommandHost):
-    """One connection shared by all calls; argv is quoted here and nowhere else.
+    """One connection shared by all calls; argv is quoted in `Link.process` and nowhere else.
 
     While it backs off after a failure, calls fail at once with that failure and the time of the
     next attempt; `retry` cuts the wait short.
@@ -66,7 +65,7 @@ class SshHost(CommandHost):
         try:
             async with asyncio.timeout(timeout):
                 link = await self._connected()
-                async with link.process(shlex.join(argv), stdin=stdin is not None) as process:
+                async with link.process(argv, stdin=stdin is not None) as process:
                     feed = _feed(process, stdin) if stdin is not None else None
                     out, err = await collect(
                         process.stdout.read, process.stderr.read, feed, self.name
@@ -89,7 +88,7 @@ class SshHost(CommandHost):
         self._streams += 1
         try:
             link = await self._connected()
-            async with link.process(shlex.join(argv), stdin=False) as process:
+            async with link.process(argv, stdin=False) as process:
                 errors = asyncio.create_task(read_tail(process.stderr.read))
                 try:
                     async for line in read_lines(process.stdout.read):

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import logging
 import os
+import shlex
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,13 +20,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import asyncssh
+from asyncssh.public_key import get_default_certificate_algs, get_default_public_key_algs
 
 from labtui.config import NodeConfig
 from labtui.hosts.base import HostError, HostErrorKind, UnknownHostKey
 from labtui.text import inert
 
 MAX_CHANNELS = 8
-"""sshd's own limit (MaxSessions) is 10; two are left for the person's shells."""
+"""sshd's own limit (MaxSessions) is 10; one is left for sweeping, one to spare."""
 KEEPALIVE = 2.0
 """Seconds of silence until the server is asked for a sign of life; two unanswered end it."""
 
@@ -40,6 +42,20 @@ class _Target(NamedTuple):
     port: int
 
 
+# sshd carries out a KILL only when it does not run as the user himself (root's sessions do), so
+# every command carries a token in its environment, by which it and its children are found.
+_TOKEN = "LABTUI_CALL"
+# The second look is for one that had not got as far as its environment at the first.
+_SWEEP = f"""
+for again in 1 2; do
+  found=$(grep -ls -- "{_TOKEN}=$1" /proc/[0-9]*/environ)
+  for e in $found; do e=${{e#/proc/}}; kill -KILL "${{e%/*}}"; done
+  [ -n "$found" ] && exit
+  sleep 0.3
+done
+"""
+
+
 @dataclass
 class Link:
     """An open connection, the hops before it, and how many channels are in use."""
@@ -47,20 +63,23 @@ class Link:
     conn: asyncssh.SSHClientConnection
     hops: list[asyncssh.SSHClientConnection] = field(default_factory=list)
     channels: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_CHANNELS))
+    sweeps: set[asyncio.Task[None]] = field(default_factory=set)
+    sweeping: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @contextlib.asynccontextmanager
     async def process(
-        self, command: str, *, stdin: bool
+        self, argv: Sequence[str], *, stdin: bool
     ) -> AsyncIterator[asyncssh.SSHClientProcess[bytes]]:
         """A remote process; it is killed and its channel closed when the block is left.
 
         The opening is shielded: a channel that the server confirms after the caller has gone
         would otherwise stay open there for good.
         """
+        token = os.urandom(8).hex()
         await self.channels.acquire()
         opening = asyncio.ensure_future(
             self.conn.create_process(
-                command,
+                shlex.join(["env", f"{_TOKEN}={token}", *argv]),
                 encoding=None,
                 request_pty=False,
                 stdin=asyncssh.PIPE if stdin else asyncssh.DEVNULL,
@@ -69,20 +88,39 @@ class Link:
         try:
             yield await asyncio.shield(opening)
         finally:
-            opening.add_done_callback(self._end)
+            opening.add_done_callback(lambda done: self._end(done, token))
 
-    def _end(self, opening: asyncio.Future[asyncssh.SSHClientProcess[bytes]]) -> None:
-        self.channels.release()
+    def _end(self, opening: asyncio.Future[asyncssh.SSHClientProcess[bytes]], token: str) -> None:
         if opening.cancelled() or opening.exception() is not None:
+            self.channels.release()
             return
         process = opening.result()
-        if process.exit_status is None and process.exit_signal is None:
+        ended = process.exit_status is not None or process.exit_signal is not None
+        if not ended:
             with contextlib.suppress(OSError):
                 process.kill()
         process.close()
+        if ended or self.conn.is_closed():
+            self.channels.release()
+            return
+        sweep = asyncio.create_task(self._sweep(token))
+        self.sweeps.add(sweep)
+        sweep.add_done_callback(self.sweeps.discard)
+
+    async def _sweep(self, token: str) -> None:
+        """Kill what a closed channel left. Until then sshd counts its session as open."""
+        try:
+            with contextlib.suppress(TimeoutError, OSError, asyncssh.Error):
+                async with asyncio.timeout(5.0), self.sweeping:
+                    command = shlex.join(["sh", "-c", _SWEEP, "sh", token])
+                    await self.conn.run(command, stdin=asyncssh.DEVNULL, encoding=None)
+        finally:
+            self.channels.release()
 
     async def close(self) -> None:
         """Say goodbye for at most a second, then hang up."""
+        if self.sweeps:
+            await asyncio.wait(self.sweeps, timeout=1.0)
         connections = [self.conn, *reversed(self.hops)]
         for conn in connections:
             conn.close()
@@ -134,6 +172,7 @@ async def _hop(
     known = _known_hosts(node, settings)
     kwargs = _options(node, target) | {
         "known_hosts": known,
+        "server_host_key_algs": _key_kinds(known, settings),
         "tunnel": hops[-1] if hops else None,
         "keepalive_interval": KEEPALIVE,
         "keepalive_count_max": 2,
@@ -157,14 +196,7 @@ async def _hop(
     kwargs["client_factory"] = _client(known, refused, connected, lost)
     try:
         async with asyncio.timeout(connect_timeout) as limit:
-            try:
-                return await asyncssh.connect(target.address, **kwargs)
-            except asyncssh.KeyExchangeFailed:
-                # Only the kinds of key in known_hosts were asked for, and the server has none of
-                # them: ask for any, to show the person the one that it has. It is still refused.
-                return await asyncssh.connect(
-                    target.address, server_host_key_algs="default", **kwargs
-                )
+            return await asyncssh.connect(target.address, **kwargs)
     except TimeoutError:
         text = f"login took more than {login_timeout:.1f} s"
         if not logging_in:
@@ -196,7 +228,7 @@ def _client(
         ) -> bool:
             name = host if port == 22 else f"[{host}]:{port}"
             line = f"{name} {key.export_public_key('openssh').decode().strip()}"
-            changed = _trusted(known, host, port, addr)
+            changed = bool(_trusted(known, host, port, addr)[0])
             refused.append(
                 UnknownHostKey(inert(name), key.get_fingerprint(), line, changed=changed)
             )
@@ -205,10 +237,28 @@ def _client(
     return Client
 
 
-def _trusted(known: bytes, host: str, port: int, addr: str = "") -> bool:
-    """Whether known_hosts has any key of this host."""
+def _trusted(
+    known: bytes, host: str, port: int, addr: str = ""
+) -> tuple[Sequence[Any], Sequence[Any]]:
+    """What known_hosts holds for a host: its keys, and the authorities for it."""
     hosts = asyncssh.import_known_hosts(known.decode(errors="replace"))
-    return bool(asyncssh.match_known_hosts(hosts, host, addr, port if port != 22 else None)[0])
+    found = asyncssh.match_known_hosts(hosts, host, addr, port if port != 22 else None)
+    return found[0], found[1]
+
+
+def _key_kinds(known: bytes, settings: asyncssh.SSHClientConnectionOptions) -> Any:
+    """The kinds of host key to ask for: known ones first, then any.
+
+    asyncssh asks for the known kinds alone; then a server whose key was replaced by one of
+    another kind is a failed key exchange, and the person never sees its fingerprint.
+    """
+    host = settings.host_key_alias or settings.host
+    keys, authorities = _trusted(known, host, settings.port)
+    if not keys or settings.config.get("HostKeyAlgorithms"):
+        return ()
+    certified = get_default_certificate_algs()
+    kinds = [*(certified if authorities else ()), *(k for key in keys for k in key.sig_algorithms)]
+    return [kind.decode() for kind in (*kinds, *certified, *get_default_public_key_algs())]
 
 
 async def _settings(node: NodeConfig, target: _Target) -> asyncssh.SSHClientConnectionOptions:
