@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
-from textual.events import Key
+from textual.events import Event, Key
 
 from labtui.config import Config
 from labtui.keys import KeyMap
@@ -35,7 +35,7 @@ class LabApp(App[str | None]):
         Binding("ctrl+q", "leave", show=False, priority=True, id="app.leave"),
         Binding("ctrl+c", "leave_hint", show=False, id="app.hint"),
     ]
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-narrow"), (120, "-wide")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - Textual's own type
 
     def __init__(
         self,
@@ -103,10 +103,12 @@ class LabApp(App[str | None]):
         if say:
             say("q quits labtui")
 
-    async def on_event(self, event: object) -> None:
-        if isinstance(event, Key) and event.key == "ctrl+z":
-            return
-        await super().on_event(event)  # type: ignore[arg-type]
+    async def on_event(self, event: Event) -> None:
+        if isinstance(event, Key):
+            early = getattr(self.screen, "early_key", None) if self.screen_stack else None
+            if event.key == "ctrl+z" or (early is not None and early(event)):
+                return
+        await super().on_event(event)
 
     # The terminal, handed over and taken back
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -16,11 +16,15 @@ from labtui.session import Session
 from labtui.spec import Cell
 from labtui.store import Feed
 from labtui.text import cut, inert
-from labtui.views import alerts, gpus, vault
+from labtui.views import alerts, shares, vault
 
 NOUNS = ("nodes", "gpus", "jobs", "vault", "runs", "alerts", "sources")
 
-_ITEMS = {"gpus": gpus.items, "vault": vault.items, "alerts": alerts.items}
+_ITEMS: dict[str, Callable[..., Sequence[Any]]] = {
+    "gpus": shares.items,
+    "vault": vault.items,
+    "alerts": alerts.items,
+}
 """Nouns whose items are not the table's rows."""
 _ALERT_FEEDS = ("alerts",)
 
@@ -76,7 +80,7 @@ def get(context: click.Context, noun: str, name: str | None, as_json: bool, watc
                     if feed.error:
                         click.echo(f"labtui: {feed.name}: {feed.error.message}", err=True)
             if not watch:
-                return _code(noun, items, feeds, name)
+                return _code(session, noun, items, feeds, name)
             await asyncio.sleep(2)
 
     with_session(context, work)
@@ -87,7 +91,9 @@ def _names(noun: str, item: Any) -> set[str]:
     return {str(getattr(item, f)) for f in fields if getattr(item, f, None)}
 
 
-def _code(noun: str, items: Sequence[Any], feeds: Sequence[Feed], name: str | None) -> int:
+def _code(
+    session: Session, noun: str, items: Sequence[Any], feeds: Sequence[Feed], name: str | None
+) -> int:
     if name is not None and not items:
         click.echo(f"labtui: no {noun} named {inert(name, 60)}", err=True)
         return USAGE
@@ -101,12 +107,8 @@ def _code(noun: str, items: Sequence[Any], feeds: Sequence[Feed], name: str | No
     if any(f.error for f in feeds):
         return UNHEALTHY
     if noun in ("nodes", "vault", "gpus"):
-        spec = SUBJECT[noun]
-        rows = items if noun == "nodes" else items
-        severity = spec.severity
-        if noun == "gpus":
-            return OK
-        return UNHEALTHY if any(severity(i) >= 2 for i in rows) else OK
+        rows = SUBJECT[noun].rows(session.store, session.config, time.time())
+        return UNHEALTHY if any(SUBJECT[noun].severity(row) >= 2 for row in rows) else OK
     return UNHEALTHY if noun == "alerts" and items else OK
 
 

@@ -17,7 +17,7 @@ class Ask(Input):
         Binding("tab", "complete", show=False, priority=True),
     ]
 
-    class Changed(Message):  # type: ignore[assignment]
+    class Edited(Message):
         def __init__(self, mode: str, text: str) -> None:
             super().__init__()
             self.mode, self.text = mode, text
@@ -31,20 +31,22 @@ class Ask(Input):
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id, select_on_focus=False)
+        self.display = False
         self.cursor_blink = False
         self.mode = "/"
         self.before = ""
 
     def open(self, mode: str, text: str = "") -> None:
         self.mode, self.before = mode, text
-        self.add_class("-open")
+        self.display = True
         with self.prevent(Input.Changed):
             self.value = mode + text
         self.cursor_position = len(self.value)
-        self.focus()
+        # At once, not by way of the message queue: the next key is already on its way.
+        self.screen.set_focus(self)
 
     def close(self) -> None:
-        self.remove_class("-open")
+        self.display = False
 
     @property
     def text(self) -> str:
@@ -52,12 +54,12 @@ class Ask(Input):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
-        if not self.has_class("-open"):
+        if not self.display:
             return
         if not self.value.startswith(self.mode):
             self._finish(self.before if self.mode == "/" else None)
             return
-        self.post_message(Ask.Changed(self.mode, self.text))
+        self.post_message(Ask.Edited(self.mode, self.text))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()

@@ -6,6 +6,7 @@ import os
 import shlex
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rapidfuzz import fuzz, process
@@ -62,7 +63,7 @@ class Commands:
             "nodes.shell": self.shell,
         }
         for spec in SUBJECTS:
-            self._do[f"go.{spec.name}"] = lambda name=spec.name: screen.show(name)
+            self._do[f"go.{spec.name}"] = partial(screen.show, spec.name)
 
     # Which ones there are, here and now
 

@@ -12,13 +12,14 @@ from textual.binding import Binding, BindingType
 from textual.events import Key
 from textual.screen import Screen
 
-from labtui.hosts.base import HostError
+from labtui.hosts.base import Host, HostError
 from labtui.model import Job
 from labtui.registry import SUBJECT
-from labtui.slurm.log import follow
+from labtui.slurm.log import follow, locate
+from labtui.spec import Tone
 from labtui.store import Feed
 from labtui.text import inert
-from labtui.widgets.lines import LineLike, Lines, Pager
+from labtui.widgets.lines import LineLike, Lines, Pager, Span
 
 if TYPE_CHECKING:
     from labtui.app import LabApp
@@ -98,18 +99,18 @@ class JobScreen(Screen[None]):
         if not self.is_attached:
             return
         job = self.job
-        title: list[tuple[str, str]] = [(f" Job {inert(self._id, 40)} ", "accent")]
+        title: list[Span] = [(f" Job {inert(self._id, 40)} ", "accent")]
         lines: list[LineLike] = []
         if job is None:
             title.append(("not in the queue yet", "dim"))
         else:
-            tone = {"COMPLETED": "ok", "RUNNING": "ok"}.get(job.state, "")
-            tone = "crit" if job.state in _BAD else tone or "warn"
+            tone: Tone = "crit" if job.state in _BAD else "warn"
+            tone = "ok" if job.state in ("COMPLETED", "RUNNING") else tone
             title += [(inert(job.name, 40), ""), (f"  {job.state.lower()}", tone)]
             if job.reason_text:
                 title.append((f"  {inert(job.reason_text, 200)}", ""))
             lines = list(SUBJECT["jobs"].detail(job, self.lab.session.store, time.time()))
-        self.query_one("#top", Lines).set_lines([title])  # type: ignore[list-item]
+        self.query_one("#top", Lines).set_lines([title])
         self.query_one("#job", Lines).set_lines(lines)
         path = inert(self._path or "no log yet", 300)
         self.query_one("#log-title", Lines).set_lines([[(f"{self._stream}: {path}", "dim")]])
@@ -128,26 +129,35 @@ class JobScreen(Screen[None]):
         """Follow the file as soon as it is there; ends with the screen."""
         while True:
             job = self.job
-            path = getattr(job, self._stream) if job else None
-            host = self.lab.session.hosts.get(self.lab.session.config.slurm.login)
-            if job is None or host is None or not path:
+            path: str | None = getattr(job, self._stream) if job else None
+            session = self.lab.session
+            if job is None or not path:
                 self._note = "waiting for Slurm to name the log"
             elif job.state == "PENDING":
                 self._path = path
                 self._note = "not started: " + inert(job.reason_text or job.reason or "pending")
             else:
                 self._path = path
-                self._lines.clear()
-                self._note = ""
-                try:
-                    async for line in follow(host, path, lines=KEEP):
-                        self._lines.append(line)
-                        self._settle()
-                    self._note = "the log cannot be followed any further"
-                except HostError as error:
-                    self._note = inert(error.message, 200)
+                await self._read(
+                    path, await locate(session.hosts, session.config.slurm.login, job, path)
+                )
             self._settle()
             await asyncio.sleep(RETRY)
+
+    async def _read(self, path: str, host: Host | None) -> None:
+        if host is None:
+            self._note = "the file is not there, on the login node or where the job ran"
+            return
+        self._lines.clear()
+        self._path = f"{path}  on {host.name}"
+        self._note = ""
+        try:
+            async for line in follow(host, path, lines=KEEP):
+                self._lines.append(line)
+                self._settle()
+            self._note = "the log cannot be followed any further"
+        except HostError as error:
+            self._note = inert(error.message, 200)
 
     def action_leave(self) -> None:
         self.dismiss()

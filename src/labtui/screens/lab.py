@@ -20,7 +20,7 @@ from textual.timer import Timer
 from labtui.registry import SUBJECT, SUBJECTS
 from labtui.screens.ask import Ask
 from labtui.screens.commands import Commands
-from labtui.spec import ActionSpec, SubjectSpec, Tone
+from labtui.spec import SubjectSpec, Tone
 from labtui.store import Feed
 from labtui.views.filtering import FilterError, Test, compile_filter
 from labtui.views.sorting import order
@@ -120,18 +120,15 @@ class LabScreen(Screen[None]):
         self.session.scheduler.show(spec.feeds)
         self.query_one(Ask).close()
         self.update()
-        self.view.table.focus()
+        self.set_focus(self.view.table)
 
     def goto(self, subject: str, key: str) -> bool:
         """Show a subject with the cursor on one row, past any filter that hides it."""
         self.show(subject)
-        view = self.view
-        if key not in view.table.keys_ and view.test is not None:
-            self.set_filter("")
-        if key in view.table.keys_:
-            view.table.move_to(key)
+        if self.view.table.move_to(key):
             return True
-        return False
+        self.set_filter("")
+        return self.view.table.move_to(key)
 
     def set_filter(self, text: str) -> None:
         view = self.view
@@ -296,9 +293,10 @@ class LabScreen(Screen[None]):
             self._draw_foot()
 
     def on_rows_opened(self, event: Rows.Opened) -> None:
+        """A double click; the key comes as a command."""
         self.commands.run("show.detail")
 
-    def on_ask_changed(self, event: Ask.Changed) -> None:
+    def on_ask_edited(self, event: Ask.Edited) -> None:
         if event.mode == "/":
             self.set_filter(event.text)
         else:
@@ -306,22 +304,26 @@ class LabScreen(Screen[None]):
             self.query_one("#foot", Lines).set_lines([[(" " + "  ".join(found), "dim")]])
 
     def on_ask_done(self, event: Ask.Done) -> None:
-        self.view.table.focus()
+        self.set_focus(self.view.table)
         self._draw_foot()
         if event.mode == "/":
             self.set_filter(event.text or "")
         elif event.text:
             self.commands.go(event.text)
 
-    def on_key(self, event: Key) -> None:
+    def early_key(self, event: Key) -> bool:
+        """A key, before it is sent to a widget: `/` then `abc` typed in a burst must not reach
+        the table as commands because the focus had not moved yet. True: it is dealt with."""
+        if isinstance(self.focused, Ask):
+            return False
         if event.key == "escape":
-            event.stop()
             self._escape()
-            return
-        spec: ActionSpec | None = self.lab.keys.lookup(self.current, event.key)
-        if spec is not None:
-            event.stop()
-            self.commands.run(spec.id)
+            return True
+        spec = self.lab.keys.lookup(self.current, event.key)
+        if spec is None:
+            return False
+        self.commands.run(spec.id)
+        return True
 
     def _escape(self) -> None:
         """One step back: the message, the marks, the filter."""

@@ -12,6 +12,7 @@ from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
+from labtui.spec import Tone
 from labtui.widgets.lines import Line, Lines
 
 HEIGHT = 14
@@ -65,7 +66,7 @@ class Menu(ModalScreen[str | None]):
         for i, entry in enumerate(self._found[first : first + HEIGHT], first):
             mark = "▌" if i == self._at else " "
             why = f"  ({entry.disabled})" if entry.disabled else ""
-            tone = "dim" if entry.disabled else "accent" if i == self._at else ""
+            tone: Tone = "dim" if entry.disabled else "accent" if i == self._at else ""
             lines.append(
                 (
                     (f"{mark}{entry.key:>6}  ", tone),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -11,8 +13,13 @@ from textual.events import Key, Paste
 from textual.screen import ModalScreen
 
 from labtui.actions.base import Action, ActionError, Outcome, Plan
+from labtui.spec import Cell
 from labtui.text import inert, inert_lines
 from labtui.widgets.lines import LineLike, Lines
+
+if TYPE_CHECKING:
+    from labtui.actions.runner import Runner
+    from labtui.app import LabApp
 
 BURST = 0.3
 """Seconds after opening, and 0.03 s between keys: quicker ones were not meant as an answer."""
@@ -46,18 +53,18 @@ class PlanDialog(ModalScreen["Outcome | None"]):
             yield Lines(id="plan-foot", wrap=True)
 
     @property
-    def _runner(self):  # type: ignore[no-untyped-def]
-        return self.app.session.runner  # type: ignore[attr-defined]
+    def _runner(self) -> Runner:
+        return cast("LabApp", self.app).session.runner
 
     def on_mount(self) -> None:
-        self._show([("making the plan ...", "dim")], "esc leave", "")
+        self._show([[("making the plan ...", "dim")]], "esc leave", "")
         self._task = asyncio.create_task(self._make())
 
     async def _make(self) -> None:
         try:
             self._plan = await self._runner.plan(self._action)
         except ActionError as error:
-            self._show([inert(error, 400)], "esc leave", "cannot be done")
+            self._show([inert(error, 400)], "esc leave", "It cannot be done")
             self._outcome = Outcome("refused", inert(error, 400))
             return
         self._opened = time.monotonic()
@@ -71,7 +78,11 @@ class PlanDialog(ModalScreen["Outcome | None"]):
         for step in plan.steps:
             lines.append([(f"{inert(step.where)}: ", "dim"), (inert(step.what), "")])
         if plan.preview:
-            lines += ["", *[f"  {line}" for line in inert_lines(plan.preview)[:8]]]
+            text = inert_lines(plan.preview.rstrip())
+            room = max(4, self.size.height - 13)
+            lines += ["", *[f"  {line}" for line in text[:room]]]
+            if len(text) > room:
+                lines.append(Cell(f"  ... and {len(text) - room} more lines", "dim"))
         if plan.risks:
             lines.append("")
             lines += [[("! ", "warn"), (inert(risk), "")] for risk in plan.risks]
@@ -85,10 +96,9 @@ class PlanDialog(ModalScreen["Outcome | None"]):
             foot = f"[ esc  leave it ]    {self._yes}  do it"
         self._show(lines, foot, plan.title)
 
-    def _show(self, lines: list[LineLike] | list[tuple[str, str]], foot: str, title: str) -> None:
-        body = [[line] if isinstance(line, tuple) else line for line in lines]
+    def _show(self, lines: Sequence[LineLike], foot: str, title: str) -> None:
         self.query_one("#plan-title", Lines).set_lines([[(inert(title, 200), "accent")], ""])
-        self.query_one("#plan", Lines).set_lines(body)  # type: ignore[arg-type]
+        self.query_one("#plan", Lines).set_lines(lines)
         self.query_one("#plan-foot", Lines).set_lines(["", [(foot, "accent")]])
 
     def on_paste(self, event: Paste) -> None:
@@ -102,7 +112,7 @@ class PlanDialog(ModalScreen["Outcome | None"]):
         if event.key == "escape" or (self._outcome is not None and event.key in ("enter", "q")):
             self._leave()
             return
-        if self._plan is None or self._outcome is not None or self._running or quick:
+        if self._plan is None or self._outcome is not None or self._under_way or quick:
             return
         if self._plan.dangerous:
             self._type(event)
@@ -110,7 +120,7 @@ class PlanDialog(ModalScreen["Outcome | None"]):
             self._go()
 
     @property
-    def _running(self) -> bool:
+    def _under_way(self) -> bool:
         return bool(self._log) and self._outcome is None
 
     def _type(self, event: Key) -> None:
@@ -148,9 +158,8 @@ class PlanDialog(ModalScreen["Outcome | None"]):
         lines: list[LineLike] = [*self._log[-8:]]
         foot = "esc stops waiting"
         if self._outcome:
-            tone = "ok" if self._outcome.ok else "crit"
-            said = [(f"{self._outcome.kind}: {inert(self._outcome.message, 400)}", tone)]
-            lines += ["", said]  # type: ignore[list-item]
+            said = f"{self._outcome.kind}: {inert(self._outcome.message, 400)}"
+            lines += ["", Cell(said, "ok" if self._outcome.ok else "crit")]
             foot = "enter or esc closes"
             if self._outcome.ok:
                 self.set_timer(0.6, self._leave)

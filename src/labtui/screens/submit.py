@@ -7,13 +7,14 @@ import os
 import shlex
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.events import DescendantFocus, Key
+from textual.message import Message
 from textual.screen import Screen
 from textual.suggester import SuggestFromList
 from textual.timer import Timer
@@ -47,9 +48,17 @@ class SubmitScreen(Screen[str | None]):
         Binding("ctrl+e", "editor", show=False, priority=True),
         Binding("ctrl+t", "template", show=False, priority=True),
         Binding("escape", "leave", show=False, priority=True),
-        Binding("down", "next", show=False),
-        Binding("up", "previous", show=False),
+        # Priority: the focus moves before the next key is delivered, however busy the loop is.
+        Binding("tab,down", "next", show=False, priority=True),
+        Binding("shift+tab,up", "previous", show=False, priority=True),
     ]
+
+    class Settled(Message):
+        """Comes through the focused field after every key that was typed into it before."""
+
+        def __init__(self, then: Callable[[], object]) -> None:
+            super().__init__()
+            self.then = then
 
     def __init__(self, script: str | None = None) -> None:
         super().__init__()
@@ -220,20 +229,35 @@ class SubmitScreen(Screen[str | None]):
             event.stop()
             self.action_template()
 
+    def on_submit_screen_settled(self, event: Settled) -> None:
+        event.then()
+
+    def _after_typing(self, then: Callable[[], object]) -> None:
+        (self.focused or self).post_message(self.Settled(then))
+
     def action_next(self) -> None:
-        self.focus_next()
+        self._step(1)
 
     def action_previous(self) -> None:
-        self.focus_previous()
+        self._step(-1)
+
+    def _step(self, by: int) -> None:
+        """Round the fields that can be typed in; the preview is reached with esc."""
+        boxes = [b for b in self.query(Input) if not b.disabled]
+        at = boxes.index(self.focused) if self.focused in boxes else -1 if by > 0 else 0
+        self.set_focus(boxes[(at + by) % len(boxes)])
 
     def action_leave(self) -> None:
         """From a field to the commands; from there out, with the draft kept."""
         if isinstance(self.focused, Input):
-            self.query_one("#preview", Pager).focus()
-            self._draw()
+            self._to_commands()
             return
         self._draft.keep(self.job)
         self.dismiss(None)
+
+    def _to_commands(self) -> None:
+        self.set_focus(self.query_one("#preview", Pager))
+        self._draw()
 
     def action_template(self) -> None:
         found = templates()
@@ -249,7 +273,9 @@ class SubmitScreen(Screen[str | None]):
         self.app.push_screen(Menu("Templates", entries, typing=True), chosen)
 
     def action_editor(self) -> None:
-        self.run_worker(self._edit(), exit_on_error=False, exclusive=True)
+        self._after_typing(
+            lambda: self.run_worker(self._edit(), exit_on_error=False, exclusive=True)
+        )
 
     async def _edit(self) -> None:
         path = self._draft.script_path
@@ -276,6 +302,9 @@ class SubmitScreen(Screen[str | None]):
         self._fill()
 
     def action_submit(self) -> None:
+        self._after_typing(self._submit)
+
+    def _submit(self) -> None:
         if self.lab.session.runner.read_only:
             self._estimate = "this console is read-only: nothing is submitted"
             self._draw_problems()

@@ -79,8 +79,15 @@ class Lines(ScrollView):
     DEFAULT_CSS = ""
     can_focus = False
 
-    def __init__(self, *, wrap: bool = False, follow: bool = False, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(
+        self,
+        *,
+        wrap: bool = False,
+        follow: bool = False,
+        id: str | None = None,
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(id=id, classes=classes)
         self._wrap = wrap
         self._follow = follow
         self._source: tuple[Line, ...] = ()

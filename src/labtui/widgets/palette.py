@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.style import Style
-from textual.app import App
+from textual.app import App as TextualApp
 
 from labtui.spec import Tone
 
@@ -30,13 +32,13 @@ MONO: Palette = {
 """NO_COLOR: attributes only."""
 
 
-def palette(app: App[object]) -> Palette:
+def palette(app: TextualApp[Any]) -> Palette:
     """The palette of the running app: its own attribute, else the sixteen colours."""
     chosen = getattr(app, "palette", None)
     return chosen if isinstance(chosen, dict) else ANSI
 
 
-def themed(app: App[object]) -> Palette:
+def themed(app: TextualApp[Any]) -> Palette:
     """A palette from the theme's variables, for themes with colours of their own."""
     theme = app.current_theme
     plain = ANSI["dim"]

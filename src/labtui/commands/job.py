@@ -1,0 +1,100 @@
+"""`labtui job cancel|hold|release|requeue|suspend|resume|log JOBID ...`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from labtui.cli import OK, UNHEALTHY, UNREACHABLE
+from labtui.commands.common import perform, with_session
+from labtui.hosts.base import HostError
+from labtui.model import Job
+from labtui.session import Session
+from labtui.slurm.errors import RPCError
+from labtui.slurm.log import follow, locate, tail
+from labtui.text import inert
+
+
+@click.group()
+def job() -> None:
+    """Act on jobs; what is told at the end is what was read back from Slurm."""
+
+
+def _command(verb: str, words: str) -> None:
+    @job.command(verb, help=words)
+    @click.argument("job_ids", nargs=-1, required=True, metavar="JOBID...")
+    @click.option("--yes", is_flag=True, help="Do not ask.")
+    @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+    @click.pass_context
+    def act(context: click.Context, job_ids: tuple[str, ...], yes: bool, as_json: bool) -> None:
+        async def work(session: Session) -> int:
+            items = [Job(job_id=i, name="", state="") for i in job_ids]
+            action = session.action(f"queue.{verb}", items)
+            return await perform(session, action, yes=yes, as_json=as_json)
+
+        with_session(context, work)
+
+
+for _verb, _words in (
+    ("cancel", "End jobs, or take them out of the queue."),
+    ("hold", "Keep jobs from starting."),
+    ("release", "Let held jobs start."),
+    ("requeue", "Back into the queue, to run again."),
+    ("suspend", "Stop running jobs where they are."),
+    ("resume", "Let suspended jobs go on."),
+):
+    _command(_verb, _words)
+
+
+@job.command()
+@click.argument("job_id", metavar="JOBID")
+@click.option("--stderr", is_flag=True, help="Standard error instead of standard output.")
+@click.option("-f", "--follow", "following", is_flag=True, help="Go on until the job is over.")
+@click.option("-n", "lines", default=200, show_default=True, help="The last N lines.")
+@click.pass_context
+def log(context: click.Context, job_id: str, stderr: bool, following: bool, lines: int) -> None:
+    """Print a job's output; escape sequences in it are shown inert."""
+
+    async def work(session: Session) -> int:
+        slurm = session.need_slurm()
+        try:
+            found = await slurm.job(job_id)
+        except RPCError as error:
+            click.echo(f"labtui: {inert(error.msg)}", err=True)
+            return UNREACHABLE
+        path = (found.stderr if stderr else found.stdout) if found else None
+        if found is None or not path:
+            click.echo(f"labtui: Slurm names no log of job {inert(job_id, 40)}", err=True)
+            return UNHEALTHY
+        try:
+            host = await locate(session.hosts, session.config.slurm.login, found, path)
+            if host is None:
+                click.echo(f"labtui: {inert(path, 300)} is not there (yet)", err=True)
+                return UNHEALTHY
+            if not following:
+                for line in await tail(host, path, lines):
+                    click.echo(line)
+                return OK
+            reading = asyncio.create_task(_follow(host, path, lines))
+            while not reading.done():
+                now = await slurm.job(job_id)
+                if now is None or (now.end_time is not None and now.state not in _GOING):
+                    await asyncio.sleep(1.0)
+                    break
+                await asyncio.sleep(2.0)
+            reading.cancel()
+        except (HostError, RPCError) as error:
+            click.echo(f"labtui: {inert(error)}", err=True)
+            return UNREACHABLE
+        return OK
+
+    with_session(context, work)
+
+
+_GOING = frozenset({"PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED"})
+
+
+async def _follow(host: object, path: str, lines: int) -> None:
+    async for line in follow(host, path, lines):  # type: ignore[arg-type]
+        click.echo(line)

@@ -1,0 +1,119 @@
+"""`labtui submit`: a script, or fields over a template, to Slurm; the same action as on screen."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from labtui.actions.base import ActionError
+from labtui.actions.submit import SubmitJob
+from labtui.cli import OK, UNHEALTHY, UNREACHABLE, USAGE, fail
+from labtui.commands.common import echo_json, perform, with_session
+from labtui.session import Session
+from labtui.slurm.errors import RPCError
+from labtui.slurm.limits import check_limits
+from labtui.slurm.script import JobSubmitDescription, ScriptError, parse_script
+from labtui.slurm.templates import template
+from labtui.text import inert
+from labtui.views.submitform import FIELDS, set_field
+
+
+@click.command()
+@click.argument("script", required=False, type=click.Path(dir_okay=False, allow_dash=True))
+@click.option("--set", "fields", multiple=True, metavar="FIELD=VALUE", help="Set a field.")
+@click.option("--template", "template_name", metavar="NAME", help="Start from a template.")
+@click.option("--test-only", is_flag=True, help="Only ask when it would start.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.pass_context
+def submit(
+    context: click.Context,
+    script: str | None,
+    fields: tuple[str, ...],
+    template_name: str | None,
+    test_only: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Send SCRIPT (or - for standard input) to Slurm.
+
+    FIELD is one of the form's: name, partition, gpus, cpus, memory, time, command, directory,
+    output, after, array, nodes, account, qos; or an attribute of JobSubmitDescription.
+    """
+    text = _source(script, template_name)
+    try:
+        job = _with_fields(parse_script(text) if text else JobSubmitDescription(), fields)
+        final = job.script() if fields or not text else text
+    except ScriptError as error:
+        fail(str(error), USAGE)
+        return
+
+    async def work(session: Session) -> int:
+        slurm = session.need_slurm()
+        try:
+            if test_only:
+                return await _estimate(session, final, job, as_json)
+            for problem in check_limits(job, await slurm.partitions(), await slurm.nodes()):
+                click.echo(f"! {inert(problem)}", err=True)
+        except RPCError as error:
+            click.echo(f"labtui: {inert(error.msg)}", err=True)
+            return UNREACHABLE if error.kind in ("refused", "timeout") else UNHEALTHY
+        action = SubmitJob(slurm, final, chdir=job.working_directory)
+        return await perform(session, action, yes=yes or script == "-", as_json=as_json)
+
+    with_session(context, work)
+
+
+def _source(script: str | None, name: str | None) -> str:
+    if script and name:
+        fail("give a SCRIPT or a --template, not both", USAGE)
+    if name:
+        try:
+            return template(name).script
+        except KeyError as error:
+            fail(str(error.args[0]), USAGE)
+    if script == "-":
+        return sys.stdin.read()
+    if script:
+        try:
+            return Path(script).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            fail(f"{script}: cannot be read: {error}", USAGE)
+    return ""
+
+
+def _with_fields(job: JobSubmitDescription, given: tuple[str, ...]) -> JobSubmitDescription:
+    known = {f.id: f for f in FIELDS}
+    for pair in given:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise ScriptError(pair, "write FIELD=VALUE")
+        if name in known:
+            job = set_field(job, known[name], value)
+        else:
+            job = job.with_fields(**{name: value})
+    return job
+
+
+async def _estimate(session: Session, script: str, job: JobSubmitDescription, as_json: bool) -> int:
+    try:
+        found = await session.need_slurm().test_only(script, chdir=job.working_directory)
+    except RPCError as error:
+        if error.kind in ("refused", "timeout"):
+            raise
+        raise ActionError(f"Slurm would refuse it: {error.msg}") from None
+    if as_json:
+        body: dict[str, Any] = {"schema": "labtui/estimate/1", "start_time": found.start_time}
+        body |= {"nodes": found.nodes, "partition": found.partition}
+        echo_json(msgspec.json.format(msgspec.json.encode(body), indent=1))
+    elif found.start_time is None:
+        click.echo("the scheduler cannot tell when it would start")
+    else:
+        at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found.start_time))
+        click.echo(f"would start {at} on {','.join(found.nodes)}")
+    return OK
