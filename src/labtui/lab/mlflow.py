@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from labtui.lab import machines, net, progress
+from labtui.lab.gpu_service import python_version
 from labtui.lab.layout import (
     CONTROLLER,
     MACHINES,
@@ -82,11 +83,6 @@ RUNS: dict[str, tuple[str, list[str], list[str]]] = {
     # Diverges, as a learning rate of 3 does on this problem: the run ends FAILED by itself.
     "drift-too-fast": ("ben", ["--partition=cpu"], ["drift", "--learning-rate", "3"]),
 }
-
-
-def python_version(lab: Lab) -> str:
-    """The version of the root's Python, as `3.13`."""
-    return (lab.root / "usr/bin/python3").readlink().name.removeprefix("python")
 
 
 def folder(lab: Lab) -> Path:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from labtui.lab.gpu_service import GpuExporter, Nvml
 from labtui.lab.layout import Service
 from labtui.lab.mlflow import Mlflow
-from labtui.lab.monitoring import Prometheus
+from labtui.lab.monitoring import GPU_MACHINES, Prometheus
 from labtui.lab.vault import Vault
 
-SERVICES: list[Service] = [Prometheus(), Mlflow(), Vault()]
+SERVICES: list[Service] = [
+    *(GpuExporter(machine) for machine in GPU_MACHINES),
+    Nvml(),
+    Prometheus(),
+    Mlflow(),
+    Vault(),
+]

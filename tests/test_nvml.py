@@ -1,0 +1,180 @@
+"""The lab's libnvidia-ml.so.1, loaded by the real nvidia-ml-py in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from labtui.lab import gpu, gpu_service
+from labtui.lab.layout import Lab
+
+pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc to build it with")
+
+HOST = "desktop-gpu"
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LABTUI_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return gpu_service.build(Lab("nvml-test"), lambda line: None)
+
+
+def ask(library: Path, state: Path, program: str) -> object:
+    """What `program` leaves in `result`, or the NVML error it ran into."""
+    code = (
+        "import json, pynvml as n\n"
+        "try:\n"
+        + "".join(f"    {line}\n" for line in program.splitlines())
+        + "except n.NVMLError as e: result = ['error', e.value]\n"
+        "print(json.dumps(result))"
+    )
+    env = os.environ | {"LD_LIBRARY_PATH": str(library.parent), "LABTUI_NVML_STATE": str(state)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=20
+    )
+    assert done.returncode == 0, f"{done.returncode}: {done.stderr}"
+    return json.loads(done.stdout)
+
+
+EVERYTHING = """\
+n.nvmlInit()
+h = n.nvmlDeviceGetHandleByIndex(0)
+m = n.nvmlDeviceGetMemoryInfo(h, version=n.nvmlMemory_v2)
+u = n.nvmlDeviceGetUtilizationRates(h)
+result = {
+ "driver": n.nvmlSystemGetDriverVersion(), "count": n.nvmlDeviceGetCount(),
+ "name": n.nvmlDeviceGetName(h), "uuid": n.nvmlDeviceGetUUID(h),
+ "memory": [m.total, m.reserved, m.free, m.used], "v1": n.nvmlDeviceGetMemoryInfo(h).used,
+ "util": [u.gpu, u.memory], "celsius": n.nvmlDeviceGetTemperature(h, 0),
+ "celsius_v": n.nvmlDeviceGetTemperatureV(h, 0),
+ "mw": n.nvmlDeviceGetPowerUsage(h), "limit": n.nvmlDeviceGetEnforcedPowerLimit(h),
+ "range": n.nvmlDeviceGetPowerManagementLimitConstraints(h),
+ "sm": n.nvmlDeviceGetClockInfo(h, n.NVML_CLOCK_SM),
+ "memory_mhz": n.nvmlDeviceGetClockInfo(h, n.NVML_CLOCK_MEM),
+ "reasons": n.nvmlDeviceGetCurrentClocksEventReasons(h),
+ "persistence": n.nvmlDeviceGetPersistenceMode(h),
+ "bus": n.nvmlDeviceGetPciInfo(h).busId, "bus_number": n.nvmlDeviceGetPciInfo(h).bus,
+ "processes": [[p.pid, p.usedGpuMemory] for p in n.nvmlDeviceGetComputeRunningProcesses(h)],
+ "graphics": n.nvmlDeviceGetGraphicsRunningProcesses(h),
+ "same": n.nvmlDeviceGetIndex(n.nvmlDeviceGetHandleByUUID(n.nvmlDeviceGetUUID(h))),
+}
+n.nvmlShutdown()"""
+
+
+def settled(*busy: gpu.Holder, **asked: float) -> gpu.Card:
+    card = gpu.Card(gpu.RTX)
+    for _ in range(120):
+        card.advance(list(busy), asked, 1.0)
+    return card
+
+
+def test_it_tells_what_the_state_says_and_follows_it(library: Path, tmp_path: Path) -> None:
+    state = tmp_path / "nvml.state"
+    busy = gpu.Holder("17", 4711, frozenset({0, 1}))
+    for card in (settled(), settled(busy)):
+        state.write_text(gpu.nvml_state(card, HOST))
+        told = ask(library, state, EVERYTHING)
+        assert isinstance(told, dict)
+        used = round(card.memory_mib) * 2**20
+        total = card.model.memory_mib * 2**20
+        reserved = gpu.RESERVED_MIB * 2**20
+        assert told == {
+            "driver": gpu.DRIVER,
+            "count": 1,
+            "name": card.model.name,
+            "uuid": gpu.uuid(HOST),
+            "memory": [total, reserved, total - reserved - used, used],
+            "v1": used + reserved,
+            "util": [round(card.util), round(card.util * 0.55)],
+            "celsius": round(card.temperature_c),
+            "celsius_v": round(card.temperature_c),
+            "mw": round(card.power_w * 1000),
+            "limit": 450_000,
+            "range": [143_333, 600_000],
+            "sm": round(card.clock_mhz),
+            "memory_mhz": 10501 if card.busy else 405,
+            "reasons": 0 if card.busy else 1,
+            "persistence": 1,
+            "bus": "00000000:01:00.0",
+            "bus_number": 1,
+            "processes": [[4711, round(busy.memory_mib) * 2**20]] if card.busy else [],
+            "graphics": [],
+            "same": 0,
+        }
+
+
+def test_what_is_not_there_is_an_nvml_error(library: Path, tmp_path: Path) -> None:
+    state = tmp_path / "nvml.state"
+    assert ask(library, state, "n.nvmlInit()") == ["error", 9], "driver not loaded"
+    state.write_text(gpu.nvml_state(settled(), HOST))
+    first = "n.nvmlInit()\nh = n.nvmlDeviceGetHandleByIndex(0)\n"
+    assert ask(library, state, "n.nvmlDeviceGetCount()") == ["error", 1], "not initialised"
+    assert ask(library, state, "n.nvmlInit()\nn.nvmlDeviceGetHandleByIndex(7)") == ["error", 2]
+    assert ask(library, state, first + "n.nvmlDeviceGetFanSpeed(h)") == ["error", 13]
+    assert ask(library, state, first + "n.nvmlDeviceGetClockInfo(h, 3)") == ["error", 3]
+
+
+def test_a_malformed_state_is_an_error_never_a_crash(library: Path, tmp_path: Path) -> None:
+    state = tmp_path / "nvml.state"
+    good = gpu.nvml_state(settled(gpu.Holder("1", 9, frozenset({0}))), HOST)
+    chance = random.Random(3)
+    for broken in (
+        "",
+        "count",
+        "count=",
+        "count=-1",
+        "count=many",
+        "count=99999999999999999999999",
+    ):
+        state.write_text(broken)
+        assert ask(library, state, "n.nvmlInit()") == ["error", 999], broken
+    for _ in range(25):
+        data = bytearray(good.encode())
+        for _ in range(12):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        state.write_bytes(bytes(data[: chance.randrange(len(data))]))
+        guarded = "import sys\nsys.stdout.reconfigure(errors='replace')\n"
+        lenient = EVERYTHING.replace("except", "").splitlines()
+        program = guarded + "\n".join(lenient)
+        caught = f"try:\n{_indented(program)}\nexcept (UnicodeDecodeError, n.NVMLError): result = 1"
+        ask(library, state, caught)
+
+
+def _indented(program: str) -> str:
+    return "\n".join(f"    {line}" for line in program.splitlines())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may set a limit")
+def test_what_is_set_reaches_the_card(library: Path, tmp_path: Path) -> None:
+    state, control = tmp_path / "nvml.state", tmp_path / "nvml.control"
+    busy = gpu.Holder("17", 4711, frozenset({0, 1, 2, 3}))
+    card = settled(busy)
+    state.write_text(gpu.nvml_state(card, HOST))
+    first = "n.nvmlInit()\nh = n.nvmlDeviceGetHandleByIndex(0)\nresult = 0\n"
+    assert ask(library, state, first + "n.nvmlDeviceSetPowerManagementLimit(h, 9000)") == [
+        "error",
+        2,
+    ]
+    ask(library, state, first + "n.nvmlDeviceSetPowerManagementLimit(h, 200000)")
+    ask(library, state, first + "n.nvmlDeviceSetPersistenceMode(h, 0)")
+    ask(library, state, first + "n.nvmlDeviceSetGpuLockedClocks(h, 210, 1500)")
+    assert gpu.control(control) == {
+        "power_limit_w": 200,
+        "persistence": 0,
+        "clock_lock_mhz": 1500,
+    }
+    capped = settled(busy, **gpu.control(control))
+    assert capped.power_w <= 200 < card.power_w
+    assert capped.clock_mhz <= 1500 < card.clock_mhz
+    assert not capped.persistence
+    ask(library, state, first + "n.nvmlDeviceResetGpuLockedClocks(h)")
+    assert "clock_lock_mhz" not in gpu.control(control)
+    assert settled(busy, **gpu.control(control)).reasons & gpu.POWER_CAP
