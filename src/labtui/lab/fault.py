@@ -179,7 +179,7 @@ def _fill_disk(lab: Lab, machine: str) -> None:
     finally:
         # The kernel lets go of it with its last user: nothing to clean when the machine ends.
         run(["losetup", "--detach", device], check=False)
-    fill = ["dd", "if=/dev/zero", f"of={SCRATCH}/full", "bs=64k", "status=none"]
+    fill = ["dd", "if=/dev/zero", f"of={SCRATCH}/full", "bs=4k", "status=none"]
     machines.run(lab, machine, fill, check=False)
 
 
