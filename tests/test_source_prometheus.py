@@ -101,3 +101,25 @@ def test_foreign_labels_do_no_harm() -> None:
     labels = {"__name__": "DCGM_FI_DEV_GPU_UTIL", "gpu": "../x", "modelName": "\x1b[2Jcard\n"}
     (card,) = cards_of([Sample(labels, ((0.0, 5.0),))], Config()).cards
     assert (card.node, card.index, card.product) == ("unknown", 0, "card ")
+
+
+def test_a_jetson_by_its_own_names() -> None:
+    def sample(name: str, value: float, **more: str) -> Sample:
+        labels = {"__name__": name, "instance": "10.77.0.40:9400", "model": "Orin", **more}
+        return Sample(labels, ((0.0, value),))
+
+    config = Config(nodes={"jetson-edge": NodeConfig(address="10.77.0.40")})
+    samples = [
+        sample("jetson_gpu_utilization_percent", 40),
+        sample("jetson_temperature_celsius", 71.5, part="cpu"),
+        sample("jetson_temperature_celsius", 52.5, part="gpu"),
+        sample("jetson_power_milliwatts", 14500, rail="VDD_IN"),
+        sample("jetson_power_milliwatts", 2500, rail="VDD_CPU"),
+        sample("jetson_memory_total_mib", 7620),
+    ]
+    (card,) = cards_of(samples, config).cards
+    assert (card.node, card.product, card.util_percent) == ("jetson-edge", "Orin", 40)
+    assert (card.temperature_c, card.power_w, card.memory_total_mib) == (52.5, 14.5, 7620)
+    assert card.na == {
+        "memory_used_mib": "no DCGM on a Jetson", "clock_mhz": "no DCGM on a Jetson"
+    }  # fmt: skip

@@ -11,6 +11,7 @@ import pytest
 from labtui.collectors.gpus import FIGURES, GpuMetrics
 from labtui.config import Config, GpuConfig, NodeConfig
 from labtui.model import Gpu, Holder, Job, Node
+from labtui.slurm.types import Allocation
 from labtui.spec import Cell
 from labtui.store import Fault, Reading, Store
 from labtui.views import gpus, shares
@@ -184,6 +185,31 @@ def test_nvml_adds_processes_and_fills_gaps() -> None:
     assert [h.kind for h in card.holders] == ["job", "job"], "the jobs' own processes"
     (bare, _) = gpus.items(store(**values | {"slurm_jobs": []}), config, NOW)
     assert [(h.kind, h.id) for h in bare.holders] == [("process", "4121")]
+
+
+def test_allocations_know_the_devices() -> None:
+    """They count before the job list, which stands in where Slurm cannot tell."""
+    parts = [
+        Allocation("7", "train", "ana", "desktop-gpu", "gpu", None, 1, (3,), NOW - 60),
+        Allocation("7", "train", "ana", "desktop-gpu", "shard", None, 2, (0,), NOW - 60),
+    ]
+    made = store(**ALL | {"slurm_allocations": parts})
+    rows = [text(r, "holder") for r in gpus.rows(made, CONFIG, NOW) if r.node == "desktop-gpu"]
+    assert rows == ["1 of 4", "free", "free", "free", "job 7 train"]
+    failed = store(**ALL | {"slurm_allocations": Fault("protocol", "no JSON")})
+    assert shares.held(gpus.items(failed, CONFIG, NOW)[0]) == 3
+    cards = (CARD, msgspec.structs.replace(CARD, index=1, uuid="GPU-2"))
+    two = store(**ALL | {"slurm_allocations": parts, "prom_gpus": GpuMetrics(cards=cards)})
+    first, second = gpus.items(two, CONFIG, NOW)[:2]
+    assert first.holders == () and [(h.id, h.indexes) for h in second.holders] == [("7", (1,))]
+    assert shares.slots(second)[0] is None and shares.slots(second)[1] is not None
+
+
+def test_a_job_on_several_nodes_holds_its_part_on_each() -> None:
+    job = Job(job_id="9", name="wide", state="RUNNING", gres="gpu:4",
+              nodes=("desktop-gpu", "jetson-edge"))  # fmt: skip
+    found = gpus.items(store(**ALL | {"slurm_jobs": [job]}), CONFIG, NOW)
+    assert [shares.held(g) for g in found] == [2, 2]
 
 
 def test_slots_by_index_then_in_order() -> None:

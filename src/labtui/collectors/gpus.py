@@ -34,12 +34,18 @@ METRICS: dict[str, tuple[str, float, float]] = {
     "jetson_gpu_utilization_percent": ("util_percent", 0, 100),
     "jetson_memory_used_mib": ("memory_used_mib", 0, 1 << 24),
     "jetson_memory_total_mib": ("memory_total_mib", 0, 1 << 24),
-    "jetson_gpu_temperature_celsius": ("temperature_c", -40, 200),
-    "jetson_power_watts": ("power_w", 0, 5000),
-    "jetson_gpu_clock_mhz": ("clock_mhz", 0, 10000),
+    "jetson_temperature_celsius": ("temperature_c", -40, 200),
+    "jetson_power_milliwatts": ("power_w", 0, 5e6),
+    "jetson_gpu_frequency_mhz": ("clock_mhz", 0, 10000),
 }
 """Metric -> (field of a card, lowest and highest value that can be)."""
 
+_ONLY = {
+    "jetson_temperature_celsius": ("part", "gpu"),
+    "jetson_power_milliwatts": ("rail", "VDD_IN"),
+}
+"""Of several series of one name, the one of the GPU, or of the whole board."""
+_SCALE = {"jetson_power_milliwatts": 0.001}
 FIGURES = (
     "util_percent", "memory_used_mib", "memory_total_mib", "temperature_c", "power_w", "clock_mhz"
 )  # fmt: skip
@@ -64,20 +70,22 @@ def cards_of(samples: list[Sample], config: Config) -> GpuMetrics:
             if sample.labels.get("instance") in config.gpu.metrics:
                 up[node] = sample.value == 1
             continue
-        if sample.name not in METRICS:
+        label, wanted = _ONLY.get(sample.name, ("", ""))
+        if sample.name not in METRICS or (label and sample.labels.get(label) != wanted):
             continue
         index = sample.labels.get("gpu", "0")
         key = (node, int(index) if index.isdecimal() and len(index) < 4 else 0)
         card = found.setdefault(key, {"na": {}, "jetson": False})
         card["uuid"] = sample.labels.get("UUID") or card.get("uuid")
         card["product"] = sample.labels.get("modelName") or card.get("product")
+        card["product"] = card["product"] or sample.labels.get("model")
         card["jetson"] |= sample.name.startswith("jetson_")
         field, low, high = METRICS[sample.name]
         if sample.value is None or not low <= sample.value <= high:
             said = "NaN" if sample.value is None else f"{sample.value:g}"
             card["na"][field] = f"the exporter says {said}"
         else:
-            card[field] = sample.value
+            card[field] = sample.value * _SCALE.get(sample.name, 1)
     return GpuMetrics(
         cards=tuple(_card(node, index, card) for (node, index), card in sorted(found.items())),
         up=up,

@@ -131,11 +131,11 @@ def thin(values: list[float | None], count: int) -> list[float | None]:
 
 
 def _find(run: Run, store: Store) -> Job | None:
-    jobs = store.value("slurm.jobs")
-    wanted = (run.job_id or "").partition(".")[0]
-    for job in jobs if isinstance(jobs, (list, tuple)) else ():
-        if isinstance(job, Job) and job.job_id == wanted:
-            return job
+    for feed in ("slurm.jobs", "slurm.finished"):
+        jobs = store.value(feed)
+        for job in jobs if isinstance(jobs, (list, tuple)) else ():
+            if isinstance(job, Job) and job.job_id == run.job_id:
+                return job
     return None
 
 
@@ -171,7 +171,7 @@ SUBJECT = SubjectSpec(
     key="6",
     title="Experiments",
     words="MLflow's newest runs with their metrics, and the Slurm job behind each.",
-    feeds=("mlflow.runs", "slurm.jobs"),
+    feeds=("mlflow.runs", "slurm.jobs", "slurm.finished"),
     columns=(
         Column("experiment", "EXPERIMENT", 13, lambda r: inert(r.experiment), wide=20),
         Column("name", "RUN", 16, lambda r: inert(r.name or r.run_id[:8]), wide=24),

@@ -16,6 +16,7 @@ import msgspec
 from labtui.collectors.gpus import FIGURES, GpuMetrics
 from labtui.config import Config
 from labtui.model import Gpu, Holder, Job, Node
+from labtui.slurm.types import Allocation
 from labtui.store import STALE_AFTER, Feed, Store
 
 HOLDING = frozenset({"RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED"})
@@ -23,7 +24,7 @@ HOLDING = frozenset({"RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPP
 
 
 def gres_gpus(gres: str | None) -> int:
-    """GPUs a node in a gres or TRES text: `gpu:2`, `gres/gpu:a100:1`, `gres:gpu:2(IDX:0-1)`."""
+    """GPUs in a gres or TRES text: `gpu:2`, `gres/gpu:a100:1`, `gres:gpu:2(IDX:0-1)`."""
     found = re.findall(r"(?:^|,|gres[/:])\s*gpu\b((?:[:=][\w.-]+)*)", gres or "")
     count = 0
     for parts in found:
@@ -36,7 +37,7 @@ def items(store: Store, config: Config, now: float) -> list[Gpu]:
     """Every card of the configured machines, by node and index."""
     metrics, cards = _metrics(store, now)
     slurm = {n.name: n for n in _list(store, "slurm.nodes", Node)}
-    holders = _holders(_list(store, "slurm.jobs", Job))
+    feed, holders = _holding(store, now)
     exporters = {_host(instance, config) for instance in config.gpu.metrics}
     known = {
         *(node for node, _ in cards), *(n.name for n in slurm.values() if n.gpus),
@@ -50,6 +51,7 @@ def items(store: Store, config: Config, now: float) -> list[Gpu]:
             own or [_unmeasured(name, metrics, store, now)],
             slurm.get(name),
             holders.get(name, []),
+            feed,
             store,
             now,
         )
@@ -86,17 +88,45 @@ def _host(instance: str, config: Config) -> str:
     return next((n for n, c in config.nodes.items() if host in (n, c.address)), host)
 
 
-def _holders(jobs: list[Job]) -> dict[str, list[Holder]]:
+def _holding(store: Store, now: float) -> tuple[Feed | None, dict[str, list[Holder]]]:
+    """Who holds what by node, and the feed that says so.
+
+    Allocations know the devices; the job list stands in for them where Slurm cannot tell.
+    """
+    exact, jobs = store.feed("slurm.allocations"), store.feed("slurm.jobs")
+    if exact is not None and (_fresh(exact, now) or not _fresh(jobs, now)):
+        return exact, _by_allocation(_list(store, exact.name, Allocation))
+    return jobs, _by_job(_list(store, "slurm.jobs", Job))
+
+
+def _by_allocation(allocations: list[Allocation]) -> dict[str, list[Holder]]:
+    found: dict[str, list[Holder]] = {}
+    for part in allocations:
+        if part.name == "gpu":
+            holder = Holder(
+                kind="job",
+                id=part.job_id,
+                name=part.job_name,
+                slices=part.count,
+                since=part.start_time,
+                indexes=part.indexes,
+                user=part.user,
+            )
+            found.setdefault(part.node, []).append(holder)
+    return found
+
+
+def _by_job(jobs: list[Job]) -> dict[str, list[Holder]]:
     found: dict[str, list[Holder]] = {}
     for job in jobs:
         count = gres_gpus(job.gres)
-        if not count or job.state.upper().split("+")[0] not in HOLDING:
+        if not count or not job.nodes or job.state.upper().split("+")[0] not in HOLDING:
             continue
         holder = Holder(
             kind="job",
             id=job.job_id,
             name=job.name,
-            slices=count,
+            slices=max(1, count // len(job.nodes)),
             since=job.start_time,
             user=job.user,
         )
@@ -191,10 +221,14 @@ def _unmeasured(node: str, metrics: GpuMetrics | None, store: Store, now: float)
 
 
 def _merge(
-    cards: Sequence[Gpu], node: Node | None, holders: list[Holder], store: Store, now: float
+    cards: Sequence[Gpu],
+    node: Node | None,
+    holders: list[Holder],
+    feed: Feed | None,
+    store: Store,
+    now: float,
 ) -> list[Gpu]:
-    """The cards of one node with Slurm's view of them."""
-    feed = store.feed("slurm.jobs")
+    """The cards of one node with Slurm's view of them; `feed` told the holders."""
     if feed is None:
         return list(cards)
     na: dict[str, str] = {}
@@ -216,7 +250,9 @@ def _merge(
             na["holders"] = "Slurm does not say on which card"
     result = []
     for card in cards:
-        mine = [h for h in holders if len(cards) == 1 or _on(h, card.index, total or 1)]
+        mine = holders
+        if len(cards) > 1:
+            mine = [p for h in holders if (p := _part(h, card.index, total or 1))]
         bare = [h for h in card.holders if h.kind == "process"] if not mine else []
         result.append(
             msgspec.structs.replace(
@@ -230,5 +266,9 @@ def _merge(
     return result
 
 
-def _on(holder: Holder, index: int, slices: int) -> bool:
-    return any(i // slices == index for i in holder.indexes)
+def _part(holder: Holder, index: int, slices: int) -> Holder | None:
+    """What of a holder lies on the card `index`, counted from that card's first slice."""
+    mine = tuple(i - index * slices for i in holder.indexes if i // slices == index)
+    if not mine:
+        return None
+    return msgspec.structs.replace(holder, indexes=mine, slices=len(mine))
