@@ -15,6 +15,7 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region
 from textual.message import Message
+from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -49,6 +50,13 @@ class Rows(Widget, can_focus=True):
         Binding("enter", "open", "Open", show=False, id="rows.open"),
     ]
 
+    message = reactive("", repaint=False)
+    """The line shown where there are no rows: what is waited for, or why there are none."""
+    stale = reactive(False, repaint=False)
+    """The rows are old: drawn dim, otherwise unchanged."""
+    sorted_by: reactive[tuple[str, bool] | None] = reactive(None, repaint=False)
+    """(column id, descending): shown in the header; the screen does the sorting."""
+
     class _About(Message):
         def __init__(self, rows: Rows, item: Any, key: str | None) -> None:
             super().__init__()
@@ -77,9 +85,7 @@ class Rows(Widget, can_focus=True):
         self.marked: set[str] = set()
         """Keys; a row that is filtered away keeps its mark, `chosen` leaves it out."""
         self._columns = tuple(columns)
-        self._message = message
-        self._stale = False
-        self._sorted: tuple[str, bool] | None = None
+        self.set_reactive(Rows.message, message)
         self._items: Sequence[Any] = ()
         self._keys: Sequence[str] = ()
         self._top = 0
@@ -112,46 +118,19 @@ class Rows(Widget, can_focus=True):
 
     def set_columns(self, columns: Sequence[Column]) -> None:
         self._columns = tuple(columns)
-        self._redraw()
-
-    @property
-    def message(self) -> str:
-        """The line shown where there are no rows: what is waited for, or why there are none."""
-        return self._message
-
-    @message.setter
-    def message(self, value: str) -> None:
-        self._message = value
-        self._redraw()
-
-    @property
-    def stale(self) -> bool:
-        """The rows are old: drawn dim, otherwise unchanged."""
-        return self._stale
-
-    @stale.setter
-    def stale(self, value: bool) -> None:
-        if value != self._stale:
-            self._stale = value
-            self._redraw()
-
-    @property
-    def sorted_by(self) -> tuple[str, bool] | None:
-        """(column id, descending): shown in the header; the screen does the sorting."""
-        return self._sorted
-
-    @sorted_by.setter
-    def sorted_by(self, value: tuple[str, bool] | None) -> None:
-        self._sorted = value
-        self._redraw()
+        self.recheck()
 
     def recheck(self) -> None:
         """Evaluate the visible lines again: for columns that tell a time that passes."""
-        self._redraw()
+        self._lines = None
+        self._repaint()
+
+    watch_message = watch_stale = watch_sorted_by = recheck
 
     # What the screen asks
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
         return len(self._keys)
 
     @property
@@ -211,7 +190,7 @@ class Rows(Widget, can_focus=True):
         self.move_to(0)
 
     def action_last(self) -> None:
-        self.move_to(len(self) - 1)
+        self.move_to(self.count - 1)
 
     def action_mark(self) -> None:
         self.toggle_mark()
@@ -223,7 +202,7 @@ class Rows(Widget, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         row = self._top + event.y - HEADER
-        if event.y >= HEADER and row < len(self):
+        if event.y >= HEADER and row < self.count:
             self.move_to(row)
             if event.chain == 2:
                 self.action_open()
@@ -237,7 +216,7 @@ class Rows(Widget, can_focus=True):
         self._wheel(-WHEEL)
 
     def _wheel(self, delta: int) -> None:
-        top = max(0, min(self._top + delta, len(self) - self._page))
+        top = max(0, min(self._top + delta, self.count - self._page))
         self._place(max(top, min(self._cursor, top + self._page - 1)), top)
 
     # Where things are
@@ -251,7 +230,7 @@ class Rows(Widget, can_focus=True):
 
         A cursor that leaves the view takes half a page with it: one repaint for many moves.
         """
-        count, page = len(self._keys), self._page
+        count, page = self.count, self._page
         row = max(0, min(row, count - 1))
         if not top <= row < top + page:
             top = row - page // 2
@@ -279,10 +258,6 @@ class Rows(Widget, can_focus=True):
         self._shown.clear()
         self._place(self._cursor, self._top)
 
-    def _redraw(self) -> None:
-        self._lines = None
-        self._repaint()
-
     def _repaint(self) -> None:
         """Send what differs from what was last drawn: the one place that refreshes anything."""
         if not self.is_mounted:
@@ -306,10 +281,10 @@ class Rows(Widget, can_focus=True):
                 self.visual_style.rich_style,
                 palette(self.app),
                 plain=bool(getattr(self.app, "ascii_mode", False)),
-                stale=self._stale,
+                stale=self.stale,
             )
-            self._header = self._lines.header(self._sorted)
-            self._note = self._lines.note(self._message)
+            self._header = self._lines.header(self.sorted_by)
+            self._note = self._lines.note(self.message)
         if y < HEADER:
             return self._header
         row = self._top + y - HEADER
@@ -317,4 +292,4 @@ class Rows(Widget, can_focus=True):
             key = self._keys[row]
             marked = key in self.marked
             return self._lines.row(key, self._items[row], row == self._cursor, marked)
-        return self._note if row == 0 and self._message else self._lines.blank
+        return self._note if row == 0 and self.message else self._lines.blank
