@@ -7,6 +7,7 @@ nearest spelling, line numbers, and checks across keys.
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 import tomllib
@@ -170,23 +171,18 @@ def parse(source: str, name: str) -> Config:
     try:
         data = tomllib.loads(source)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError([f"{name}: not valid TOML: {error}"]) from None
-    problems = [
-        f"{name}:{_line(source, where)}: {'.'.join(where)}: unknown key{hint}; remove or rename it"
-        for where, hint in _unknown(data, Config, ())
-    ]
-    if problems:
-        raise ConfigError(problems)
-    try:
+        text, _, place = str(error).partition(" (at ")
+        hit = re.match(r"line (\d+)", place)
+        line = int(hit[1]) if hit else max(1, len(source.splitlines()))
+        raise ConfigError([f"{name}:{line}: not valid TOML: {text}; correct that line"]) from None
+    found = _unknown(data, Config, ()) or _mistyped(data, Config, ())
+    if not found:
         config = msgspec.convert(data, Config, strict=True)
-    except msgspec.ValidationError as error:
-        raise ConfigError([_explain(str(error), source, name)]) from None
-    problems = [
-        f"{name}:{_line(source, where)}: {'.'.join(where)}: {text}"
-        for where, text in _check(config)
-    ]
-    if problems:
-        raise ConfigError(problems)
+        found = _check(config)
+    if found:
+        raise ConfigError(
+            [f"{name}:{_line(source, where)}: {'.'.join(where)}: {text}" for where, text in found]
+        )
     return config
 
 
@@ -198,91 +194,175 @@ def _struct(kind: Any) -> Any:
     return None
 
 
-def _unknown(data: dict[str, Any], kind: Any, where: tuple[str, ...]) -> list[tuple[Any, str]]:
-    found: list[tuple[Any, str]] = []
+Where = tuple[str, ...]
+"""The keys from the top down to the one that is meant."""
+
+
+def _unknown(data: dict[str, Any], kind: Any, where: Where) -> list[tuple[Where, str]]:
+    """Keys that no section has."""
+    found: list[tuple[Where, str]] = []
     fields = {f.name: f.type for f in msgspec.structs.fields(kind)}
     for key, value in data.items():
         if key not in fields:
             near = difflib.get_close_matches(key, fields, n=1)
-            found.append(((*where, key), f" (did you mean {near[0]!r}?)" if near else ""))
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            found.append(((*where, key), f"unknown key{hint}; remove or rename it"))
             continue
-        if not isinstance(value, dict):
-            continue
-        kind_of = fields[key]
-        if getattr(kind_of, "__origin__", None) is dict:
-            item = _struct(kind_of.__args__[1])
-            for name, entry in value.items():
-                if item is not None and isinstance(entry, dict):
-                    found += _unknown(entry, item, (*where, key, name))
-        elif (inner := _struct(kind_of)) is not None:
-            found += _unknown(value, inner, (*where, key))
+        for inner, entry, path in _tables(value, fields[key], (*where, key)):
+            found += _unknown(entry, inner, path)
     return found
 
 
-def _explain(message: str, source: str, name: str) -> str:
-    """msgspec's `Expected `int`, got `str` - at `$.nodes[...].port`` as file:line: key: ..."""
-    text, _, path = message.partition(" - at `")
-    keys = tuple(re.findall(r"[A-Za-z_][\w-]*", path.rstrip("`").lstrip("$")))
-    if "[...]" in path:
-        keys = tuple(k for k in keys if k)
-    place = _line(source, keys)
-    label = path.rstrip("`").removeprefix("$.") or "the file"
-    return f"{name}:{place}: {label}: {text[0].lower() + text[1:]}; write a value of that type"
+def _mistyped(data: dict[str, Any], kind: Any, where: Where) -> list[tuple[Where, str]]:
+    """Values of a wrong type. Converted one by one: of an entry of a table of tables, msgspec
+    tells only that it is one of them."""
+    found: list[tuple[Where, str]] = []
+    for field in msgspec.structs.fields(kind):
+        if field.name not in data:
+            continue
+        value, path = data[field.name], (*where, field.name)
+        tables = list(_tables(value, field.type, path))
+        for inner, entry, below in tables:
+            found += _mistyped(entry, inner, below)
+        if tables:
+            continue
+        of_dict = getattr(field.type, "__origin__", None) is dict
+        if of_dict and isinstance(value, dict):
+            for key, entry in value.items():
+                found += _convert(entry, field.type.__args__[1], (*path, key))
+        else:
+            found += _convert(value, field.type, path)
+    return found
 
 
-def _line(source: str, where: tuple[str, ...]) -> int:
-    """Best guess of the line of a key: its table header first, then the key below it."""
-    if not where:
-        return 1
-    lines = source.splitlines()
-    start = 0
-    for depth in range(len(where), 0, -1):
-        header = r"\s*\.\s*".join(rf'"?{re.escape(k)}"?' for k in where[:depth])
-        pattern = re.compile(rf"\s*\[\s*{header}\s*\]")
-        hit = next((i for i, line in enumerate(lines) if pattern.match(line)), None)
-        if hit is not None:
-            start = hit
-            if depth == len(where):
-                return hit + 1
-            break
-    key = re.compile(rf'\s*"?{re.escape(where[-1])}"?\s*=')
-    for i in range(start, len(lines)):
-        if key.match(lines[i]):
-            return i + 1
-    return start + 1
+def _tables(value: Any, kind: Any, where: Where) -> list[tuple[Any, dict[str, Any], Where]]:
+    """The tables with keys of their own directly in a value: (struct, table, its place)."""
+    if not isinstance(value, dict):
+        return []
+    if getattr(kind, "__origin__", None) is dict:
+        item = _struct(kind.__args__[1])
+        tables = [(item, v, (*where, k)) for k, v in value.items() if isinstance(v, dict)]
+        return tables if item is not None and len(tables) == len(value) else []
+    inner = _struct(kind)
+    return [(inner, value, where)] if inner is not None else []
+
+
+_TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": 'text in "quotes"',
+    "bool": "true or false",
+    "array": 'a list: ["a", "b"]',
+    "object": "a table: [section] with its keys below",
+}
+
+
+def _convert(value: Any, kind: Any, where: Where) -> list[tuple[Where, str]]:
+    try:
+        msgspec.convert(value, kind, strict=True)
+    except msgspec.ValidationError as error:
+        text, _, _ = str(error).partition(" - at `")
+        wanted = re.match(r"Expected `(\w+)", text)
+        fix = f"write {_TYPES.get(wanted[1], wanted[1])}" if wanted else ""
+        options = [str(a) for a in getattr(kind, "__args__", ()) if isinstance(a, str)]
+        if options:
+            fix = f"write one of {', '.join(options)}"
+        return [(where, f"{text[0].lower()}{text[1:]}; {fix or 'correct it'}")]
+    return []
+
+
+_KEY = r"(?:\"[^\"]*\"|'[^']*'|[A-Za-z0-9_-]+)"
+_DOTTED = rf"\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*"
+
+
+def _line(source: str, where: Where) -> int:
+    """The line of a key, or of the nearest table around it. A guess only inside long strings."""
+    best, depth = 1, 0
+    table: Where = ()
+    for number, line in enumerate(source.splitlines(), 1):
+        if header := re.match(rf"\s*\[\[?{_DOTTED}\]", line):
+            path = table = _keys(header[1])
+        elif entry := re.match(rf"{_DOTTED}=", line):
+            path = (*table, *_keys(entry[1]))
+        else:
+            continue
+        if len(path) > depth and where[: len(path)] == path:
+            best, depth = number, len(path)
+    return best
+
+
+def _keys(dotted: str) -> Where:
+    return tuple(key.strip("\"'") for key in re.findall(_KEY, dotted))
 
 
 _URL = re.compile(r"https?://[^\s/]+")
 
 
-def _check(config: Config) -> list[tuple[tuple[str, ...], str]]:
-    found: list[tuple[tuple[str, ...], str]] = []
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_UNIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.@\\-]*")
+
+
+def _check(config: Config) -> list[tuple[Where, str]]:
+    found: list[tuple[Where, str]] = []
     names = ", ".join(config.nodes) or "none"
     login = config.slurm.login
     if login and login not in config.nodes:
-        found.append((("slurm", "login"), f"no node {login!r} in [nodes] (there: {names})"))
+        text = f"no node {login!r} in [nodes] (there: {names}); name one of them"
+        found.append((("slurm", "login"), text))
+    if (
+        config.lab is not None
+        and config.lab.namespace
+        and not _NAME.fullmatch(config.lab.namespace)
+    ):
+        found.append((("lab", "namespace"), "not the name of a lab; let `labtui lab up` write it"))
     for name, node in config.nodes.items():
-        where = ("nodes", name)
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-            found.append((where, "a node's name may hold letters, digits, '.', '_' and '-'"))
-        if node.transport == "ssh" and not node.address:
-            found.append(((*where, "address"), "missing: ssh needs an address or host name"))
-        if node.address.startswith("-"):
-            found.append(((*where, "address"), "may not start with '-'"))
-        if not 0 < node.port < 65536:
-            found.append(((*where, "port"), f"{node.port} is not a port (1 to 65535)"))
-        if node.transport == "kubectl" and not node.selector:
-            found.append(((*where, "selector"), "missing: kubectl finds the pod by its label"))
+        found += [(("nodes", name, *key), text) for key, text in _check_node(name, node)]
     for section in ("prometheus", "alertmanager", "mlflow"):
         url = getattr(config, section).url
         if url and not _URL.match(url):
-            found.append(((section, "url"), f"{url!r} is not an http(s) address"))
+            text = f"{url!r} is not an address; write http://host:port"
+            found.append(((section, "url"), text))
     for name, url in config.vault.nodes.items():
         if not _URL.match(url):
-            found.append((("vault", "nodes", name), f"{url!r} is not an https address"))
-    for path, section in ((config.vault.ca_file, "vault"),):
-        if path and not Path(path).is_absolute():
-            found.append(((section, "ca_file"), "write an absolute path"))
+            text = f"{url!r} is not an address; write https://host:8200"
+            found.append((("vault", "nodes", name), text))
+    for section in ("vault", "prometheus", "alertmanager", "mlflow"):
+        ca_file = getattr(config, section).ca_file
+        if ca_file and not Path(ca_file).is_absolute():
+            text = f"{ca_file!r} is relative; write an absolute path"
+            found.append(((section, "ca_file"), text))
+    for section in ("slurm", "prometheus", "alertmanager", "mlflow", "vault"):
+        for key in ("interval_s", "timeout_s", "history_h"):
+            value = getattr(getattr(config, section), key, 1.0)
+            if not 0 < value < math.inf:
+                found.append(((section, key), f"{value} is no time; write a number above 0"))
+    for name in config.gpu.nvml:
+        if name not in config.nodes:
+            text = f"no node {name!r} in [nodes] (there: {names}); name one of them"
+            found.append((("gpu", "nvml"), text))
+    return found
+
+
+def _check_node(name: str, node: NodeConfig) -> list[tuple[Where, str]]:
+    found: list[tuple[Where, str]] = []
+    if not _NAME.fullmatch(name):
+        found.append(((), "may hold letters, digits, '.', '_' and '-' only; rename it"))
+    if node.transport == "ssh" and not node.address:
+        found.append((("address",), "missing; ssh needs an address or a name of ssh_config"))
+    if node.address.startswith("-"):
+        found.append((("address",), "may not start with '-'; write a host name or address"))
+    if not 0 < node.port < 65536:
+        found.append((("port",), f"{node.port} is not a port; write 1 to 65535"))
+    if node.transport == "kubectl" and not node.selector:
+        found.append((("selector",), 'missing; write the label of the pod: "app=agent"'))
+    if node.transport == "kubectl" and not all(node.kubectl or [""]):
+        found.append((("kubectl",), 'empty; write the command: ["microk8s", "kubectl"]'))
+    for mount in node.mounts:
+        if not mount.startswith("/"):
+            found.append((("mounts",), f"{mount!r} is relative; write where it is mounted"))
+    for unit in node.services:
+        if not _UNIT.fullmatch(unit):
+            found.append((("services",), f"{unit!r} is not the name of a systemd unit; rename it"))
     return found
 
 
