@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Iterable, Sequence
 
@@ -55,6 +56,7 @@ class SlurmClient:
         self._marks = parse.Marks()
         self._known: dict[str, Job] = {}
         self._doubt = False
+        self._columns: tuple[str, ...] = ()
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -135,7 +137,7 @@ class SlurmClient:
 
     async def version(self) -> str:
         """`24.11.5`. Asks no daemon."""
-        done = await self._read(["sinfo", "--version"])
+        done = await self._run(["sinfo", "--version"])
         return done.stdout.split()[-1] if done.stdout.split() else "unknown"
 
     async def ping(self) -> list[PingResponse]:
@@ -145,7 +147,7 @@ class SlurmClient:
         except RPCError as error:
             if error.kind != "timeout":
                 raise
-            return [PingResponse(True, False, 0, self.host.name)]
+            return [PingResponse(True, False, 0, "")]
         found = parse.ping(done.stdout)
         if not found:
             raise error_of("scontrol", self.host.name, done.stdout, done.stderr)
@@ -229,11 +231,19 @@ class SlurmClient:
     async def _sacct(self, *more: str) -> list[Job]:
         mark = self._marks.text
         argv = ["sacct", "-X", "-n", "-p", "--noconvert", f"--delimiter={mark}"]
-        argv += [f"--format={','.join(parse.ACCOUNTED)}", *more]
+        names = await self._accounted()
+        argv += [f"--format={','.join(names)}", *more]
         done = await self._run(argv, env=READ_ENV)
         if done.rc != 0:
             raise error_of("sacct", self.host.name, done.stdout, done.stderr)
-        return parse.accounted_jobs(done.stdout, mark)
+        return parse.accounted_jobs(done.stdout, mark, names)
+
+    async def _accounted(self) -> tuple[str, ...]:
+        """What this release's sacct can tell; asked once."""
+        if not self._columns:
+            numbers = [int(n) for n in re.findall(r"\d+", await self.version())[:2]]
+            self._columns = parse.ACCOUNTED + (parse.PATHS if numbers >= [24, 5] else ())
+        return self._columns
 
     async def _read(self, argv: Sequence[str]) -> Completed:
         """Ask slurmctld. When it is down, the error says so within some three seconds."""
@@ -256,7 +266,10 @@ class SlurmClient:
         controllers = await self.ping()
         self._doubt = not any(c.is_responding for c in controllers)
         if self._doubt:
-            names = ", ".join(inert(c.hostname, 80) for c in controllers)
+            names = ", ".join(inert(c.hostname, 80) for c in controllers if c.hostname)
+            if not names:
+                text = f"slurmctld does not answer (asked from {self.host.name})"
+                raise RPCError(msg=text, kind="timeout")
             raise RPCError(msg=f"slurmctld on {names} does not answer", kind="refused")
 
     async def _run(

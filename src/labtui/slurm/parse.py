@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -41,6 +41,8 @@ ACCOUNTED = (
     "AllocTRES", "ReqTRES", "NodeList", "WorkDir", "JobName",
 )  # fmt: skip
 """sacct fields, in every release since 22.05."""
+PATHS = ("StdOut", "StdErr")
+"""sacct fields since 24.05."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,24 +174,36 @@ def _gres(alloc: dict[str, str], per_node: str, per_job: str, nodes: int | None)
     return ",".join(parts) or None
 
 
-def accounted_jobs(output: str, mark: str) -> list[Job]:
+def accounted_jobs(output: str, mark: str, names: Sequence[str] = ACCOUNTED) -> list[Job]:
     """`sacct -p --delimiter=MARK`: each field ends with the mark, each record with a newline."""
     fields = output.split(mark)
-    width = len(ACCOUNTED)
+    width = len(names)
     if fields.pop().strip() or len(fields) % width:
         raise RPCError(msg="the answer of sacct was cut off or is not in the asked format")
-    return [_accounted(fields[i : i + width]) for i in range(0, len(fields), width)]
+    found = (fields[i : i + width] for i in range(0, len(fields), width))
+    return [_accounted(dict(zip(names, record, strict=True))) for record in found]
 
 
-def _accounted(record: list[str]) -> Job:
-    record[0] = record[0].rsplit("\n", 1)[-1]
-    of = dict(zip(ACCOUNTED, record, strict=True))
+def _accounted(of: dict[str, str]) -> Job:
+    of["JobID"] = of["JobID"].rsplit("\n", 1)[-1]
     state, _, by = of["State"].strip().partition(" ")
     tres = values.tres(of["AllocTRES"]) or values.tres(of["ReqTRES"])
     job_id = of["JobID"].strip()
     task = job_id.partition("_")[2] or None
     limit = values.whole(of["TimelimitRaw"])
     code = values.exit_code(of["ExitCode"])
+    nodes = () if of["NodeList"].startswith("None") else values.nodes(of["NodeList"])
+    fill = partial(
+        values.expand_path,
+        job_id=of["JobIDRaw"].strip(),
+        array_id=job_id.partition("_")[0] if task else None,
+        task_id=task,
+        name=of["JobName"],
+        user=values.text(of["User"]),
+        node=nodes[0] if nodes else None,
+    )
+    out = values.text(of.get("StdOut", ""))
+    err = values.text(of.get("StdErr", "")) or out
     return Job(
         job_id=job_id,
         array_task=task.strip("[]") if task else None,
@@ -198,7 +212,7 @@ def _accounted(record: list[str]) -> Job:
         partition=values.text(of["Partition"]),
         state=state,
         reason_text=outcome(state, code, by),
-        nodes=() if of["NodeList"].startswith("None") else values.nodes(of["NodeList"]),
+        nodes=nodes,
         cpus=values.whole(of["AllocCPUS"]) or values.whole(of["ReqCPUS"]),
         memory_mib=values.mib(tres.get("mem", "")),
         gres=_gres(tres, "", "", None),
@@ -208,6 +222,8 @@ def _accounted(record: list[str]) -> Job:
         time_limit_s=None if limit is None else limit * 60,
         time_used_s=values.whole(of["ElapsedRaw"]),
         exit_code=code,
+        stdout=fill(out) if out else None,
+        stderr=fill(err) if err else None,
         account=values.text(of["Account"]),
         qos=values.text(of["QOS"]),
         priority=values.whole(of["Priority"]),

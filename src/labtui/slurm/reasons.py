@@ -96,10 +96,10 @@ def outcome(state: str, code: str | None, more: str | None) -> str | None:
         return None
     rc, _, signal = (code or "").partition(":")
     if state == "FAILED":
-        if more in ("JobLaunchFailure", "BadConstraints") and rc in ("", "0"):
-            return words(more)
         if signal not in ("", "0"):
             return f"ended by signal {signal}"
+        if more in ("JobLaunchFailure", "BadConstraints") and rc in ("", "0"):
+            return words(more)
         return f"exit {rc}" if rc not in ("", "0") else "failed"
     plain = {
         "TIMEOUT": "ran out of time",

@@ -159,7 +159,7 @@ def directives(script: str) -> dict[str, str]:
 def _sbatch_lines(script: str) -> list[str]:
     """sbatch reads them up to the first line that is neither empty nor a comment."""
     lines = []
-    for line in script.splitlines():
+    for line in script.split("\n"):
         if line.startswith("#SBATCH"):
             lines.append(line)
         elif line.strip() and not line.lstrip().startswith("#"):
@@ -190,9 +190,9 @@ def _options(line: str) -> list[tuple[str, str]]:
 def parse_script(script: str) -> JobSubmitDescription:
     """A script as fields and body, for the form; what is no field is kept in `extra`."""
     by_option = {option: attribute for attribute, option in OPTIONS.items()}
-    lines = script.splitlines()
+    lines = script.replace("\r\n", "\n").split("\n")
     interpreter = lines[0] if lines and lines[0].startswith("#!") else "#!/bin/bash"
-    read = _sbatch_lines(script)
+    read = _sbatch_lines("\n".join(lines))
     known: dict[str, Any] = {}
     extra: list[str] = []
     for line in read:

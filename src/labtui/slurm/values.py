@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from functools import lru_cache
+from math import ceil
 
 NOTHING = frozenset(
     {"", "(null)", "N/A", "NONE", "None", "Unknown", "UNKNOWN", "n/a", "n/s", "(none)", "NOT_SET"}
@@ -17,7 +18,7 @@ MAX_NODES = 65536
 """Names that one node list may expand to."""
 
 _UNITS = {"": 1.0, "K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2, "P": 1024.0**3}
-_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)([KMGTP]?)[Bb]?(?:[nc])?\Z")
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)([KMGTP]?)B?\Z")
 _CLOCK = re.compile(r"(?:(\d{1,9})-)?(\d{1,9})(?::(\d{1,9}))?(?::(\d{1,9}))?(?:\.\d{1,9})?\Z")
 _WAIT = re.compile(r"(\d{1,10}):(\d{1,3})\Z")
 
@@ -76,9 +77,9 @@ def minutes(value: str) -> int | None:
 
 
 def mib(value: str) -> int | None:
-    """`2000M`, `62.50G`, `8000` as MiB, rounded to the nearest."""
+    """`2000M`, `62.50G`, `8000` as MiB, rounded up."""
     found = _SIZE.match(value.strip().upper()) if value.isascii() else None
-    return None if found is None else round(float(found[1]) * _UNITS[found[2]])
+    return None if found is None else ceil(round(float(found[1]) * _UNITS[found[2]], 6))
 
 
 def tres(value: str) -> dict[str, str]:

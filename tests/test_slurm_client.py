@@ -1,0 +1,140 @@
+"""What is sent to Slurm, and what becomes of its answers and silences."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from labtui.slurm import client as module
+from labtui.slurm.client import SlurmClient, cancel_argv, exact_id, scontrol_argv, whole_id
+from labtui.slurm.errors import RPCError
+from slurmhost import ScriptedHost, bare, marks_of, record
+
+
+def queue(*changes: dict[str, str]) -> ScriptedHost:
+    def reply(argv: list[str], stdin: str) -> tuple[int, str, str] | None:
+        if argv[0] == "squeue":
+            marks = marks_of(argv)
+            return 0, "".join(record(marks, **c) for c in changes), ""
+        return 1, "", "sacct: error: Slurm accounting storage is disabled"
+
+    return ScriptedHost(reply)
+
+
+async def test_one_poll_is_one_squeue_in_a_clean_environment() -> None:
+    host = queue({}, {"JobArrayID": "8", "JobID": "8"})
+    client = SlurmClient(host)
+    assert [job.job_id for job in await client.jobs()] == ["7", "8"]
+    (argv,) = host.seen
+    assert argv[:3] == ["timeout", "-k", "1"]
+    assert "SLURM_TIME_FORMAT=%s" in argv
+    assert argv[argv.index("SQUEUE_FORMAT") - 1] == "-u"
+    assert bare(argv)[:6] == ["squeue", "--local", "-a", "-h", "-t", "all"]
+
+
+async def test_unchanged_records_are_the_same_object() -> None:
+    host = queue({}, {"JobArrayID": "8", "JobID": "8"})
+    client = SlurmClient(host)
+    first = await client.jobs()
+    again = await client.jobs()
+    assert all(a is b for a, b in zip(first, again, strict=True))
+
+
+async def test_a_down_slurmctld_is_said_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """squeue blocks; `scontrol ping` knows. The next attempt asks ping first."""
+    monkeypatch.setattr(module, "PATIENCE", 0.05)
+
+    def reply(argv: list[str], stdin: str) -> tuple[int, str, str] | None:
+        if argv[:2] == ["scontrol", "ping"]:
+            return 1, "Slurmctld(primary) at desktop-gpu is DOWN\n", ""
+        return None
+
+    host = ScriptedHost(reply)
+    client = SlurmClient(host)
+    began = time.monotonic()
+    for _ in range(2):
+        with pytest.raises(RPCError, match="slurmctld on desktop-gpu does not answer") as caught:
+            await client.jobs()
+        assert caught.value.kind == "refused"
+    assert time.monotonic() - began < 1.0
+    await asyncio.sleep(0)
+    assert host.cancelled == 1
+    assert [argv[0] for argv in host.commands] == ["squeue", "scontrol", "scontrol"]
+
+
+async def test_a_slow_slurmctld_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.0)
+
+    def reply(argv: list[str], stdin: str) -> tuple[int, str, str] | None:
+        if argv[:2] == ["scontrol", "ping"]:
+            return 0, "Slurmctld(primary) at desktop-gpu is UP\n", ""
+        return 0, record(marks_of(argv)), ""
+
+    assert len(await SlurmClient(ScriptedHost(reply)).jobs()) == 1
+
+
+async def test_silence_is_a_timeout() -> None:
+    host = ScriptedHost(lambda argv, stdin: (124, "", ""))
+    with pytest.raises(RPCError, match="gave no answer within") as caught:
+        await SlurmClient(host, timeout=0.1).jobs()
+    assert caught.value.kind == "timeout"
+
+
+async def test_no_slurm_there() -> None:
+    host = ScriptedHost(lambda argv, stdin: (127, "", "env: 'squeue': No such file"))
+    with pytest.raises(RPCError, match="squeue cannot be run on login") as caught:
+        await SlurmClient(host).jobs()
+    assert caught.value.kind == "not-found"
+
+
+async def test_an_unknown_job_is_none() -> None:
+    def reply(argv: list[str], stdin: str) -> tuple[int, str, str] | None:
+        return 1, "", "slurm_load_jobs error: Invalid job id specified"
+
+    assert await SlurmClient(ScriptedHost(reply)).job("999") is None
+
+
+async def test_sacct_is_asked_for_what_its_release_has() -> None:
+    def host(version: str) -> ScriptedHost:
+        return ScriptedHost(lambda argv, stdin: (0, version if argv[0] == "sinfo" else "", ""))
+
+    for version, has in (("slurm-wlm 22.05.8\n", False), ("slurm 24.11.5\n", True)):
+        asked = host(version)
+        assert await SlurmClient(asked).finished(1795471076.5) == []
+        sacct = asked.commands[-1]
+        assert ("StdOut" in " ".join(sacct)) is has
+        assert "uts1795471076" in sacct
+
+
+async def test_a_submission_carries_its_token_beside_the_scripts_comment() -> None:
+    host = ScriptedHost(lambda argv, stdin: (0, "17\n", ""))
+    script = "#!/bin/bash\n#SBATCH --comment='my words'\n#SBATCH --chdir=/data\ntrue\n"
+    assert await SlurmClient(host).submit(script, token="ab12", chdir="/mnt/nfs") == "17"
+    assert host.commands == [["sbatch", "--parsable", "--comment=my words labtui:ab12"]]
+
+
+async def test_a_submission_is_found_by_its_token() -> None:
+    client = SlurmClient(queue({"Comment": "my words labtui:ab12"}, {"Comment": "labtui:ab123"}))
+    found = await client.find_by_token("ab12")
+    assert found is not None and found.comment == "my words labtui:ab12"
+    assert await client.find_by_token("ffff") is None
+
+
+def test_ids_as_commands_take_them() -> None:
+    assert exact_id("1430_[8-99%8]") == "1430_[8-99]"
+    assert exact_id("1430_[1,3,5,7,...,99]") == "1430"
+    assert exact_id("15+0") == "15+0"
+    assert whole_id("1430_[8-99%8]") == "1430"
+    assert cancel_argv(["5", "9_[0-9%2]"]) == [
+        ["scancel", "5"],
+        ["scancel", "--state=PENDING", "9"],
+    ]
+    assert scontrol_argv("hold", ["5", "9_[0-9%2]"]) == ["scontrol", "hold", "5,9_[0-9]"]
+
+
+@pytest.mark.parametrize("bad", ["", "-u root", "1;reboot", "$(x)", "all", "١", "--user=ana"])
+def test_nothing_but_a_job_id_becomes_an_argument(bad: str) -> None:
+    with pytest.raises(ValueError, match="not a job id"):
+        exact_id(bad)
