@@ -120,7 +120,7 @@ class Vault:
         try:
             net.call(lab, _start, lab)
             net.call(lab, set_up, lab, say)
-        except (VaultError, requests.RequestException) as error:
+        except (VaultError, OSError) as error:
             # Its type and status only: what was sent may hold a share.
             raise LabError(f"Vault's set-up: {type(error).__name__}, see its journal") from None
         told.tell("running", "")
@@ -131,7 +131,7 @@ class Vault:
             return progress.health(vault_build.progress_file(lab), missing)
         try:
             status = net.call(lab, lambda: _client(lab).sys.read_seal_status())
-        except (VaultError, requests.RequestException) as error:
+        except (VaultError, OSError) as error:
             why = Health("failed", f"{URL} does not answer: {type(error).__name__}")
             return progress.health(lab.progress / "vault.json", why)
         if not status["initialized"]:
@@ -227,7 +227,7 @@ def _start(lab: Lab) -> None:
     def silent() -> str:
         try:
             _client(lab).sys.read_seal_status()
-        except (VaultError, requests.RequestException) as error:
+        except (VaultError, OSError) as error:
             return type(error).__name__
         return ""
 
