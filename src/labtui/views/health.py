@@ -56,7 +56,7 @@ def _of_slurm(node: Node) -> Iterator[Finding]:
 def _of_mounts(node: Node) -> Iterator[Finding]:
     for mount, state in node.mounts.items():
         if state.startswith(("hung", "failing", "not mounted", "unknown")):
-            yield Finding(2, f"{inert(mount)} {state.partition(' (')[0]}")
+            yield Finding(2, f"{inert(mount)} {inert(state.partition(' (')[0])}")
 
 
 def _of_services(node: Node) -> Iterator[Finding]:
@@ -96,6 +96,8 @@ def slurm_word(state: str) -> str:
     if "drain" in flags or base in ("drain", "drained", "draining"):
         busy = base.startswith(_BUSY) or base == "draining"
         return ("draining" if busy else "drained") + star
+    if powered := next((flag for flag in flags if flag.startswith("power")), ""):
+        return powered
     if "fail" in flags:
         return "failing" + star
     if "maintenance" in flags or "maint" in flags:

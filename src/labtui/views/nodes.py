@@ -187,7 +187,7 @@ def _offset(node: Node) -> Cell | str:
 def _services(node: Node) -> Cell | str:
     if not node.services:
         return Cell("-", "dim")
-    bad = [f"{inert(n)} {s}" for n, s in node.services.items() if s != "active"]
+    bad = [f"{inert(n)} {inert(s)}" for n, s in node.services.items() if s != "active"]
     if bad and node.reachable:
         return Cell(", ".join(bad), "warn")
     return _old(node, f"{len(node.services)} active" if not bad else ", ".join(bad))
@@ -196,7 +196,7 @@ def _services(node: Node) -> Cell | str:
 def _mounts(node: Node) -> Cell | str:
     if not node.mounts:
         return Cell("-", "dim")
-    return _old(node, ", ".join(f"{inert(m)} {s}" for m, s in node.mounts.items()))
+    return _old(node, ", ".join(f"{inert(m)} {inert(s)}" for m, s in node.mounts.items()))
 
 
 def _seen(node: Node) -> Cell | str:
@@ -228,7 +228,9 @@ def detail(node: Node, store: Store, now: float) -> list[str | Cell]:
         lines.append(Cell(f"{then.strip()} {figures}".strip(), "" if node.reachable else "dim"))
     if node.jobs:
         names = {j.job_id: j.name for j in _items(store, "slurm.jobs", Job)}
-        shown = "  ".join(f"{j} {inert(names.get(j, ''), 30)}".strip() for j in node.jobs[:12])
+        shown = "  ".join(
+            f"{inert(j)} {inert(names.get(j, ''), 30)}".strip() for j in node.jobs[:12]
+        )
         lines.append(f"jobs: {shown}" + ("  ..." if len(node.jobs) > 12 else ""))
     return lines
 
