@@ -4,59 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from labtui import __version__
-
-if TYPE_CHECKING:
-    from labtui.config import Config
-
-OK, UNHEALTHY, USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
-"""Exit codes: done or healthy; unhealthy; wrong usage or config; a source missing; interrupted."""
+from labtui.commands.basics import OK, USAGE, enter_lab, fail, load_config
 
 SCREENS = ("nodes", "gpus", "jobs", "vault", "runs")
-
-
-def fail(message: str, code: int) -> None:
-    click.echo(f"labtui: {message}", err=True)
-    sys.exit(code)
-
-
-def load_config(path: str | None) -> Config | None:
-    """The config that is named, or found; None when there is none. Ends with 2 when it is bad."""
-    from labtui.config import ConfigError, find, load
-
-    chosen = Path(path) if path else find()
-    if chosen is None:
-        return None
-    try:
-        return load(chosen)
-    except ConfigError as error:
-        fail(str(error), USAGE)
-        raise  # not reached
-
-
-def need_config(context: click.Context) -> Config:
-    """For commands without a screen: a config there must be, and its lab must be up."""
-    config = load_config(context.obj["config"])
-    if config is None:
-        fail("no config: name one with --config, or `labtui config init` writes one", USAGE)
-        raise AssertionError
-    enter_lab(config)
-    return config
-
-
-def enter_lab(config: Config) -> None:
-    """Into the lab's network namespace, before anything connects. Ends with 3 when it is down."""
-    if config.lab and config.lab.namespace:
-        from labtui.hosts.namespace import NamespaceError, enter
-
-        try:
-            enter(config.lab.namespace)
-        except NamespaceError as error:
-            fail(str(error), UNREACHABLE)
 
 
 def open_console(config_path: Path | None, **options: Any) -> int:

@@ -7,7 +7,7 @@ from datetime import datetime
 import click
 import msgspec
 
-from labtui.cli import USAGE, fail, load_config
+from labtui.commands.basics import USAGE, fail, load_config
 from labtui.text import inert
 
 
@@ -23,7 +23,6 @@ def audit(context: click.Context, as_json: bool, limit: int) -> None:
     config = load_config(context.obj["config"])
     if config is None:
         fail("no config: name one with --config", USAGE)
-        return
     lines = read_audit(default_path(config.cluster.name), limit)
     if as_json:
         echo_json(document("audit", [msgspec.to_builtins(line) for line in lines], []))

@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from labtui.actions.base import Action, ActionError, Outcome
-from labtui.cli import INTERRUPTED, OK, UNHEALTHY, UNREACHABLE, USAGE, fail, need_config
+from labtui.commands.basics import INTERRUPTED, OK, UNHEALTHY, UNREACHABLE, USAGE, fail, need_config
 from labtui.session import Session
 from labtui.store import Feed
 from labtui.text import inert

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from labtui.cli import USAGE, fail
+from labtui.commands.basics import USAGE, fail
 from labtui.config import ConfigError, find, load, user_config_path, write_example
 
 
@@ -26,7 +26,6 @@ def check(context: click.Context, file: Path | None) -> None:
     path = file or (Path(named) if named else find())
     if path is None:
         fail("no config found: name one, or `labtui config init` writes one", USAGE)
-        return
     try:
         found = load(path)
         KeyMap(found.keys)

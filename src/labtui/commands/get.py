@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from labtui.cli import OK, UNHEALTHY, UNREACHABLE, USAGE
+from labtui.commands.basics import OK, UNHEALTHY, UNREACHABLE, USAGE
 from labtui.commands.common import document, echo_json, with_session
 from labtui.registry import SUBJECT
 from labtui.session import Session

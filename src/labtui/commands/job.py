@@ -6,7 +6,7 @@ import asyncio
 
 import click
 
-from labtui.cli import OK, UNHEALTHY, UNREACHABLE
+from labtui.commands.basics import OK, UNHEALTHY, UNREACHABLE
 from labtui.commands.common import perform, with_session
 from labtui.hosts.base import HostError
 from labtui.model import Job

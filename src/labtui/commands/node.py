@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from labtui.cli import USAGE, enter_lab, fail, load_config
+from labtui.commands.basics import USAGE, enter_lab, fail, load_config
 from labtui.commands.common import perform, with_session
 from labtui.model import Node
 from labtui.session import Session
@@ -57,7 +57,6 @@ def shell(context: click.Context, name: str) -> None:
     config = load_config(context.obj["config"])
     if config is None:
         fail("no config: name one with --config", USAGE)
-        return
     enter_lab(config)
     hosts = connect(config)
     if name not in hosts:

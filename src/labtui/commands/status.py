@@ -6,7 +6,7 @@ import time
 
 import click
 
-from labtui.cli import OK, UNHEALTHY
+from labtui.commands.basics import OK, UNHEALTHY
 from labtui.commands.common import with_session
 from labtui.registry import SUBJECTS
 from labtui.session import Session

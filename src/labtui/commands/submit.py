@@ -12,7 +12,7 @@ import msgspec
 
 from labtui.actions.base import ActionError
 from labtui.actions.submit import SubmitJob
-from labtui.cli import OK, UNHEALTHY, UNREACHABLE, USAGE, fail
+from labtui.commands.basics import OK, UNHEALTHY, UNREACHABLE, USAGE, fail
 from labtui.commands.common import echo_json, perform, with_session
 from labtui.session import Session
 from labtui.slurm.errors import RPCError
@@ -51,7 +51,6 @@ def submit(
         final = job.script() if fields or not text else text
     except ScriptError as error:
         fail(str(error), USAGE)
-        return
 
     async def work(session: Session) -> int:
         slurm = session.need_slurm()

@@ -69,14 +69,12 @@ class Commands:
 
     @property
     def item(self) -> Any:
-        return self.screen.view.table.cursor_item
+        return self.screen.table.cursor_item
 
     def targets(self, spec: ActionSpec) -> list[Any]:
         """The marked rows where the action takes many, else the row under the cursor."""
-        view = self.screen.view
-        if spec.many and view.table.marked:
-            keys = view.table.marked
-            return [i for i in view.items if view.spec.row_key(i) in keys]
+        if spec.many:
+            return self.screen.table.chosen()
         return [self.item] if self.item is not None else []
 
     def available(self) -> list[ActionSpec]:
@@ -156,7 +154,7 @@ class Commands:
             return
         outcome = await screen.app.push_screen_wait(PlanDialog(action, spec.key))
         if outcome is not None:
-            screen.view.table.clear_marks()
+            screen.table.clear_marks()
             screen.say(outcome.message, "ok" if outcome.ok else "crit")
 
     def reverse(self) -> None:
@@ -164,7 +162,7 @@ class Commands:
         self.screen.update()
 
     def mark(self) -> None:
-        self.screen.view.table.toggle_mark()
+        self.screen.table.toggle_mark()
         self.screen._draw_title()
 
     def copy(self) -> None:

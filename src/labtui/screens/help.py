@@ -21,13 +21,13 @@ def help_lines(keys: KeyMap, spec: SubjectSpec) -> list[LineLike]:
     if actions:
         lines.append([(f"On {spec.title}", "accent")])
         for action in actions:
-            more = " Takes all marked rows." if action.many else ""
-            more += " Asks before it is done." if action.changes else ""
-            lines.append(f"  {keys.key(action.id):<10} {action.words:<16} {action.help}{more}")
-        lines.append("")
+            marks = ("*" if action.changes else "") + ("+" if action.many else "")
+            words = f"{action.words} {marks}"
+            lines.append(f"  {keys.key(action.id):<8} {words:<16} {action.help}")
+        lines += ["", "  * asks before it is done   + takes all marked rows", ""]
     lines.append([("Everywhere", "accent")])
     for command in COMMANDS:
-        lines.append(f"  {keys.key(command.id):<10} {command.words:<16} {command.help}")
+        lines.append(f"  {keys.key(command.id):<8} {command.words:<16} {command.help}")
     lines += ["", [("In a table", "accent")]]
     lines += [f"  {left:<15} {right}" for left, right in _TABLE]
     lines += [

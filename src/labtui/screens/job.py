@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.events import Key
-from textual.screen import Screen
 
 from labtui.hosts.base import Host, HostError
 from labtui.model import Job
@@ -19,6 +18,7 @@ from labtui.slurm.log import follow, locate
 from labtui.spec import Tone
 from labtui.store import Feed
 from labtui.text import inert
+from labtui.widgets.exact import ExactScreen
 from labtui.widgets.lines import LineLike, Lines, Pager, Span
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ RETRY = 2.0
 """Seconds until a log that was not there, or a lost connection, is tried again."""
 
 
-class JobScreen(Screen[None]):
+class JobScreen(ExactScreen[None]):
     """Follows one job by its id; what the queue's feed says is what it shows."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -41,14 +41,14 @@ class JobScreen(Screen[None]):
 
     def __init__(self, job_id: str, *, log: bool = False) -> None:
         super().__init__()
-        self._id = job_id
+        self._job_id = job_id
         self._full = log
         self._stream = "stdout"
         self._lines: deque[str] = deque(maxlen=KEEP)
         self._note = ""
         self._path: str | None = None
         self._dirty = False
-        self._task: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
 
     @property
     def lab(self) -> LabApp:
@@ -72,12 +72,12 @@ class JobScreen(Screen[None]):
         self.set_interval(1.0, self._draw)
         self.query_one(Pager).focus()
         self._draw()
-        self._task = asyncio.create_task(self._follow())
+        self._following = asyncio.create_task(self._follow())
 
     def on_unmount(self) -> None:
         self._leave_store()
-        if self._task:
-            self._task.cancel()
+        if self._following:
+            self._following.cancel()
 
     def _on_feed(self, _old: Feed, _new: Feed) -> None:
         self._settle()
@@ -92,14 +92,14 @@ class JobScreen(Screen[None]):
         """The row of this job, as the queue has it now."""
         session = self.lab.session
         rows = SUBJECT["jobs"].rows(session.store, session.config, time.time())
-        return next((job for job in rows if job.job_id == self._id), None)
+        return next((job for job in rows if job.job_id == self._job_id), None)
 
     def _draw(self) -> None:
         self._dirty = False
         if not self.is_attached:
             return
         job = self.job
-        title: list[Span] = [(f" Job {inert(self._id, 40)} ", "accent")]
+        title: list[Span] = [(f" Job {inert(self._job_id, 40)} ", "accent")]
         lines: list[LineLike] = []
         if job is None:
             title.append(("not in the queue yet", "dim"))
@@ -167,9 +167,9 @@ class JobScreen(Screen[None]):
         self._stream = "stderr" if self._stream == "stdout" else "stdout"
         self._lines.clear()
         self._path = None
-        if self._task:
-            self._task.cancel()
-        self._task = asyncio.create_task(self._follow())
+        if self._following:
+            self._following.cancel()
+        self._following = asyncio.create_task(self._follow())
         self._draw()
 
     def on_key(self, event: Key) -> None:

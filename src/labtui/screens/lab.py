@@ -14,7 +14,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.events import Key, Resize
-from textual.screen import Screen
 from textual.timer import Timer
 
 from labtui.registry import SUBJECT, SUBJECTS
@@ -25,8 +24,9 @@ from labtui.store import Feed
 from labtui.views.filtering import FilterError, Test, compile_filter
 from labtui.views.sorting import order
 from labtui.views.summary import top_line
+from labtui.widgets.exact import ExactScreen
 from labtui.widgets.lines import Lines, Span
-from labtui.widgets.rows import Rows
+from labtui.widgets.rows import Place, Rows
 
 if TYPE_CHECKING:
     from labtui.app import LabApp
@@ -40,10 +40,10 @@ SAY = 6.0
 
 @dataclass
 class View:
-    """What is remembered of one subject's table: the cursor and marks live in its widget."""
+    """What is remembered of one subject's table while another one is shown."""
 
     spec: SubjectSpec
-    table: Rows
+    place: Place | None = None
     filter: str = ""
     test: Test | None = None
     sort: str = ""
@@ -52,7 +52,7 @@ class View:
     shown: int = 0
 
 
-class LabScreen(Screen[None]):
+class LabScreen(ExactScreen[None]):
     """See the module."""
 
     BINDINGS: ClassVar[list[BindingType]] = []
@@ -61,8 +61,9 @@ class LabScreen(Screen[None]):
     def __init__(self, subject: str = "nodes") -> None:
         super().__init__()
         self._first = subject if subject in SUBJECT else "nodes"
-        self.views: dict[str, View] = {}
+        self.views = {spec.name: View(spec) for spec in SUBJECTS}
         self.current = self._first
+        self._seen: set[str] = set()
         self._dirty = False
         self._message: tuple[str, Tone] | None = None
         self._message_timer: Timer | None = None
@@ -80,11 +81,15 @@ class LabScreen(Screen[None]):
     def view(self) -> View:
         return self.views[self.current]
 
+    @property
+    def table(self) -> Rows:
+        return self.query_one("#table", Rows)
+
     def compose(self) -> ComposeResult:
         yield Lines(id="top")
         yield Lines(id="title")
         with Container(id="body"):
-            yield Container(id="tables")
+            yield Rows(id="table")
             yield Lines(id="detail", wrap=True)
         yield Ask(id="ask")
         yield Lines(id="foot")
@@ -98,37 +103,33 @@ class LabScreen(Screen[None]):
         self._unsubscribe()
 
     def on_screen_resume(self) -> None:
-        if self.views:
+        if self._seen:
             self.update()
 
     def on_resize(self, event: Resize) -> None:
-        if self.views:
+        if self._seen:
             self.call_after_refresh(self.update)
 
     # Subjects
 
     def show(self, name: str) -> None:
         """Bring a subject to the screen, as it was left."""
-        spec = SUBJECT[name]
-        if name not in self.views:
-            table = Rows(spec.columns, id=f"rows-{name}")
-            self.views[name] = View(spec, table)
-            self.query_one("#tables").mount(table)
-        for other in self.views.values():
-            other.table.display = other.spec.name == name
+        self.view.place = self.table.place
         self.current = name
-        self.session.scheduler.show(spec.feeds)
+        self.table.switch(self.view.spec.columns, self.view.place if name in self._seen else None)
+        self._seen.add(name)
+        self.session.scheduler.show(self.view.spec.feeds)
         self.query_one(Ask).close()
         self.update()
-        self.set_focus(self.view.table)
+        self.set_focus(self.table)
 
     def goto(self, subject: str, key: str) -> bool:
         """Show a subject with the cursor on one row, past any filter that hides it."""
         self.show(subject)
-        if self.view.table.move_to(key):
+        if self.table.move_to(key):
             return True
         self.set_filter("")
-        return self.view.table.move_to(key)
+        return self.table.move_to(key)
 
     def set_filter(self, text: str) -> None:
         view = self.view
@@ -141,7 +142,7 @@ class LabScreen(Screen[None]):
         self.update()
 
     def sort_next(self) -> None:
-        width = self.view.table.size.width
+        width = self.table.size.width
         ids = ["", *(c.id for c in self.view.spec.columns if c.min_total <= width)]
         at = ids.index(self.view.sort) if self.view.sort in ids else 0
         self.view.sort = ids[(at + 1) % len(ids)]
@@ -158,7 +159,7 @@ class LabScreen(Screen[None]):
     def _tick(self) -> None:
         if not self._dirty and self.is_current:
             self._draw_top()
-            self.view.table.recheck()
+            self.table.recheck()
 
     def update(self) -> None:
         """Rows from the store, filtered and sorted; the widgets repaint what differs."""
@@ -173,9 +174,10 @@ class LabScreen(Screen[None]):
         chosen = order(chosen, view.spec, view.sort, view.reverse)
         view.shown = len(chosen)
         feeds = self._feeds(view.spec)
-        view.table.stale = bool(feeds) and all(f.state(now) in ("failed", "stale") for f in feeds)
-        view.table.message = self._why_empty(view, feeds, now)
-        view.table.set_rows(chosen, keys=[view.spec.row_key(i) for i in chosen])
+        self.table.sorted_by = (view.sort, view.reverse) if view.sort else None
+        self.table.stale = bool(feeds) and all(f.state(now) in ("failed", "stale") for f in feeds)
+        self.table.message = self._why_empty(view, feeds, now)
+        self.table.set_rows(chosen, keys=[view.spec.row_key(i) for i in chosen])
         if self.is_current:
             self._draw_top()
             self._draw_title()
@@ -246,8 +248,8 @@ class LabScreen(Screen[None]):
         left: list[Span] = [(f" {view.spec.title} ", "accent"), (count, "")]
         if view.spec.heading:
             left.append(("  " + view.spec.heading(view.items), "dim"))
-        if view.table.marked:
-            left.append((f"  {len(view.table.marked)} marked", "accent"))
+        if self.table.marked:
+            left.append((f"  {len(self.table.marked)} marked", "accent"))
         right = f"/{view.filter} " if view.filter else ""
         right += f"sort: {view.sort or 'severity'}{' reversed' if view.reverse else ''} "
         room = self.size.width - len(right)
@@ -260,7 +262,7 @@ class LabScreen(Screen[None]):
         )
 
     def _draw_detail(self) -> None:
-        item = self.view.table.cursor_item
+        item = self.table.cursor_item
         lines: Sequence[Any] = ()
         if item is not None:
             lines = self.view.spec.detail(item, self.session.store, time.time())
@@ -288,9 +290,8 @@ class LabScreen(Screen[None]):
     # Events
 
     def on_rows_moved(self, event: Rows.Moved) -> None:
-        if event.rows is self.view.table:
-            self._draw_detail()
-            self._draw_foot()
+        self._draw_detail()
+        self._draw_foot()
 
     def on_rows_opened(self, event: Rows.Opened) -> None:
         """A double click; the key comes as a command."""
@@ -304,7 +305,7 @@ class LabScreen(Screen[None]):
             self.query_one("#foot", Lines).set_lines([[(" " + "  ".join(found), "dim")]])
 
     def on_ask_done(self, event: Ask.Done) -> None:
-        self.set_focus(self.view.table)
+        self.set_focus(self.table)
         self._draw_foot()
         if event.mode == "/":
             self.set_filter(event.text or "")
@@ -329,8 +330,8 @@ class LabScreen(Screen[None]):
         """One step back: the message, the marks, the filter."""
         if self._message:
             self._unsay()
-        elif self.view.table.marked:
-            self.view.table.clear_marks()
+        elif self.table.marked:
+            self.table.clear_marks()
             self._draw_title()
         elif self.view.filter:
             self.set_filter("")

@@ -65,13 +65,13 @@ class Menu(ModalScreen[str | None]):
         lines: list[Line] = []
         for i, entry in enumerate(self._found[first : first + HEIGHT], first):
             mark = "▌" if i == self._at else " "
-            why = f"  ({entry.disabled})" if entry.disabled else ""
+            why = f"not now: {entry.disabled}" if entry.disabled else entry.help
             tone: Tone = "dim" if entry.disabled else "accent" if i == self._at else ""
             lines.append(
                 (
                     (f"{mark}{entry.key:>6}  ", tone),
                     (f"{entry.words:<18.18} ", tone),
-                    (f"{entry.help}{why}", "dim"),
+                    (why, "dim"),
                 )
             )
         self.query_one("#menu", Lines).set_lines(lines or [[("nothing matches", "dim")]])

@@ -7,12 +7,12 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 
+from labtui.widgets.exact import ExactScreen
 from labtui.widgets.lines import LineLike, Lines, Pager
 
 
-class Page(Screen[None]):
+class Page(ExactScreen[None]):
     """`lines` is called anew each second; what did not change is not sent."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

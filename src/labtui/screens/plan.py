@@ -42,7 +42,7 @@ class PlanDialog(ModalScreen["Outcome | None"]):
         self._typed = ""
         self._outcome: Outcome | None = None
         self._log: list[str] = []
-        self._task: asyncio.Task[None] | None = None
+        self._work: asyncio.Task[None] | None = None
         self._opened = 0.0
         self._last_key = 0.0
 
@@ -58,7 +58,7 @@ class PlanDialog(ModalScreen["Outcome | None"]):
 
     def on_mount(self) -> None:
         self._show([[("making the plan ...", "dim")]], "esc leave", "")
-        self._task = asyncio.create_task(self._make())
+        self._work = asyncio.create_task(self._make())
 
     async def _make(self) -> None:
         try:
@@ -135,7 +135,7 @@ class PlanDialog(ModalScreen["Outcome | None"]):
 
     def _go(self) -> None:
         self._log = ["sending"]
-        self._task = asyncio.create_task(self._perform())
+        self._work = asyncio.create_task(self._perform())
 
     async def _perform(self) -> None:
         plan = self._plan
@@ -168,8 +168,8 @@ class PlanDialog(ModalScreen["Outcome | None"]):
     def _leave(self) -> None:
         if not self.is_current:
             return
-        if self._task and not self._task.done() and self._outcome is None:
-            self._task.cancel()
+        if self._work and not self._work.done() and self._outcome is None:
+            self._work.cancel()
             if self._log:
                 self._outcome = Outcome("unknown", "left while it was under way: see the audit")
         self.dismiss(self._outcome)

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.events import DescendantFocus, Key
+from textual.events import DescendantBlur, DescendantFocus, Key
 from textual.message import Message
-from textual.screen import Screen
 from textual.suggester import SuggestFromList
 from textual.timer import Timer
 from textual.widgets import Input
@@ -31,6 +30,7 @@ from labtui.slurm.script import JobSubmitDescription, ScriptError, parse_script
 from labtui.slurm.templates import templates
 from labtui.text import inert, inert_lines
 from labtui.views.submitform import FIELDS, notes, problems, set_field, value_of
+from labtui.widgets.exact import ExactScreen
 from labtui.widgets.lines import LineLike, Lines, Pager
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ ESTIMATE_AFTER = 1.0
 """Seconds without a key until the scheduler is asked (each question takes a job id)."""
 
 
-class SubmitScreen(Screen[str | None]):
+class SubmitScreen(ExactScreen[str | None]):
     """Ends with the new job's id, or None; the draft is kept until it was accepted."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -182,7 +182,13 @@ class SubmitScreen(Screen[str | None]):
         self.query_one("#problems", Lines).set_lines(lines)
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
+        if isinstance(event.widget, Input):
+            event.widget.cursor_position = len(event.widget.value)
         self._draw()
+
+    def on_descendant_blur(self, event: DescendantBlur) -> None:
+        if isinstance(event.widget, Input):
+            event.widget.cursor_position = 0
 
     # The scheduler's estimate
 

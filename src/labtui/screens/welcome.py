@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, cast
 
 from textual.app import ComposeResult
 from textual.events import Key
-from textual.screen import Screen
 
 from labtui.config import ConfigError, local_config, user_config_path, write_example
 from labtui.text import inert
+from labtui.widgets.exact import ExactScreen
 from labtui.widgets.lines import LineLike, Lines
 
 if TYPE_CHECKING:
     from labtui.app import LabApp
 
 
-class Welcome(Screen[None]):
+class Welcome(ExactScreen[None]):
     """Three ways on, each one key."""
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ from labtui.slurm.limits import check_limits
 from labtui.slurm.script import JobSubmitDescription, ScriptError
 from labtui.slurm.types import Partition
 from labtui.store import Store
-from labtui.text import clock, mib
+from labtui.text import mib
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +90,16 @@ def notes(store: Store, job: JobSubmitDescription) -> dict[str, str]:
     if memory := max((n.memory_total_mib or 0 for n in own), default=0):
         said["memory"] = f"of {mib(memory)}"
     if chosen.max_time is not None:
-        said["time"] = f"max {clock(chosen.max_time * 60)}"
+        said["time"] = f"max {_span(chosen.max_time)}"
     return said
+
+
+def _span(minutes: int) -> str:
+    """`2 d`, `12 h`, `90 min`: what fits beside a field."""
+    for unit, size in (("d", 1440), ("h", 60)):
+        if minutes % size == 0 and minutes >= size:
+            return f"{minutes // size} {unit}"
+    return f"{minutes} min"
 
 
 def _partition(partitions: list[Partition], name: str) -> Partition | None:

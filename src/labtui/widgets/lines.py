@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.cells import cell_len
-from rich.segment import Segment
+from rich.style import Style
 from textual.binding import Binding, BindingType
-from textual.events import Resize
 from textual.geometry import Region, Size
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
+from textual.widget import Widget
 
 from labtui.spec import Cell, Tone
 from labtui.text import ascii_only
 from labtui.widgets.palette import palette
+from labtui.widgets.rows_line import difference, join
 
 Span = tuple[str, Tone]
 Line = tuple[Span, ...]
@@ -73,11 +73,14 @@ def _fit(text: str, width: int) -> int:
     return len(text)
 
 
-class Lines(ScrollView):
-    """Text as data. Set it with `set_lines`; nothing is sent for what did not change."""
+class Lines(Widget):
+    """Text as data. Set it with `set_lines`; only the cells that changed are sent.
 
-    DEFAULT_CSS = ""
-    can_focus = False
+    It keeps its own first visible line for the reason that the table does
+    (docs/adr/0001-virtual-table.md).
+    """
+
+    ALLOW_SELECT = False
 
     def __init__(
         self,
@@ -91,107 +94,112 @@ class Lines(ScrollView):
         self._wrap = wrap
         self._follow = follow
         self._source: tuple[Line, ...] = ()
-        self._lines: list[Line] = []
-        self._width = 0
+        self._wrapped: list[Line] = []
+        self._top = 0
+        self._shown: dict[int, Strip] = {}
 
     @property
     def plain(self) -> str:
-        """What it shows, for tests and for copying."""
+        """What it says, for tests and for copying."""
         return "\n".join("".join(t for t, _ in line) for line in self._source)
 
     def set_lines(self, lines: Sequence[LineLike]) -> None:
         source = tuple(line_of(line) for line in lines)
         if source == self._source:
             return
+        at_end = self._top >= self._last_top
+        count = len(self._wrapped)
         self._source = source
         self._lay_out()
+        if self._follow and at_end:
+            self._top = self._last_top
+        if len(self._wrapped) != count and self.styles.auto_dimensions:
+            self.refresh(layout=True)
+        self._repaint()
 
-    def on_resize(self, event: Resize) -> None:
-        if event.size.width != self._width:
-            self._lay_out(force=True)
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """Textual's question to a widget of `height: auto`."""
+        if not self._wrap:
+            return len(self._source)
+        return sum(len(wrap_line(line, width)) for line in self._source)
 
-    def _lay_out(self, force: bool = False) -> None:
+    def on_resize(self) -> None:
+        self._lay_out()
+        self._shown.clear()
+        self._repaint()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._shown.clear()
+
+    @property
+    def _last_top(self) -> int:
+        return max(0, len(self._wrapped) - self.size.height)
+
+    def _lay_out(self) -> None:
         width = self.size.width
-        self._width = width
-        old = self._lines
-        if self._wrap and width:
-            self._lines = [part for line in self._source for part in wrap_line(line, width)]
-        else:
-            self._lines = list(self._source)
-        size = Size(0, len(self._lines))
-        at_end = self.scroll_offset.y >= self.virtual_size.height - self.size.height
-        if size.height != self.virtual_size.height:
-            self.virtual_size = size
-            if self._follow and at_end:
-                self.scroll_end(animate=False, immediate=True)
-        if force:
-            self.refresh()
+        self._wrapped = (
+            [part for line in self._source for part in wrap_line(line, width)]
+            if self._wrap and width
+            else list(self._source)
+        )
+        self._top = min(self._top, self._last_top)
+
+    def _repaint(self) -> None:
+        if not self.is_mounted:
             return
-        top = self.scroll_offset.y
         for y in range(self.size.height):
-            index = top + y
-            was = old[index] if index < len(old) else ()
-            now = self._lines[index] if index < len(self._lines) else ()
-            span = _changed(was, now, width)
-            if span:
+            old, new = self._shown.get(y), self._strip(y)
+            self._shown[y] = new
+            if span := difference(old, new):
                 self.refresh(Region(span[0], y, span[1] - span[0], 1))
 
     def render_line(self, y: int) -> Strip:
+        strip = self._shown[y] = self._strip(y)
+        return strip
+
+    def _strip(self, y: int) -> Strip:
         width = self.size.width
-        index = self.scroll_offset.y + y
-        base = self.rich_style
-        if index >= len(self._lines):
-            return Strip.blank(width, base)
+        index = self._top + y
+        line = self._wrapped[index] if index < len(self._wrapped) else ()
         colours = palette(self.app)
-        plain = getattr(self.app, "ascii_mode", False)
-        segments = [
-            Segment(ascii_only(text) if plain else text, base + colours[tone])
-            for text, tone in self._lines[index]
-            if text
-        ]
-        return Strip(segments).adjust_cell_length(width, base).simplify()
+        plain = bool(getattr(self.app, "ascii_mode", False))
+        base = self._base
+        pieces = [(ascii_only(t) if plain else t, base + colours[tone]) for t, tone in line if t]
+        return join([*pieces, ("", base)], width)
+
+    @property
+    def _base(self) -> Style:
+        """The widget's own colours; the terminal's own need no escape sequence."""
+        base = self.visual_style.rich_style
+        both = base.color and base.bgcolor and base.color.is_default and base.bgcolor.is_default
+        return Style() if both else base
 
 
-def _changed(was: Line, now: Line, width: int) -> tuple[int, int] | None:
-    """The cells (from, to) that differ, or None."""
-    if was == now:
-        return None
-    a = [(c, tone) for text, tone in was for c in text]
-    b = [(c, tone) for text, tone in now for c in text]
-    if any(ord(c) > 0x2FFF for c, _ in (*a, *b)):
-        return 0, width
-    start = 0
-    while start < min(len(a), len(b)) and a[start] == b[start]:
-        start += 1
-    end_a, end_b = len(a), len(b)
-    while len(a) == len(b) and end_a > start and a[end_a - 1] == b[end_b - 1]:
-        end_a -= 1
-        end_b -= 1
-    end = min(width, max(end_a, end_b))
-    return (start, end) if end > start else None
-
-
-class Pager(Lines):
+class Pager(Lines, can_focus=True):
     """Lines that a person scrolls through with the keys of `less`."""
 
-    can_focus = True
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j", "scroll_by(1)", "down", show=False),
-        Binding("up,k", "scroll_by(-1)", "up", show=False),
-        Binding("pagedown,f", "scroll_page(1)", "page down", show=False),
+        Binding("down,j", "scroll_lines(1)", "down", show=False),
+        Binding("up,k", "scroll_lines(-1)", "up", show=False),
+        Binding("pagedown,f,space", "scroll_page(1)", "page down", show=False),
         Binding("pageup,b", "scroll_page(-1)", "page up", show=False),
         Binding("g,home", "top", "top", show=False),
         Binding("G,end", "bottom", "bottom", show=False),
     ]
 
-    def action_scroll_by(self, delta: int) -> None:
-        self.scroll_to(y=self.scroll_offset.y + delta, animate=False, immediate=True)
+    def scroll_lines(self, delta: int) -> None:
+        self._top = max(0, min(self._top + delta, self._last_top))
+        self._repaint()
+
+    def action_scroll_lines(self, delta: int) -> None:
+        self.scroll_lines(delta)
 
     def action_scroll_page(self, sign: int) -> None:
-        self.action_scroll_by(sign * max(1, self.size.height - 1))
+        self.scroll_lines(sign * max(1, self.size.height - 1))
 
     def action_top(self) -> None:
-        self.scroll_to(y=0, animate=False, immediate=True)
+        self.scroll_lines(-len(self._wrapped))
 
     def action_bottom(self) -> None:
-        self.scroll_end(animate=False, immediate=True)
+        self.scroll_lines(len(self._wrapped))

@@ -9,7 +9,7 @@ compares each visible line with what was last drawn there and sends the cells th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from textual import events
 from textual.binding import Binding, BindingType
@@ -27,6 +27,15 @@ HEADER = 1
 """Lines above the rows."""
 WHEEL = 3
 """Rows a turn of the wheel."""
+
+
+class Place(NamedTuple):
+    """Cursor, first visible row, the cursor's key, the marks: one person's place in one table."""
+
+    cursor: int
+    top: int
+    held: str | None
+    marked: set[str]
 
 
 class Rows(Widget, can_focus=True):
@@ -126,6 +135,19 @@ class Rows(Widget, can_focus=True):
         self._repaint()
 
     watch_message = watch_stale = watch_sorted_by = recheck
+
+    @property
+    def place(self) -> Place:
+        """Where a person is in this table; `switch` brings them back."""
+        return Place(self._cursor, self._top, self._held, self.marked)
+
+    def switch(self, columns: Sequence[Column], place: Place | None = None) -> None:
+        """Another table in this widget's place; its rows are set next, which repaints."""
+        self._columns = tuple(columns)
+        self._lines = None
+        self._items, self._keys = (), ()
+        self._cursor, self._top, self._held, self.marked = place or Place(0, 0, None, set())
+        self.set_reactive(Rows.sorted_by, None)
 
     # What the screen asks
 

@@ -1,0 +1,53 @@
+"""What every command needs and what costs nothing to import: exit codes, the config, the lab."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from labtui.config import Config
+
+OK, UNHEALTHY, USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
+"""Exit codes: done or healthy; unhealthy; wrong usage or config; a source missing; interrupted."""
+
+
+def fail(message: str, code: int) -> NoReturn:
+    click.echo(f"labtui: {message}", err=True)
+    sys.exit(code)
+
+
+def load_config(path: str | None) -> Config | None:
+    """The config that is named, or found; None when there is none. Ends with 2 when it is bad."""
+    from labtui.config import ConfigError, find, load
+
+    chosen = Path(path) if path else find()
+    if chosen is None:
+        return None
+    try:
+        return load(chosen)
+    except ConfigError as error:
+        fail(str(error), USAGE)
+
+
+def need_config(context: click.Context) -> Config:
+    """For commands without a screen: a config there must be, and its lab must be up."""
+    config = load_config(context.obj["config"])
+    if config is None:
+        fail("no config: name one with --config, or `labtui config init` writes one", USAGE)
+    enter_lab(config)
+    return config
+
+
+def enter_lab(config: Config) -> None:
+    """Into the lab's network namespace, before anything connects. Ends with 3 when it is down."""
+    if config.lab and config.lab.namespace:
+        from labtui.hosts.namespace import NamespaceError, enter
+
+        try:
+            enter(config.lab.namespace)
+        except NamespaceError as error:
+            fail(str(error), UNREACHABLE)
