@@ -1,0 +1,238 @@
+"""Cancel, hold, release and their like: what is sent, and that the state is read again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from labtui.actions import nodes as node_actions
+from labtui.actions import queue as queue_actions
+from labtui.actions.base import Action, ActionError, Outcome
+from labtui.actions.nodes import DrainNode, ResumeNode
+from labtui.actions.queue import (
+    CancelJob,
+    HoldJob,
+    ReleaseJob,
+    RequeueJob,
+    ResumeJob,
+    SuspendJob,
+    covers,
+)
+from labtui.actions.runner import Runner
+from labtui.model import Job, Node
+from labtui.slurm.client import SlurmClient
+from slurmhost import ScriptedHost, marks_of, record
+
+Answer = tuple[int, str, str]
+
+
+class Slurm:
+    """A controller of one or more jobs; commands change their fields as Slurm would."""
+
+    def __init__(self, **jobs: dict[str, str]) -> None:
+        self.jobs = {k.removeprefix("j"): {"JobArrayID": k[1:], **v} for k, v in jobs.items()}
+        self.refuse = ""
+        self.effect: dict[str, dict[str, str]] = {}
+        self.silent: set[str] = set()
+        self.host = ScriptedHost(self.reply)
+        self.client = SlurmClient(self.host, timeout=0.05)
+
+    def reply(self, argv: list[str], stdin: str) -> Answer | None:
+        if argv[0] == "squeue":
+            marks = marks_of(argv)
+            wanted = argv[argv.index("-j") + 1] if "-j" in argv else None
+            found = [j for j in self.jobs.values() if wanted in (None, j["JobArrayID"])]
+            if not found:
+                return 1, "", "slurm_load_jobs error: Invalid job id specified"
+            return 0, "".join(record(marks, JobID=j["JobArrayID"], **j) for j in found), ""
+        if argv[0] == "sacct" or argv[0] == "sinfo":
+            return 1, "", "Slurm accounting storage is disabled"
+        word = argv[1] if argv[0] == "scontrol" else "cancel"
+        if self.refuse:
+            return 1, "", self.refuse
+        for job in self.jobs.values():
+            job.update(self.effect.get(word, {}))
+        return (124, "", "") if word in self.silent else (0, "", "")
+
+    async def perform(self, action: Action) -> Outcome:
+        runner = Runner(lambda line: None, cluster="x")
+        plan = await runner.plan(action)
+        return await runner.perform(action, plan, lambda line: None)
+
+    @property
+    def told(self) -> list[list[str]]:
+        return [argv for argv in self.host.commands if argv[0] not in ("squeue", "sacct", "sinfo")]
+
+
+CANCELLED = {"State": "CANCELLED", "Reason": "None"}
+HELD = {"Reason": "JobHeldUser"}
+RUNNING = {"State": "RUNNING", "Reason": "None", "StartTime": "1795471000", "NodeList": "n1"}
+
+
+async def test_cancel_is_done_when_the_job_is_over() -> None:
+    slurm = Slurm(j5=RUNNING)
+    slurm.effect["cancel"] = CANCELLED
+    outcome = await slurm.perform(CancelJob(slurm.client, ["5"]))
+    assert (outcome.kind, outcome.message) == ("done", "job 5 is cancelled")
+    assert slurm.told == [["scancel", "5"]]
+
+
+async def test_an_exit_status_of_zero_is_not_believed() -> None:
+    """scancel exits 0, and the job goes on: COMPLETING is not over either."""
+    for state in ("RUNNING", "COMPLETING"):
+        slurm = Slurm(j5={**RUNNING, "State": state})
+        outcome = await slurm.perform(CancelJob(slurm.client, ["5"], settle=0.1))
+        assert outcome.kind == "unknown"
+        assert "not cancelled" in outcome.message
+
+
+async def test_a_job_that_ended_by_itself_meanwhile() -> None:
+    slurm = Slurm(j5=RUNNING)
+    slurm.effect["cancel"] = {"State": "COMPLETED", "Reason": "None"}
+    outcome = await slurm.perform(CancelJob(slurm.client, ["5"]))
+    assert (outcome.kind, outcome.message) == ("done", "job 5 had ended by itself (completed)")
+
+
+async def test_a_timeout_is_decided_by_the_state() -> None:
+    slurm = Slurm(j5=RUNNING)
+    slurm.silent.add("cancel")
+    slurm.effect["cancel"] = CANCELLED
+    assert (await slurm.perform(CancelJob(slurm.client, ["5"]))).kind == "done"
+
+
+async def test_unknown_jobs_and_what_is_no_job() -> None:
+    slurm = Slurm()
+    with pytest.raises(ActionError, match="does not know it"):
+        await CancelJob(slurm.client, ["999"]).plan()
+    with pytest.raises(ActionError, match="not a job id"):
+        await CancelJob(slurm.client, ["-u root"]).plan()
+    straight = CancelJob(slurm.client, ["999"], settle=0.1)
+    await straight.run(lambda line: None)
+    assert (await straight.verify()).kind == "failed"
+
+
+@pytest.mark.parametrize(
+    ("action", "before", "effect", "words"),
+    [
+        (HoldJob, {}, HELD, "is held"),
+        (ReleaseJob, HELD, {"Reason": "Resources"}, "is released"),
+        (RequeueJob, RUNNING, {"State": "PENDING", "Reason": "BeginTime"}, "back in the queue"),
+        (SuspendJob, RUNNING, {"State": "SUSPENDED"}, "is suspended"),
+        (ResumeJob, {**RUNNING, "State": "SUSPENDED"}, {"State": "RUNNING"}, "runs again"),
+    ],
+)
+async def test_each_is_verified_by_its_state(
+    action: Any, before: dict[str, str], effect: dict[str, str], words: str
+) -> None:
+    verb = action.id.partition(".")[2]
+    slurm = Slurm(j5=before)
+    slurm.effect[verb] = effect
+    outcome = await slurm.perform(action(slurm.client, ["5"]))
+    assert outcome.kind == "done" and words in outcome.message
+    assert slurm.told == [["scontrol", verb, "5"]]
+    stuck = Slurm(j5=before)
+    assert (await stuck.perform(action(stuck.client, ["5"], settle=0.1))).kind == "unknown"
+    refused = Slurm(j5=before)
+    refused.refuse = "Access/permission denied for job 5"
+    outcome = await refused.perform(action(refused.client, ["5"]))
+    assert outcome.kind == "failed" and "may not do that" in outcome.message
+
+
+@pytest.mark.parametrize(
+    ("action", "job", "words"),
+    [
+        (CancelJob, CANCELLED, "over"),
+        (HoldJob, RUNNING, "only a waiting job"),
+        (HoldJob, HELD, "held already"),
+        (ReleaseJob, {}, "not held"),
+        (RequeueJob, {}, "waits already"),
+        (SuspendJob, {}, "only a running job"),
+        (ResumeJob, RUNNING, "not suspended"),
+    ],
+)
+async def test_what_makes_no_sense_is_refused_before_it_is_sent(
+    action: Any, job: dict[str, str], words: str
+) -> None:
+    slurm = Slurm(j5=job)
+    with pytest.raises(ActionError, match=words):
+        await action(slurm.client, ["5"]).plan()
+    assert slurm.told == []
+    spec = next(s for s in queue_actions.ACTIONS if s.id == action.id)
+    (row,) = await slurm.client.jobs()
+    assert spec.disabled is not None and words in (spec.disabled(row) or "")
+
+
+async def test_several_running_jobs_ask_for_their_number() -> None:
+    slurm = Slurm(j5=RUNNING, j6=RUNNING)
+    plan = await CancelJob(slurm.client, ["5", "6", "5"]).plan()
+    assert (plan.title, plan.dangerous, plan.confirm_word) == ("Cancel 2 jobs", True, "2 jobs")
+    assert [step.what for step in plan.steps] == ["scancel 5 6"]
+
+
+def test_which_rows_are_meant() -> None:
+    assert covers("9", "9_3") and covers("9", "9_[4-5%2]") and covers("9", "9")
+    assert covers("9_[4-5%2]", "9_[5]") and not covers("9_[4-5%2]", "9_3")
+    assert covers("9_3", "9_3") and not covers("9_3", "9_4") and not covers("9", "91")
+
+
+def nodes_host(state: str, after: str, *, needs_root: bool = False) -> ScriptedHost:
+    now = [state]
+
+    def reply(argv: list[str], stdin: str) -> Answer | None:
+        if "show" in argv:
+            return 0, f"NodeName=n1 CPUAlloc=1 State={now[0]} RealMemory=1 Partitions=p\n", ""
+        if needs_root and argv[0] != "sudo":
+            return 1, "", "slurm_update error: Invalid user id"
+        now[0] = after
+        return 0, "", ""
+
+    return ScriptedHost(reply)
+
+
+async def run(action: Action) -> Outcome:
+    runner = Runner(lambda line: None, cluster="x")
+    return await runner.perform(action, await runner.plan(action), lambda line: None)
+
+
+async def test_drain_and_resume() -> None:
+    host = nodes_host("MIXED", "MIXED+DRAIN")
+    drain = DrainNode(SlurmClient(host), ["n1"], "fan is\nloud")
+    outcome = await run(drain)
+    assert (outcome.kind, outcome.message) == ("done", "n1 is draining")
+    assert ["scontrol", "update", "NodeName=n1", "State=drain", "Reason=fan is loud"] in (
+        host.commands
+    )
+    host = nodes_host("IDLE+DRAIN", "IDLE", needs_root=True)
+    assert (await run(ResumeNode(SlurmClient(host), ["n1"]))).message == "n1 is idle"
+    assert ["sudo", "scontrol", "update", "NodeName=n1", "State=resume"] in host.commands
+
+
+async def test_a_node_that_stays_down_is_not_resumed() -> None:
+    host = nodes_host("DOWN+NOT_RESPONDING", "DOWN+NOT_RESPONDING")
+    outcome = await run(ResumeNode(SlurmClient(host), ["n1"], settle=0.1))
+    assert outcome.kind == "failed" and "n1 is down*" in outcome.message
+
+
+async def test_what_cannot_be_done_to_a_node() -> None:
+    client = SlurmClient(nodes_host("IDLE", "IDLE"))
+    with pytest.raises(ActionError, match="a reason is needed"):
+        await DrainNode(client, ["n1"], " \n").plan()
+    with pytest.raises(ActionError, match="no such node in Slurm; there are: n1"):
+        await DrainNode(client, ["nope"], "x").plan()
+    with pytest.raises(ActionError, match="Slurm uses it"):
+        await ResumeNode(client, ["n1"]).plan()
+    for spec in node_actions.ACTIONS:
+        if spec.disabled:
+            assert spec.disabled(Node(name="truenas")) == "it is not a node of Slurm"
+
+
+def test_no_two_actions_share_a_key() -> None:
+    from labtui.actions.submit import ACTIONS
+
+    keys = [spec.key for spec in (*queue_actions.ACTIONS, *ACTIONS)]
+    assert len(keys) == len(set(keys))
+    reserved = {"a", "s", "S", "y", "space", "slash", "colon", "question_mark", "q"}
+    assert not reserved & set(keys) and not any(key.isdigit() for key in keys)
+    done = Job(job_id="1", name="x", state="COMPLETED", source="sacct")
+    assert {s.id for s in queue_actions.ACTIONS if s.disabled and not s.disabled(done)} == set()
