@@ -81,12 +81,14 @@ async def main():
         print(error)
 
 asyncio.run(main())
+print(time.time())
 """
 
 
 def test_a_hung_call_does_not_delay_the_exit() -> None:
-    began = time.monotonic()
     done = subprocess.run([sys.executable, "-c", EXIT], capture_output=True, text=True, timeout=30)
+    gone = time.time()
     assert (done.returncode, done.stderr) == (0, "")
-    assert "no answer within 0.1 s" in done.stdout
-    assert time.monotonic() - began < 1.0 + 1.0, "one second of it is Python's own start"
+    said, last = done.stdout.splitlines()
+    assert "no answer within 0.1 s" in said
+    assert gone - float(last) < 1.0, "the hung thread is waited for"

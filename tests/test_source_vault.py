@@ -19,6 +19,7 @@ from realservers import vault
 from standin import answer, free_port, standing_in
 
 
+@pytest.mark.slow
 def test_a_real_vault_from_birth_to_seal(tmp_path: Path) -> None:
     hvac = pytest.importorskip("hvac")
     with vault(tmp_path) as (url, ca):
