@@ -11,11 +11,17 @@ from labtui.hosts.command import CommandHost
 from labtui.sources.node import HostFacts, NodeSource
 
 
+TIMEOUT = 3.0
+"""Seconds for each answer after the first: with the interval, a machine that dies is on screen
+within five."""
+
+
 class NodeCollector(Collector):
-    """With these times a machine that dies is on screen within five seconds."""
+    """Asks one machine."""
 
     interval = 2.0
-    timeout = 3.0
+    timeout = 8.0
+    """The first time there is a connection to make, and perhaps a busy console that makes it."""
     background = 1.0
     """A dead machine must be noticed on every screen."""
 
@@ -29,7 +35,8 @@ class NodeCollector(Collector):
         # The scheduler paces this one; a back-off of the transport would only delay the return.
         if isinstance(self._host, CommandHost):
             self._host.retry()
-        return await self._source.facts(self.timeout - 0.3)
+        allowed, self.timeout = self.timeout, TIMEOUT
+        return await self._source.facts(allowed - 0.3)
 
 
 def build(config: Config, hosts: Mapping[str, Host]) -> list[Collector]:
