@@ -99,12 +99,14 @@ def test_a_killed_build_leaves_no_process_and_the_next_one_finishes(lab: Lab, sm
     while not objects.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert objects.exists()
+    assert vault_build.health(lab).state == "building"
     builder.send_signal(signal.SIGKILL)
     builder.wait()
     while (left := _using(lab.cache)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not left
     assert vault_build.binary(lab) is None
+    assert vault_build.health(lab).detail.startswith("interrupted")
 
     built = vault_build.ensure(lab, lambda line: None)
     assert subprocess.run([built], capture_output=True, text=True).stderr == "small\n"

@@ -90,6 +90,11 @@ def folder(lab: Lab) -> Path:
     return lab.cache / f"mlflow-{VERSION}-py{python_version(lab).replace('.', '')}"
 
 
+def lock_file(lab: Lab) -> Path:
+    """Held by whoever installs it: one at a time over all labs."""
+    return lab.cache / "mlflow.lock"
+
+
 class Mlflow:
     """SQLite, one worker, no job execution, nothing sent home."""
 
@@ -119,14 +124,16 @@ class Mlflow:
 
     def health(self, lab: Lab) -> Health:
         why = _unreachable(lab)
-        told = Health("failed", why) if why else Health("running")
-        return progress.health(lab.progress / "mlflow.json", told) if why else told
+        if not why:
+            return Health("running")
+        told = lab.progress / "mlflow.json"
+        return progress.health(told, lock_file(lab), Health("failed", why))
 
 
 def install(lab: Lab) -> None:
     """The pinned wheels for the root's Python, into the cache, once. Raises LabError."""
     target = folder(lab) / "site"
-    with locked(lab.cache / "mlflow.lock", 1800):
+    with locked(lock_file(lab), 1800):
         if target.is_dir():
             return
         draft = folder(lab) / ".site"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import subprocess
@@ -18,6 +19,14 @@ from labtui.lab.system import LabError, write
 
 LEASH = ("setpriv", "--pdeathsig", "KILL", "nice", "-n", "10")
 """Prefix of every long child: it dies with us (also by kill -9) and leaves the machine usable."""
+
+
+STARTING_S = 180.0
+"""After this long what still has not started will not."""
+
+
+def _age(at: str) -> float:
+    return (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds()
 
 
 def now() -> str:
@@ -59,16 +68,35 @@ def read(path: Path) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def health(path: Path, otherwise: Health) -> Health:
-    """The health that a progress file tells of work not done; `otherwise` where it is silent."""
+def health(path: Path, lock: Path, otherwise: Health) -> Health:
+    """The health that a progress file tells of work not done; `otherwise` where it is silent.
+
+    A build is one only while somebody holds its lock: one that was killed tells nothing any more.
+    """
     match read(path):
+        case {"state": "building"} if not held(lock):
+            return Health("stopped", "interrupted: the next `labtui lab up` goes on with it")
         case {"state": "building", "detail": str(detail), "percent": int(percent)}:
             return Health("building", f"{percent} %: {detail}")
         case {"state": "building", "detail": str(detail)}:
             return Health("building", detail)
         case {"state": "failed", "detail": str(detail)}:
             return Health("failed", detail)
+        case {"state": "starting", "updated_at": str(at)} if _age(at) < STARTING_S:
+            return Health("starting")
     return otherwise
+
+
+def held(lock: Path) -> bool:
+    """Whether a process has locked this file."""
+    try:
+        with lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def pip_install(target: Path, arguments: Sequence[str], timeout: float = 1200) -> None:

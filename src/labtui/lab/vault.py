@@ -127,13 +127,12 @@ class Vault:
 
     def health(self, lab: Lab) -> Health:
         if vault_build.binary(lab) is None:
-            missing = Health("absent", "Vault is not built")
-            return progress.health(vault_build.progress_file(lab), missing)
+            return vault_build.health(lab)
         try:
             status = net.call(lab, lambda: _client(lab).sys.read_seal_status())
         except (VaultError, OSError) as error:
             why = Health("failed", f"{URL} does not answer: {type(error).__name__}")
-            return progress.health(lab.progress / "vault.json", why)
+            return progress.health(lab.progress / "vault.json", vault_build.lock_file(lab), why)
         if not status["initialized"]:
             return Health("starting", "not initialised yet")
         if status["sealed"]:

@@ -16,8 +16,9 @@ from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 
-from labtui.lab.layout import Lab, Say
+from labtui.lab.layout import Health, Lab, Say
 from labtui.lab.progress import LEASH, Progress, pip_install
+from labtui.lab.progress import health as progress_health
 from labtui.lab.system import LabError, locked
 
 VERSION = "1.21.2"
@@ -51,6 +52,19 @@ def binary(lab: Lab) -> Path | None:
 
 def progress_file(lab: Lab) -> Path:
     return lab.progress / "vault-build.json"
+
+
+def lock_file(lab: Lab) -> Path:
+    """Held by whoever builds: one at a time over all labs."""
+    return lab.cache / "vault-build.lock"
+
+
+def health(lab: Lab) -> Health:
+    """How the build is: building with its percentage, interrupted, failed and why, or done."""
+    if binary(lab):
+        return Health("running", f"Vault {VERSION} is built")
+    missing = Health("absent", "Vault is not built")
+    return progress_health(progress_file(lab), lock_file(lab), missing)
 
 
 def on_path() -> Path | None:
@@ -89,7 +103,7 @@ def ensure(lab: Lab, say: Say) -> Path:
     work = lab.cache / "vault-build"
     target = folder(lab) / "vault"
     try:
-        with locked(lab.cache / "vault-build.lock", 3600, lambda: say("another lab builds Vault")):
+        with locked(lock_file(lab), 3600, lambda: say("another lab builds Vault")):
             if own := on_path():
                 _install(own, target)
             elif not target.is_file():
