@@ -9,12 +9,13 @@ from pathlib import Path
 
 import click
 
+from labtui.lab import background, machines
 from labtui.lab import fault as lab_fault
-from labtui.lab import machines
 from labtui.lab import status as lab_status
 from labtui.lab import up as lab_up
 from labtui.lab.layout import MACHINES, SUITES
 from labtui.lab.system import PATH, LabError
+from labtui.lab.vault import shares_file
 
 
 def _say(line: str) -> None:
@@ -49,9 +50,13 @@ def up(name: str, suite: str | None, no_console: bool, wait: bool) -> None:
     """Bring the lab up; harmless when it is up, and mends what was killed."""
     chosen = lab_up.remembered(name, suite)
     lab_up.bring_up(chosen, _say, wait)
+    _say(f"Vault's shares are kept in {shares_file(chosen)}, for root alone")
+    unwell = [s for s in lab_status.take(chosen).services if s.health.state in lab_status.BAD]
+    for service in unwell if wait else ():
+        _say(f"{service.name} on {service.machine}: {service.health.state} {service.health.detail}")
     if no_console or not (sys.stdin.isatty() and sys.stdout.isatty()):
         _say(f"open the console with: labtui --config {chosen.config}")
-        return
+        sys.exit(1 if wait and unwell else 0)
     from labtui.cli import open_console  # late: only this command ever needs the console
 
     sys.exit(open_console(chosen.config))
@@ -117,7 +122,7 @@ def fault(name: str, node: str, what: str) -> None:
 @click.argument("state", type=click.Path(path_type=Path))
 def finish(state: Path) -> None:
     """The services' slower part; started by `up`."""
-    lab_up.finish(lab_up.remembered(state.name, None))
+    background.finish(lab_up.remembered(state.name, None))
 
 
 if __name__ == "__main__":

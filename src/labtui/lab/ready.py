@@ -11,8 +11,9 @@ from labtui.lab import machines, net, slurm
 from labtui.lab.layout import MACHINES, PORTS, SHARE, Lab
 from labtui.lab.system import wait_for
 
-BOOT_S = 60.0
-SLURM_S = 90.0
+BOOT_S = 120.0
+SLURM_S = 120.0
+"""Limits for a busy machine; with nothing else to do four machines take 4 s."""
 
 
 def wait(lab: Lab, booted: Callable[[str], None] = lambda machine: None, only: str = "") -> None:

@@ -6,18 +6,14 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from labtui.lab import inventory, machines, memory, net, ready, root, share, slurm, ssh
+from labtui.lab import background, inventory, machines, memory, net, ready, root, share, slurm, ssh
 from labtui.lab.layout import MACHINES, STORAGE, Lab, Say, Service
-from labtui.lab.progress import Progress
 from labtui.lab.services import SERVICES
 from labtui.lab.system import (
     USAGE,
@@ -26,7 +22,6 @@ from labtui.lab.system import (
     lab_lock,
     locked,
     run,
-    wait_for,
     write,
 )
 
@@ -101,10 +96,9 @@ def bring_up(lab: Lab, say: Say, wait: bool = False) -> None:
         memory.save(lab, known)
         inventory.save(lab)
         say(f"four machines and Slurm are ready ({time.monotonic() - started:.1f} s)")
-        _finish_in_background(lab)
+        background.start(lab)
     if wait:
-        say("waiting for the services")
-        wait_for("the services", lambda: "" if not finisher(lab) else "at work", timeout=3600)
+        background.follow(lab, say)
 
 
 def start(lab: Lab, off: Iterable[str], base: Path, say: Say) -> None:
@@ -134,7 +128,7 @@ def take_down(lab: Lab, say: Say, forget: bool = False) -> None:
     """
     check_host(lab)
     with locked(lab_lock(lab), LOCK_S, lambda: say("waiting for another labtui lab command")):
-        if pid := finisher(lab):
+        if pid := background.pid(lab):
             os.killpg(pid, signal.SIGKILL)
         for pid in machines.leaders(lab).values():
             for process in machines.processes(pid):
@@ -152,54 +146,6 @@ def take_down(lab: Lab, say: Say, forget: bool = False) -> None:
         if forget and lab.state.exists():
             root.remove(lab.state)
     say(f"the lab {lab.name} is {'gone' if forget else 'down'}")
-
-
-def finish(lab: Lab) -> None:
-    """The services' slower part, each in a thread; what fails is told by its progress file."""
-
-    def one(service: Service) -> None:
-        progress = Progress(lab.progress / f"{service.name}.json")
-        try:
-            service.finish(lab, lambda line: print(f"{service.name}: {line}", flush=True))  # noqa: T201
-        except (LabError, OSError, subprocess.SubprocessError) as e:
-            progress.tell("failed", str(e))
-
-    lab.progress.mkdir(parents=True, exist_ok=True)
-    if SERVICES:
-        with ThreadPoolExecutor(len(SERVICES)) as pool:
-            list(pool.map(one, SERVICES))
-
-
-def finisher(lab: Lab) -> int | None:
-    """The process that runs `finish` for this lab, found by its command line."""
-    wanted = [w.encode() for w in _finish_command(lab)[1:]]
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            try:
-                words = (process / "cmdline").read_bytes().split(b"\0")[1:-1]
-            except OSError:
-                continue
-            if words == wanted:
-                return int(process.name)
-    return None
-
-
-def _finish_command(lab: Lab) -> list[str]:
-    return [sys.executable, "-m", "labtui.lab.commands", "finish", str(lab.state)]
-
-
-def _finish_in_background(lab: Lab) -> None:
-    if finisher(lab) or not SERVICES:
-        return
-    with (lab.state / "finish.log").open("w") as log:
-        subprocess.Popen(
-            _finish_command(lab),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            cwd="/",
-        )
 
 
 def _base(lab: Lab, known: memory.Memory, running: bool, say: Say) -> Path:
