@@ -105,11 +105,12 @@ def test_each_source_fails_alone_and_comes_back(lab: Lab) -> None:
     until(lab, "sources", all_well, 90)
 
 
+@pytest.mark.timeout(300, func_only=True)
 def test_vault_is_sealed_then_gone(lab: Lab) -> None:
     def answers(found: Items) -> bool:
         return found[0]["threshold"] is not None
 
-    (found,) = until(lab, "vault", answers, 60)
+    (found,) = until(lab, "vault", answers, 180)
     assert (found["node"], found["threshold"], found["shares"]) == (STORAGE, 3, 5)
     assert found["version"] and found["state"] in ("sealed", "unsealing", "active", "standby")
     systemctl(lab, STORAGE, "stop", "vault")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
@@ -96,6 +96,11 @@ class Feed:
             error=self.error.message if self.error else None,
             error_kind=self.error.kind if self.error else None,
         )
+
+
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Is the feed one of these? A pattern is a name, or a beginning that ends in `.`."""
+    return any(name == p or (p.endswith(".") and name.startswith(p)) for p in patterns)
 
 
 Listener = Callable[[Feed, Feed], None]

@@ -10,7 +10,6 @@ from labtui.hosts.base import Host
 from labtui.hosts.command import CommandHost
 from labtui.sources.node import HostFacts, NodeSource
 
-
 TIMEOUT = 3.0
 """Seconds for each answer after the first: with the interval, a machine that dies is on screen
 within five."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from labtui.collectors.base import CollectError, Collector
 from labtui.hosts.base import HostError
-from labtui.store import Fault, Reading, Store
+from labtui.store import Fault, Reading, Store, matches
 from labtui.text import inert
 
 BACKOFF_MAX = 60.0
@@ -55,7 +55,7 @@ class Scheduler:
         before, self._shown = self._shown, tuple(feeds)
         now = time.time()
         for collector in self.collectors:
-            if self._is_shown(collector.name) and not _matches(collector.name, before):
+            if self._is_shown(collector.name) and not matches(collector.name, before):
                 feed = self.store.feed(collector.name)
                 age = feed.age(now) if feed else None
                 if age is None or age > collector.interval:
@@ -65,18 +65,14 @@ class Scheduler:
         """Ask these sources now, whatever their back-off says."""
         wanted = tuple(feeds)
         for name, event in self._wake.items():
-            if "*" in wanted or _matches(name, wanted):
+            if "*" in wanted or matches(name, wanted):
                 event.set()
 
     async def once(self, feeds: Iterable[str] = ("*",)) -> None:
         """One answer of each, at the same time: what a command without a screen needs."""
         wanted = tuple(feeds)
         await asyncio.gather(
-            *(
-                self._collect(c)
-                for c in self.collectors
-                if "*" in wanted or _matches(c.name, wanted)
-            )
+            *(self._collect(c) for c in self.collectors if "*" in wanted or matches(c.name, wanted))
         )
 
     async def close(self) -> None:
@@ -88,7 +84,7 @@ class Scheduler:
             await asyncio.wait([*self._tasks, *closing], timeout=1.0)
 
     def _is_shown(self, name: str) -> bool:
-        return _matches(name, self._shown)
+        return matches(name, self._shown)
 
     async def _run(self, collector: Collector) -> None:
         wake = self._wake[collector.name]
@@ -131,7 +127,3 @@ class Scheduler:
         reading: Reading[Any] = Reading(collector.name, value, fault, time.time(), took)
         self.store.put(reading)
         return reading
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(name == p or (p.endswith(".") and name.startswith(p)) for p in patterns)

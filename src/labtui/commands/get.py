@@ -14,7 +14,7 @@ from labtui.commands.common import document, echo_json, with_session
 from labtui.registry import SUBJECT
 from labtui.session import Session
 from labtui.spec import Cell
-from labtui.store import Feed
+from labtui.store import Feed, matches
 from labtui.text import cut, inert
 from labtui.views import alerts, shares, vault
 
@@ -44,12 +44,7 @@ def items_of(noun: str, session: Session) -> Sequence[Any]:
 
 
 def chosen_feeds(session: Session, names: tuple[str, ...]) -> list[Feed]:
-    return [
-        f
-        for f in session.store.feeds()
-        if "*" in names
-        or any(f.name == n or (n.endswith(".") and f.name.startswith(n)) for n in names)
-    ]
+    return [f for f in session.store.feeds() if "*" in names or matches(f.name, names)]
 
 
 @click.command()

@@ -20,7 +20,7 @@ from labtui.registry import SUBJECT, SUBJECTS
 from labtui.screens.ask import Ask
 from labtui.screens.commands import Commands
 from labtui.spec import SubjectSpec, Tone
-from labtui.store import Feed
+from labtui.store import Feed, matches
 from labtui.views.filtering import FilterError, Test, compile_filter
 from labtui.views.sorting import order
 from labtui.views.summary import top_line
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 SETTLE = 0.05
 """Seconds to gather readings that arrive together into one repaint."""
+MANY = 2000
+"""Rows above which a second without news does not make them anew."""
 SAY = 6.0
 """Seconds a message stays in the footer."""
 
@@ -44,6 +46,8 @@ class View:
 
     spec: SubjectSpec
     place: Place | None = None
+    moved: bool = False
+    """The person chose a row; until then the cursor stays on the first, which matters most."""
     filter: str = ""
     test: Test | None = None
     sort: str = ""
@@ -126,6 +130,7 @@ class LabScreen(ExactScreen[None]):
     def goto(self, subject: str, key: str) -> bool:
         """Show a subject with the cursor on one row, past any filter that hides it."""
         self.show(subject)
+        self.view.moved = True
         if self.table.move_to(key):
             return True
         self.set_filter("")
@@ -151,13 +156,22 @@ class LabScreen(ExactScreen[None]):
 
     # Drawing
 
-    def _on_reading(self, _old: Feed, new: Feed) -> None:
-        if not self._dirty:
-            self._dirty = True
-            self.set_timer(SETTLE, self.update)
+    def _on_reading(self, old: Feed, new: Feed) -> None:
+        """Gather what arrives together; what this subject does not rest on waits for the tick."""
+        if self._dirty or not matches(new.name, self.view.spec.feeds):
+            return
+        if old.error == new.error and old.value == new.value:
+            return
+        self._dirty = True
+        self.set_timer(SETTLE, self.update)
 
     def _tick(self) -> None:
-        if not self._dirty and self.is_current:
+        """Once a second: ages and what else a passing second changes."""
+        if self._dirty or not self.is_current:
+            return
+        if len(self.view.items) < MANY:
+            self.update()
+        else:
             self._draw_top()
             self.table.recheck()
 
@@ -178,6 +192,8 @@ class LabScreen(ExactScreen[None]):
         self.table.stale = bool(feeds) and all(f.state(now) in ("failed", "stale") for f in feeds)
         self.table.message = self._why_empty(view, feeds, now)
         self.table.set_rows(chosen, keys=[view.spec.row_key(i) for i in chosen])
+        if not view.moved:
+            self.table.move_to(0)
         if self.is_current:
             self._draw_top()
             self._draw_title()
@@ -185,11 +201,7 @@ class LabScreen(ExactScreen[None]):
             self._draw_foot()
 
     def _feeds(self, spec: SubjectSpec) -> list[Feed]:
-        return [
-            f
-            for f in self.session.store.feeds()
-            if any(f.name == p or (p.endswith(".") and f.name.startswith(p)) for p in spec.feeds)
-        ]
+        return [f for f in self.session.store.feeds() if matches(f.name, spec.feeds)]
 
     def _why_empty(self, view: View, feeds: list[Feed], now: float) -> str:
         if view.items and view.filter:
@@ -246,7 +258,10 @@ class LabScreen(ExactScreen[None]):
         total = len(view.items)
         count = f"{total}" if view.shown == total else f"{view.shown} of {total}"
         left: list[Span] = [(f" {view.spec.title} ", "accent"), (count, "")]
-        if view.spec.heading:
+        failed = [f.error for f in self._feeds(view.spec) if f.error]
+        if failed and not matches("host.", view.spec.feeds):
+            left.append(("  " + failed[0].message, "crit"))
+        elif view.spec.heading:
             left.append(("  " + view.spec.heading(view.items), "dim"))
         if self.table.marked:
             left.append((f"  {len(self.table.marked)} marked", "accent"))
@@ -255,7 +270,9 @@ class LabScreen(ExactScreen[None]):
         room = self.size.width - len(right)
         used = sum(len(t) for t, _ in left)
         if used > room - 1:
-            left = left[:2]
+            over = used - room + 2
+            text, tone = left[2]
+            left = [*left[:2], (text[: max(0, len(text) - over)] + "…", tone)]
             used = sum(len(t) for t, _ in left)
         self.query_one("#title", Lines).set_lines(
             [[*left, (" " * max(1, room - used), ""), (right, "dim")]]
@@ -322,6 +339,7 @@ class LabScreen(ExactScreen[None]):
             return True
         spec = self.lab.keys.lookup(self.current, event.key)
         if spec is None:
+            self.view.moved = True
             return False
         self.commands.run(spec.id)
         return True

@@ -11,7 +11,7 @@ import re
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 
 from msgspec import structs
 
@@ -87,7 +87,9 @@ def queued_job(record: str, marks: Marks) -> Job:
     state = of["State"].strip()
     finished = state in FINISHED
     nodes = values.nodes(of["NodeList"])
-    alloc = values.tres(of["tres-alloc"])
+    memory, gres = _resources(
+        of["tres-alloc"], of["tres-per-node"], of["tres-per-job"], of["NumNodes"]
+    )
     task = values.text(of["ArrayTaskID"])
     code = values.exit_code(of["exit_code"]) if finished else None
     reason = values.text(why)
@@ -102,8 +104,8 @@ def queued_job(record: str, marks: Marks) -> Job:
         reason_text=None,
         nodes=nodes,
         cpus=values.whole(of["NumCPUs"]),
-        memory_mib=values.mib(alloc.get("mem", "")),
-        gres=_gres(alloc, of["tres-per-node"], of["tres-per-job"], values.whole(of["NumNodes"])),
+        memory_mib=memory,
+        gres=gres,
         submit_time=values.moment(of["SubmitTime"]),
         start_time=values.moment(of["StartTime"]),
         end_time=values.moment(of["EndTime"]) if finished else None,
@@ -148,12 +150,17 @@ FINISHED = frozenset(
 """States that a job does not leave by itself."""
 
 
-def _gres(alloc: dict[str, str], per_node: str, per_job: str, nodes: int | None) -> str | None:
-    """`gpu:jetson:1,shard:2`: what the whole job has or asks, all its nodes together.
+@lru_cache(maxsize=4096)
+def _resources(
+    accounted: str, per_node: str, per_job: str, nodes: str
+) -> tuple[int | None, str | None]:
+    """(memory in MiB, `gpu:jetson:1,shard:2`): what the whole job has or asks, on all its nodes.
 
     The accounted resources say it where Slurm accounts GPUs (AccountingStorageTRES); else what
     was asked a node is multiplied.
     """
+    alloc = values.tres(accounted)
+    memory = values.mib(alloc.get("mem", ""))
     found: dict[tuple[str, str | None], int] = {}
     for name, amount in alloc.items():
         count = values.whole(amount)
@@ -164,14 +171,14 @@ def _gres(alloc: dict[str, str], per_node: str, per_job: str, nodes: int | None)
         for kind, wanted_type, count, _ in values.gres(per_job):
             found[kind, wanted_type] = count
         for kind, wanted_type, count, _ in values.gres(per_node):
-            found[kind, wanted_type] = count * max(1, nodes or 1)
+            found[kind, wanted_type] = count * max(1, values.whole(nodes) or 1)
     typed = {kind for kind, sort in found if sort}
     parts = [
         f"{kind}:{sort}:{count}" if sort else f"{kind}:{count}"
         for (kind, sort), count in sorted(found.items(), key=lambda item: str(item[0]))
         if sort or kind not in typed
     ]
-    return ",".join(parts) or None
+    return memory, ",".join(parts) or None
 
 
 def accounted_jobs(output: str, mark: str, names: Sequence[str] = ACCOUNTED) -> list[Job]:
@@ -187,7 +194,7 @@ def accounted_jobs(output: str, mark: str, names: Sequence[str] = ACCOUNTED) -> 
 def _accounted(of: dict[str, str]) -> Job:
     of["JobID"] = of["JobID"].rsplit("\n", 1)[-1]
     state, _, by = of["State"].strip().partition(" ")
-    tres = values.tres(of["AllocTRES"]) or values.tres(of["ReqTRES"])
+    memory, gres = _resources(values.text(of["AllocTRES"]) or of["ReqTRES"], "", "", "")
     job_id = of["JobID"].strip()
     task = job_id.partition("_")[2] or None
     limit = values.whole(of["TimelimitRaw"])
@@ -214,8 +221,8 @@ def _accounted(of: dict[str, str]) -> Job:
         reason_text=outcome(state, code, by),
         nodes=nodes,
         cpus=values.whole(of["AllocCPUS"]) or values.whole(of["ReqCPUS"]),
-        memory_mib=values.mib(tres.get("mem", "")),
-        gres=_gres(tres, "", "", None),
+        memory_mib=memory,
+        gres=gres,
         submit_time=values.moment(of["Submit"]),
         start_time=values.moment(of["Start"]),
         end_time=values.moment(of["End"]),

@@ -46,6 +46,7 @@ def moment(value: str) -> float | None:
         return None
 
 
+@lru_cache(maxsize=4096)
 def seconds(value: str) -> int | None:
     """`1-02:03:04`, `02:03:04`, `3:04` and sacct's `3:04.123` as seconds."""
     found = _CLOCK.match(value.strip())
