@@ -162,7 +162,7 @@ class Commands:
         self.screen.update()
 
     def mark(self) -> None:
-        self.screen.table.toggle_mark()
+        self.screen.table.action_mark()
         self.screen._draw_title()
 
     def copy(self) -> None:
