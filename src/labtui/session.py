@@ -26,8 +26,11 @@ from labtui.config import Config
 from labtui.history import History, default_path
 from labtui.hosts.base import Host
 from labtui.hosts.connect import connect
+from labtui.model import Run
 from labtui.slurm.client import SlurmClient
+from labtui.sources.base import SourceError
 from labtui.store import Store
+from labtui.views.runs import remember
 
 
 class Session:
@@ -40,6 +43,8 @@ class Session:
         login = self.hosts.get(config.slurm.login)
         self.slurm = SlurmClient(login, timeout=config.slurm.timeout_s) if login else None
         self.scheduler = Scheduler(self.store, self._collectors())
+        self._curves = experiments.Curves(config.mlflow) if config.mlflow.url else None
+        self._looked: set[str] = set()
         self.history = History(default_path(config.cluster.name)) if keep else None
         if self.history:
             self.history.follow(self.store)
@@ -85,7 +90,26 @@ class Session:
             return ResumeNode(slurm, [node.name for node in items])
         raise ActionError(f"{id}: no such action")
 
+    async def look(self, item: Any) -> bool:
+        """Fetch what only the detail of this row needs; True when there is something new to draw.
+
+        A run's curves: once for a run that is over, each time it is looked at while it runs.
+        """
+        if not isinstance(item, Run) or self._curves is None:
+            return False
+        if item.status != "RUNNING" and item.run_id in self._looked:
+            return False
+        try:
+            curves = await self._curves.of(item)
+        except SourceError:
+            return False
+        self._looked.add(item.run_id)
+        remember(self.store, item, curves)
+        return True
+
     async def close(self) -> None:
+        if self._curves:
+            self._curves.close()
         await self.scheduler.close()
         for host in self.hosts.values():
             await host.close()

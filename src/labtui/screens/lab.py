@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 SETTLE = 0.05
 """Seconds to gather readings that arrive together into one repaint."""
+LOOK = 0.4
+"""Seconds that the cursor rests on a row until more is fetched for its detail."""
 MANY = 2000
 """Rows above which a second without news does not make them anew."""
 SAY = 6.0
@@ -71,6 +73,7 @@ class LabScreen(ExactScreen[None]):
         self._dirty = False
         self._message: tuple[str, Tone] | None = None
         self._message_timer: Timer | None = None
+        self._look_timer: Timer | None = None
         self.commands = Commands(self)
 
     @property
@@ -309,6 +312,17 @@ class LabScreen(ExactScreen[None]):
     def on_rows_moved(self, event: Rows.Moved) -> None:
         self._draw_detail()
         self._draw_foot()
+        if self._look_timer:
+            self._look_timer.stop()
+        self._look_timer = self.set_timer(LOOK, self._look)
+
+    def _look(self) -> None:
+        """The cursor rests on a row: fetch what only its detail needs."""
+        self.run_worker(self._fetch(self.table.cursor_item), exit_on_error=False, group="look")
+
+    async def _fetch(self, item: Any) -> None:
+        if await self.session.look(item) and self.is_current:
+            self._draw_detail()
 
     def on_rows_opened(self, event: Rows.Opened) -> None:
         """A double click; the key comes as a command."""
