@@ -17,7 +17,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from labtui.spec import Cell, Tone
-from labtui.text import ascii_only
+from labtui.text import ascii_only, inert
 from labtui.widgets.palette import palette
 from labtui.widgets.rows_line import difference, join
 
@@ -27,11 +27,12 @@ LineLike = str | Cell | Sequence[Span]
 
 
 def line_of(source: LineLike) -> Line:
+    """Outside text was made inert before; this is the last place before the terminal."""
     if isinstance(source, str):
-        return ((source, ""),)
+        return ((inert(source), ""),)
     if isinstance(source, Cell):
-        return ((source.text, source.tone),)
-    return tuple((text, tone) for text, tone in source)
+        return ((inert(source.text), source.tone),)
+    return tuple((inert(text), tone) for text, tone in source)
 
 
 def wrap_line(line: Line, width: int, indent: int = 2) -> list[Line]:
