@@ -17,7 +17,17 @@ from typing import Any
 import hvac
 import pytest
 
-from labtui.lab import fault, machines, mlflow, monitoring, net, tls, up, vault, vault_build
+from labtui.lab import (
+    background,
+    fault,
+    machines,
+    mlflow,
+    monitoring,
+    net,
+    tls,
+    vault,
+    vault_build,
+)
 from labtui.lab.gpu import CONTROL
 from labtui.lab.layout import CONTROLLER, MACHINES, MONITOR, PORTS, STORAGE, Lab, Service
 from labtui.lab.services import SERVICES
@@ -150,7 +160,7 @@ def served(lab: Lab) -> Lab:
     """The lab with every service at work; Vault only where it is built already."""
     if vault_build.binary(lab) is None and vault_build.on_path() is None:
         pytest.skip("VAULT IS NOT BUILT HERE YET: run `labtui lab up --wait` once (6 minutes)")
-    wait_for("the services", lambda: "" if up.finisher(lab) is None else "at work", timeout=240)
+    wait_for("the services", lambda: "" if background.pid(lab) is None else "at work", timeout=240)
     for service in SERVICES:
         wait_for(service.name, lambda s=service: _lacks(lab, s), timeout=30, every=0.5)  # type: ignore[misc]
     return lab
