@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -115,7 +116,7 @@ def mlflow(folder: Path) -> Iterator[str]:
     env = os.environ | extra
     env |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     url = f"http://127.0.0.1:{port}"
-    with running(argv, lambda: _answers(f"{url}/health"), folder / "mlflow.log", env=env, wait=60):
+    with running(argv, lambda: _answers(f"{url}/health"), folder / "mlflow.log", env=env, wait=110):
         yield url
 
 
@@ -130,7 +131,8 @@ def _mlflow_program() -> tuple[list[str], dict[str, str]]:
         for python in filter(None, pythons):
             works = subprocess.run([python, "-c", ""], capture_output=True, timeout=20)
             if works.returncode == 0:
-                more = {"PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1"}
+                compiled = str(Path(tempfile.gettempdir()) / "labtui-mlflow-compiled")
+                more = {"PYTHONPATH": str(site), "PYTHONPYCACHEPREFIX": compiled}
                 return [str(python), "-m", "mlflow"], more
     pytest.skip("SKIPPED LOUDLY: no MLflow here: pip install mlflow==3.17.2, or start the lab")
 

@@ -41,6 +41,9 @@ class BoundedSession(requests.Session):
         self.trust_env = False
         self.verify = ca_file or True
         self.headers["Accept-Encoding"] = "identity"
+        # A kept connection may be closed by the server just as the next question is sent (MLflow
+        # does after 5 s, the interval): that would look like a fault of the server.
+        self.headers["Connection"] = "close"
         self._timeout = timeout
         self._limit = limit
         self._who = who
