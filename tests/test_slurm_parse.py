@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labtui.model import Job
-from labtui.slurm import parse
+from labtui.slurm import parse, scontrol
 from labtui.slurm.allocations import allocations
 from labtui.slurm.errors import RPCError, error_of
 from slurmhost import record
@@ -142,15 +142,15 @@ NODE_22_05 = (
 
 
 def test_nodes() -> None:
-    (node,) = parse.nodes(NODE_22_05.replace(" State=FAKE", ""))
+    (node,) = scontrol.nodes(NODE_22_05.replace(" State=FAKE", ""))
     assert (node.name, node.address, node.slurm_state) == (
         "desktop-gpu", "10.77.0.10", "MIXED+DRAIN",
     )  # fmt: skip
     assert (node.cpus_total, node.cpus_alloc, node.memory_total_mib) == (16, 3, 64000)
     assert (node.gpus, node.gpus_alloc, node.partitions) == (4, 3, ("gpu", "all"))
     assert node.slurm_reason is not None and node.slurm_reason.startswith("fan is loud")
-    assert parse.nodes("Node nope not found\n") == []
-    assert parse.nodes("") == []
+    assert scontrol.nodes("Node nope not found\n") == []
+    assert scontrol.nodes("") == []
 
 
 @pytest.mark.parametrize(
@@ -162,11 +162,11 @@ def test_nodes() -> None:
     ],
 )  # fmt: skip
 def test_node_states_in_words(state: str | None, word: str) -> None:
-    assert parse.state_word(state) == word
+    assert scontrol.state_word(state) == word
 
 
 def test_partitions() -> None:
-    (cpu,) = parse.partitions(
+    (cpu,) = scontrol.partitions(
         "PartitionName=cpu AllowGroups=ALL AllowAccounts=ALL Default=YES DefaultTime=01:00:00"
         " DisableRootJobs=NO MaxNodes=UNLIMITED MaxTime=2-00:00:00 Nodes=xps15-cpu State=UP"
         " TotalCPUs=12 TotalNodes=1 MaxCPUsPerNode=UNLIMITED MaxMemPerNode=UNLIMITED\n"
@@ -177,35 +177,35 @@ def test_partitions() -> None:
 
 @given(st.text(max_size=200))
 def test_no_text_of_scontrol_raises(text: str) -> None:
-    parse.nodes(text)
-    parse.nodes("NodeName=" + text)
-    parse.partitions("PartitionName=" + text)
-    parse.ping(text)
-    parse.estimate(text, 0.0)
-    parse.submitted_id(text)
+    scontrol.nodes(text)
+    scontrol.nodes("NodeName=" + text)
+    scontrol.partitions("PartitionName=" + text)
+    scontrol.ping(text)
+    scontrol.estimate(text, 0.0)
+    scontrol.submitted_id(text)
     error_of("squeue", "login", text, text)
 
 
 def test_ping() -> None:
-    up, down = parse.ping("Slurmctld(primary) at one is UP\nSlurmctld(backup1) at two is DOWN\n")
+    up, down = scontrol.ping("Slurmctld(primary) at one is UP\nSlurmctld(backup1) at two is DOWN\n")
     assert (up.is_primary, up.is_responding, up.hostname) == (True, True, "one")
     assert (down.is_primary, down.is_responding, down.index) == (False, False, 1)
 
 
 def test_estimates() -> None:
     text = "sbatch: Job 1 to start at {} using 2 processors on nodes n[1-2] in partition gpu"
-    soon = parse.estimate(text.format("1795471840"), 1795471000.0)
+    soon = scontrol.estimate(text.format("1795471840"), 1795471000.0)
     assert soon is not None
     assert (soon.start_time, soon.nodes, soon.processors) == (1795471840.0, ("n1", "n2"), 2)
-    never = parse.estimate(text.format("130645123354"), 1795471000.0)
+    never = scontrol.estimate(text.format("130645123354"), 1795471000.0)
     assert never is not None and never.start_time is None
-    assert parse.estimate("allocation failure: Invalid partition name specified", 0.0) is None
+    assert scontrol.estimate("allocation failure: Invalid partition name specified", 0.0) is None
 
 
 def test_submitted_ids() -> None:
-    assert parse.submitted_id("17\n") == "17"
-    assert parse.submitted_id("hello\n17;cluster\n") == "17"
-    assert parse.submitted_id("Submitted") is None
+    assert scontrol.submitted_id("17\n") == "17"
+    assert scontrol.submitted_id("hello\n17;cluster\n") == "17"
+    assert scontrol.submitted_id("Submitted") is None
 
 
 def test_errors_in_one_sentence() -> None:

@@ -12,7 +12,7 @@ from labtui.hosts.base import HostError
 from labtui.model import Node
 from labtui.slurm.client import SlurmClient, node_argv
 from labtui.slurm.errors import RPCError
-from labtui.slurm.parse import state_word
+from labtui.slurm.scontrol import state_word
 from labtui.spec import ActionSpec
 from labtui.text import inert
 

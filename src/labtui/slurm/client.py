@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 
 from labtui.hosts.base import Completed, Host, HostError
 from labtui.model import Job, Node
-from labtui.slurm import parse
+from labtui.slurm import parse, scontrol
 from labtui.slurm.allocations import allocations
 from labtui.slurm.errors import RPCError, error_of
 from labtui.slurm.script import TOKEN_PREFIX, directives
@@ -108,11 +108,11 @@ class SlurmClient:
     async def nodes(self) -> list[Node]:
         """Every node, with the fields that Slurm knows."""
         done = await self._read(["scontrol", "-a", "-d", "-o", "show", "node"])
-        return parse.nodes(done.stdout)
+        return scontrol.nodes(done.stdout)
 
     async def partitions(self) -> list[Partition]:
         done = await self._read(["scontrol", "-a", "-o", "show", "partition"])
-        return parse.partitions(done.stdout)
+        return scontrol.partitions(done.stdout)
 
     async def allocations(self) -> list[Allocation]:
         """Which job holds which GPU or share of one, node by node: squeue's JSON.
@@ -148,7 +148,7 @@ class SlurmClient:
             if error.kind != "timeout":
                 raise
             return [PingResponse(True, False, 0, "")]
-        found = parse.ping(done.stdout)
+        found = scontrol.ping(done.stdout)
         if not found:
             raise error_of("scontrol", self.host.name, done.stdout, done.stderr)
         return found
@@ -159,7 +159,7 @@ class SlurmClient:
         """Submit a script; its id. RPCError "timeout": unknown, look with `find_by_token`."""
         argv = submit_argv(script, token=token, chdir=chdir, hold=hold)
         done = await self._run(argv, stdin=script, timeout=self.timeout + 7)
-        job_id = parse.submitted_id(done.stdout) if done.rc == 0 else None
+        job_id = scontrol.submitted_id(done.stdout) if done.rc == 0 else None
         if job_id is None:
             raise error_of("sbatch", self.host.name, done.stdout, done.stderr)
         return job_id
@@ -171,7 +171,7 @@ class SlurmClient:
         """
         argv = submit_argv(script, test_only=True, chdir=chdir)
         done = await self._run(argv, env=("env", "SLURM_TIME_FORMAT=%s"), stdin=script)
-        found = parse.estimate(done.stderr, time.time()) if done.rc == 0 else None
+        found = scontrol.estimate(done.stderr, time.time()) if done.rc == 0 else None
         if found is None:
             raise error_of("sbatch", self.host.name, done.stdout, done.stderr)
         return found
