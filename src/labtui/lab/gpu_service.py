@@ -12,6 +12,7 @@ from pathlib import Path
 from labtui.lab import net
 from labtui.lab.layout import MACHINES, PORTS, Health, Lab, Say
 from labtui.lab.monitoring import get
+from labtui.lab.root import apt_install
 from labtui.lab.system import LabError, enable, locked, run, write
 
 PROGRAM = resources.files("labtui.lab") / "gpu.py"
@@ -111,10 +112,7 @@ def build(lab: Lab, say: Say) -> Path:
         if target.is_file():
             return target
         if not shutil.which("gcc") or not Path("/usr/include/stdio.h").is_file():
-            say("installing gcc")
-            words = ["apt-get", "-qq", "-y", "--no-install-recommends", "install"]
-            env = {"DEBIAN_FRONTEND": "noninteractive"}
-            run([*words, "gcc", "libc6-dev"], timeout=600, env=env)
+            apt_install(["gcc", "libc6-dev"], say)
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = target.with_name(".new")
         with resources.as_file(SOURCE) as source:

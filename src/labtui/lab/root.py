@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ NEEDED = {
     "nsenter": "util-linux",
     "setpriv": "util-linux",
     "mkfs.ext4": "e2fsprogs",
+    "openssl": "openssl",
     "losetup": "mount",
 }
 """Program -> Debian package the host needs."""
@@ -178,12 +179,16 @@ def digest(suite: str, names: Sequence[str]) -> str:
 
 def install_host(say: Say) -> None:
     """Install what the host lacks, with apt. Raises LabError."""
-    lacking = sorted({pkg for exe, pkg in NEEDED.items() if not shutil.which(exe, path=PATH)})
-    if not lacking:
+    apt_install({pkg for exe, pkg in NEEDED.items() if not shutil.which(exe, path=PATH)}, say)
+
+
+def apt_install(packages: Collection[str], say: Say) -> None:
+    """Install packages on this machine, with fresh lists if the old ones fail. Raises LabError."""
+    if not packages:
         return
-    say(f"installing {' '.join(lacking)}")
+    say(f"installing {' '.join(sorted(packages))}")
     env = {"DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "-qq", "-y", "--no-install-recommends", "install", *lacking]
+    install = ["apt-get", "-qq", "-y", "--no-install-recommends", "install", *sorted(packages)]
     if run(install, timeout=600, env=env, check=False).returncode:
         run(["apt-get", "-qq", "update"], timeout=300, env=env)
         run(install, timeout=600, env=env)
