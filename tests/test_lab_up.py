@@ -175,6 +175,8 @@ def test_a_suite_is_not_changed_under_a_running_lab(lab: Lab) -> None:
         up.bring_up(Lab(lab.name, other), print)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(400, func_only=True)
 def test_two_labs_side_by_side_killed_and_mended(lab: Lab, other_lab: Callable[[str], Lab]) -> None:
     first = machines.leaders(lab)
     other = other_lab("kill")
@@ -215,6 +217,8 @@ def test_two_labs_side_by_side_killed_and_mended(lab: Lab, other_lab: Callable[[
     assert slurm.lacks(lab) == ""
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(400, func_only=True)
 def test_down_with_a_hung_share_leaves_nothing(other_lab: Callable[[str], Lab]) -> None:
     other = other_lab("hung")
     up.bring_up(other, print)
@@ -231,13 +235,15 @@ def test_down_with_a_hung_share_leaves_nothing(other_lab: Callable[[str], Lab]) 
     assert left_of(other) == []
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(400, func_only=True)
 def test_two_ups_at_once_make_one_lab(other_lab: Callable[[str], Lab]) -> None:
     other = other_lab("twice")
     argv = [sys.executable, "-m", "labtui.lab.commands", "up", "--no-console", "--name", other.name]
     with ThreadPoolExecutor(2) as pool:
         done = list(
             pool.map(
-                lambda _: subprocess.run(argv, capture_output=True, text=True, timeout=100),
+                lambda _: subprocess.run(argv, capture_output=True, text=True, timeout=300),
                 range(2),
             )
         )

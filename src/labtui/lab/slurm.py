@@ -127,9 +127,14 @@ GRANT ALL ON slurm_acct_db.* TO slurm@localhost;
 ACCOUNTING = """\
 #!/bin/sh
 # Holds slurmctld back until slurmdbd answers; the first time, tells it the cluster, its account
-# and its people.
+# and its people: without them slurmctld does not start. Later it can do without slurmdbd.
 done=/var/lib/slurm/accounting
-until sacctmgr -n show cluster >/dev/null 2>&1; do sleep 0.1; done
+tries=0
+until sacctmgr -n show cluster >/dev/null 2>&1; do
+  tries=$((tries + 1))
+  test -e $done -a $tries -gt 100 && exit 0
+  sleep 0.1
+done
 test -e $done && exit 0
 sacctmgr -iQ add cluster @CLUSTER@
 sacctmgr -iQ add account @ACCOUNT@ Description=research Organization=lab
@@ -147,7 +152,9 @@ Before=slurmctld.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-TimeoutStartSec=30
+TimeoutStartSec=infinity
+Restart=on-failure
+RestartSec=1
 ExecStart=/usr/local/sbin/labtui-accounting
 """
 
@@ -160,6 +167,15 @@ Restart=on-failure
 RestartSec=1
 """
 """A daemon that gave up on one that was not there yet tries again."""
+
+PATIENT = (
+    RETRY
+    + """\
+TimeoutStartSec=180
+# Asked before the controller is there, slurmd asks again only 10 s later.
+ExecStartPre=-/usr/bin/timeout 120 sh -c 'until scontrol ping >/dev/null 2>&1; do sleep 0.2; done'
+"""
+)
 
 
 def prepare(lab: Lab, machine: str) -> None:
@@ -181,7 +197,7 @@ def prepare(lab: Lab, machine: str) -> None:
         write(root / "etc/default/slurmd", f'SLURMD_OPTIONS="--conf-server {server}"\n')
         devices = [f"c {f} 0666 root root - 1:3" for f in GPU_FILES.get(machine, [])]
         write(root / "etc/tmpfiles.d/labtui-gpu.conf", "\n".join([*devices, ""]))
-        write(root / "etc/systemd/system/slurmd.service.d/labtui.conf", RETRY)
+        write(root / "etc/systemd/system/slurmd.service.d/labtui.conf", PATIENT)
         enable(root, "slurmd")
 
 
