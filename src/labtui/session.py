@@ -30,7 +30,8 @@ from labtui.model import Run
 from labtui.slurm.client import SlurmClient
 from labtui.sources.base import SourceError
 from labtui.store import Store
-from labtui.views.runs import remember
+from labtui.views import gpus as gpus_view
+from labtui.views import runs as runs_view
 
 
 class Session:
@@ -45,6 +46,7 @@ class Session:
         self.scheduler = Scheduler(self.store, self._collectors())
         self._curves = experiments.Curves(config.mlflow) if config.mlflow.url else None
         self._looked: set[str] = set()
+        gpus_view.remember(self.store)
         self.history = History(default_path(config.cluster.name)) if keep else None
         if self.history:
             self.history.follow(self.store)
@@ -104,7 +106,7 @@ class Session:
         except SourceError:
             return False
         self._looked.add(item.run_id)
-        remember(self.store, item, curves)
+        runs_view.remember(self.store, item, curves)
         return True
 
     async def close(self) -> None:
