@@ -24,6 +24,8 @@ def freshness(feeds: Sequence[Feed], now: float) -> list[tuple[str, str, Tone]]:
 
 
 def _of_kind(group: list[Feed], now: float) -> tuple[str, Tone]:
+    # What a healthy source does not have (no accounting) is no failure while the rest answers.
+    group = [f for f in group if not (f.error and f.error.kind == "not-found")] or group
     failed = [f for f in group if f.state(now) == "failed"]
     waiting = [f for f in group if f.state(now) == "waiting"]
     oldest = max((f.age(now) or 0.0 for f in group), default=0.0)
