@@ -18,11 +18,13 @@ within five."""
 class NodeCollector(Collector):
     """Asks one machine."""
 
-    interval = 2.0
+    interval = 1.5
     timeout = 8.0
     """The first time there is a connection to make, and perhaps a busy console that makes it."""
     background = 1.0
     """A dead machine must be noticed on every screen."""
+    cost = 0.0
+    """A slow answer is a machine in trouble: the last one to ask less often."""
 
     def __init__(self, name: str, node: NodeConfig, host: Host) -> None:
         self.name = f"host.{name}"

@@ -17,8 +17,6 @@ BACKOFF_MAX = 60.0
 """Seconds between attempts at a source that keeps failing while nobody looks at it."""
 BACKOFF_SHOWN = 5.0
 """The same while it is on screen or must be noticed anyway: it comes back by itself, soon."""
-COST = 20.0
-"""A poll may take one part in this many of the time: an expensive one stretches its interval."""
 JITTER = 0.1
 
 
@@ -108,7 +106,7 @@ class Scheduler:
         else:
             base = max(
                 collector.interval * (1.0 if shown else collector.background),
-                reading.took * COST if reading.took > 0.25 else 0.0,
+                reading.took * collector.cost if reading.took > 0.25 else 0.0,
             )
         return base * (1 + random.uniform(-JITTER, JITTER))
 

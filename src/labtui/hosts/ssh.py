@@ -152,7 +152,7 @@ class SshHost(CommandHost):
 
     async def _connected(self) -> Link:
         """The open connection; opens it when there is none, once for all who wait."""
-        if self._link is not None:
+        if self._link is not None and not self._link.conn.is_closed():
             return self._link
         if self._connecting is None:
             if self._failure is not None and self._next_try > time.monotonic():

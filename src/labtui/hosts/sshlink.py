@@ -14,10 +14,11 @@ import logging
 import os
 import shlex
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import asyncssh
 from asyncssh.public_key import get_default_certificate_algs, get_default_public_key_algs
@@ -45,15 +46,13 @@ class _Target(NamedTuple):
 # sshd carries out a KILL only when it does not run as the user himself (root's sessions do), so
 # every command carries a token in its environment, by which it and its children are found.
 _TOKEN = "LABTUI_CALL"
-# The second look is for one that had not got as far as its environment at the first.
-_SWEEP = f"""
-for again in 1 2; do
-  found=$(grep -ls -- "{_TOKEN}=$1" /proc/[0-9]*/environ)
-  for e in $found; do e=${{e#/proc/}}; kill -KILL "${{e%/*}}"; done
-  [ -n "$found" ] && exit
-  sleep 0.3
-done
+_SWEEP = """
+for e in $(grep -ls "$@" /proc/[0-9]*/environ); do e=${e#/proc/}; kill -KILL "${e%/*}"; done
 """
+GIVE_UP = 8.0
+"""Seconds until a process that cannot be killed (another user's, by sudo) is left alone."""
+
+_Process: TypeAlias = "asyncssh.SSHClientProcess[bytes]"
 
 
 @dataclass
@@ -63,13 +62,11 @@ class Link:
     conn: asyncssh.SSHClientConnection
     hops: list[asyncssh.SSHClientConnection] = field(default_factory=list)
     channels: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_CHANNELS))
-    sweeps: set[asyncio.Task[None]] = field(default_factory=set)
-    sweeping: asyncio.Lock = field(default_factory=asyncio.Lock)
+    dying: dict[str, tuple[_Process, float]] = field(default_factory=dict)
+    reaper: asyncio.Task[None] | None = None
 
     @contextlib.asynccontextmanager
-    async def process(
-        self, argv: Sequence[str], *, stdin: bool
-    ) -> AsyncIterator[asyncssh.SSHClientProcess[bytes]]:
+    async def process(self, argv: Sequence[str], *, stdin: bool) -> AsyncIterator[_Process]:
         """A remote process; it is killed and its channel closed when the block is left.
 
         The opening is shielded: a channel that the server confirms after the caller has gone
@@ -90,37 +87,49 @@ class Link:
         finally:
             opening.add_done_callback(lambda done: self._end(done, token))
 
-    def _end(self, opening: asyncio.Future[asyncssh.SSHClientProcess[bytes]], token: str) -> None:
+    def _end(self, opening: asyncio.Future[_Process], token: str) -> None:
         if opening.cancelled() or opening.exception() is not None:
             self.channels.release()
             return
         process = opening.result()
-        ended = process.exit_status is not None or process.exit_signal is not None
-        if not ended:
-            with contextlib.suppress(OSError):
-                process.kill()
-        process.close()
-        if ended or self.conn.is_closed():
-            self.channels.release()
+        if _ended(process) or self.conn.is_closed():
+            self._release(process)
             return
-        sweep = asyncio.create_task(self._sweep(token))
-        self.sweeps.add(sweep)
-        sweep.add_done_callback(self.sweeps.discard)
+        with contextlib.suppress(OSError):
+            process.kill()
+        self.dying[token] = process, time.monotonic() + GIVE_UP
+        if self.reaper is None or self.reaper.done():
+            self.reaper = asyncio.create_task(self._reap())
 
-    async def _sweep(self, token: str) -> None:
-        """Kill what a closed channel left. Until then sshd counts its session as open."""
-        try:
-            with contextlib.suppress(TimeoutError, OSError, asyncssh.Error):
-                async with asyncio.timeout(5.0), self.sweeping:
-                    command = shlex.join(["sh", "-c", _SWEEP, "sh", token])
-                    await self.conn.run(command, stdin=asyncssh.DEVNULL, encoding=None)
-        finally:
-            self.channels.release()
+    def _release(self, process: _Process) -> None:
+        process.close()
+        self.channels.release()
+
+    async def _reap(self) -> None:
+        """Until a process has ended, sshd counts its session as open; so does `channels`.
+
+        Again and again: a command may be killed before it has even begun.
+        """
+        pause = 0.05
+        while self.dying:
+            await asyncio.sleep(pause)
+            pause = min(pause * 3, 1.0)
+            for token, (process, until) in list(self.dying.items()):
+                if _ended(process) or self.conn.is_closed() or time.monotonic() > until:
+                    del self.dying[token]
+                    self._release(process)
+            if self.dying:
+                marks = [word for token in self.dying for word in ("-e", f"{_TOKEN}={token}")]
+                with contextlib.suppress(OSError, asyncssh.Error):
+                    async with asyncio.timeout(2.0):
+                        command = shlex.join(["sh", "-c", _SWEEP, "sh", *marks])
+                        await self.conn.run(command, stdin=asyncssh.DEVNULL, encoding=None)
 
     async def close(self) -> None:
         """Say goodbye for at most a second, then hang up."""
-        if self.sweeps:
-            await asyncio.wait(self.sweeps, timeout=1.0)
+        if self.reaper is not None:
+            await asyncio.wait([self.reaper], timeout=1.0)
+            self.reaper.cancel()
         connections = [self.conn, *reversed(self.hops)]
         for conn in connections:
             conn.close()
@@ -131,6 +140,10 @@ class Link:
         except TimeoutError:
             for conn in connections:
                 conn.abort()
+
+
+def _ended(process: _Process) -> bool:
+    return process.exit_status is not None or process.exit_signal is not None
 
 
 async def open_link(
@@ -336,7 +349,7 @@ def explain(error: Exception, host: str) -> HostError:
         kind, text = "auth", f"login refused ({text[0].lower()}{text[1:]})"
     elif isinstance(error, asyncssh.HostKeyNotVerifiable):
         kind = "host-key"
-    elif isinstance(error, asyncssh.ConnectionLost):
+    elif isinstance(error, asyncssh.ConnectionLost) or "connection closed" in text:
         kind, text = "unreachable", "the connection was lost"
     elif isinstance(error, asyncssh.ChannelOpenError):
         refused = "refused" in text

@@ -16,7 +16,7 @@ from labtui.text import age, clock, inert, mib
 from labtui.views.health import findings, slurm_word
 
 FRESH = 6.0
-"""Seconds: three intervals of a machine's poll. Until then SEEN stands still."""
+"""Seconds: a poll that was late and one that failed. Until then SEEN stands still."""
 UNREACHED = frozenset({"refused", "unreachable", "timeout", "auth", "host-key", "lab-down"})
 """Faults after which nothing is known of a machine."""
 HOLDING = frozenset({"RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED"})
