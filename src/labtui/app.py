@@ -119,6 +119,7 @@ class LabApp(App[str | None]):
         exception must not skip the resume, which Textual's own context manager would do.
         """
         failure: BaseException | None = None
+        process: asyncio.subprocess.Process | None = None
         rc = 127
         with self.suspend(), self.batch_update():
             before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -129,6 +130,8 @@ class LabApp(App[str | None]):
                 rc = await process.wait()
             except BaseException as error:  # noqa: BLE001 - raised again after the resume
                 failure = error
+                if process is not None:
+                    await _end(process)
             finally:
                 signal.signal(signal.SIGINT, before)
         self.refresh(layout=True)
@@ -169,3 +172,22 @@ class LabApp(App[str | None]):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_TIMEOUT):
                     await self._session.close()
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End a program and what it started, as a closed terminal would: labtui leaves no orphan."""
+    for pid in reversed(_family(process.pid)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGHUP)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1.0):
+            await process.wait()
+
+
+def _family(pid: int) -> list[int]:
+    """A process and its descendants, parents first."""
+    pids = [pid]
+    for one in pids:
+        with contextlib.suppress(OSError):
+            pids += map(int, Path(f"/proc/{one}/task/{one}/children").read_text().split())
+    return pids
