@@ -84,7 +84,7 @@ class Sshd:
     def kill(self) -> None:
         """The listener and every connection: what a machine that dies does."""
         if self.process is not None:
-            for child in children(self.process.pid):
+            for child in reversed(children(self.process.pid)):  # sshd before what it runs
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child, signal.SIGKILL)
             self.process.kill()
