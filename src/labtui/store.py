@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, TypeVar
 
 from labtui.model import SourceState
@@ -62,6 +62,9 @@ class Feed:
     since: float | None = None
     """Unix seconds when the present run of failures began."""
     next_try: float | None = None
+    pace: float = 0.0
+    """Seconds between two answers as they are asked for now, where that is more than `interval`:
+    no screen shows it, or a poll is expensive."""
 
     @property
     def value(self) -> Any:
@@ -83,7 +86,8 @@ class Feed:
         if self.latest.error is not None:
             return "failed"
         age = self.age(now)
-        return "stale" if age is not None and age > STALE_AFTER * self.interval else "ok"
+        due = max(self.interval, self.pace)
+        return "stale" if age is not None and age > STALE_AFTER * due else "ok"
 
     def summary(self, now: float | None = None) -> SourceState:
         age = self.age(now)
@@ -141,10 +145,15 @@ class Store:
             failures=old.failures + 1 if failed else 0,
             since=(old.since or reading.taken_at) if failed else None,
             next_try=next_try,
+            pace=old.pace,
         )
         self._feeds[reading.source] = new
         for listener in [*self._listeners.get(reading.source, ()), *self._listeners.get("*", ())]:
             listener(old, new)
+
+    def expect(self, name: str, pace: float) -> None:
+        """The next answer of this feed is due in `pace` seconds."""
+        self._feeds[name] = replace(self._feeds[name], pace=pace)
 
     def subscribe(self, names: Iterable[str], listener: Listener) -> Callable[[], None]:
         """Call `listener(old, new)` for each reading of these feeds (`*`: of all).

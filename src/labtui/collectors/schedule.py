@@ -90,8 +90,9 @@ class Scheduler:
             wake.clear()
             reading = await self._collect(collector)
             delay = self._delay(collector, reading)
+            self.store.expect(collector.name, delay)
             try:
-                async with asyncio.timeout(delay):
+                async with asyncio.timeout(delay * (1 + random.uniform(-JITTER, JITTER))):
                     await wake.wait()
             except TimeoutError:
                 pass
@@ -108,7 +109,7 @@ class Scheduler:
                 collector.interval * (1.0 if shown else collector.background),
                 reading.took * collector.cost if reading.took > 0.25 else 0.0,
             )
-        return base * (1 + random.uniform(-JITTER, JITTER))
+        return base
 
     async def _collect(self, collector: Collector) -> Reading[Any]:
         began = time.monotonic()

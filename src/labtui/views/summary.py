@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from labtui.spec import Tone
-from labtui.store import STALE_AFTER, Feed
+from labtui.store import Feed
 from labtui.text import age, inert
 
 Span = tuple[str, Tone]
@@ -14,8 +14,8 @@ Span = tuple[str, Tone]
 def freshness(feeds: Sequence[Feed], now: float) -> list[tuple[str, str, Tone]]:
     """One (kind, words, tone) a kind of source, in the order the feeds were declared.
 
-    A source on time shows its interval ("at most this old"), which stands still while all is
-    well; one that is late or failing shows the age of its last good answer.
+    A source on time shows its pace ("at most this old"), which stands still while all is well;
+    one that is late or failing shows the age of its last good answer.
     """
     kinds: dict[str, list[Feed]] = {}
     for feed in feeds:
@@ -28,7 +28,7 @@ def _of_kind(group: list[Feed], now: float) -> tuple[str, Tone]:
     group = [f for f in group if not (f.error and f.error.kind == "not-found")] or group
     failed = [f for f in group if f.state(now) == "failed"]
     waiting = [f for f in group if f.state(now) == "waiting"]
-    oldest = max((f.age(now) or 0.0 for f in group), default=0.0)
+    stale = [f.age(now) or 0.0 for f in group if f.state(now) == "stale"]
     if failed and len(failed) == len(group):
         fault = failed[0].error
         ages = [a for f in failed if (a := f.age(now)) is not None]
@@ -38,10 +38,9 @@ def _of_kind(group: list[Feed], now: float) -> tuple[str, Tone]:
         return f"{len(group) - len(failed)}/{len(group)}", "warn"
     if waiting:
         return "...", "dim"
-    slack = max(f.interval for f in group)
-    if oldest > STALE_AFTER * slack + 2.0:
-        return f"stale {age(oldest)}", "warn"
-    return age(max(1.0, min(f.interval for f in group))), "dim"
+    if stale:
+        return f"stale {age(max(stale))}", "warn"
+    return age(max(1.0, min(max(f.interval, f.pace) for f in group))), "dim"
 
 
 def top_line(
