@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from textual.pilot import Pilot
 
 from labtui.actions.base import Action, Outcome, Plan, Progress, Step
 from labtui.app import LabApp
@@ -335,6 +336,14 @@ def sample_app(
     """The console over the sample."""
     chosen = make or (lambda c, r: sample_session(c, readings, read_only=r))
     return LabApp(config, screen=screen, make_session=chosen, **options)
+
+
+async def until(pilot: Pilot[Any], ready: Callable[[], bool], timeout: float = 10.0) -> None:
+    """Wait for a condition of the running app."""
+    end = time.monotonic() + timeout
+    while not ready():
+        assert time.monotonic() < end, pilot.app.screen
+        await pilot.pause(0.01)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from textual.pilot import Pilot
 from labtui.actions.base import Outcome
 from labtui.app import LabApp
 from labtui.screens.plan import PlanDialog
-from sample_lab import DOWN, EMPTY, NOW, RecordedAction, cancel_plan, frozen, sample_app
+from sample_lab import DOWN, EMPTY, NOW, RecordedAction, cancel_plan, frozen, sample_app, until
 
 __all__ = ["frozen"]
 
@@ -74,14 +74,6 @@ def picture(snapshot: SnapshotAssertion) -> Picture:
         assert shown == snapshot(extension_class=Svg)
 
     return compare
-
-
-async def until(pilot: Pilot[Any], ready: Callable[[], bool]) -> None:
-    for _ in range(400):
-        if ready():
-            break
-        await pilot.pause(0.01)
-    assert ready()
 
 
 def told(pilot: Pilot[Any], selector: str) -> str:
