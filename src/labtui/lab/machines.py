@@ -87,7 +87,7 @@ def boot(lab: Lab, machine: str, binds: Iterable[tuple[Path, str]] = ()) -> None
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env={"PATH": PATH, "LC_ALL": "C.UTF-8"},
+            env={"PATH": PATH, "LC_ALL": "C.UTF-8", **_hierarchy(lab)},
             check=True,
         )
 
@@ -223,6 +223,11 @@ def supervisors(lab: Lab) -> dict[str, int]:
             if words[0].endswith(b"systemd-nspawn"):
                 found |= {roots[w]: int(process.name) for w in words if w in roots}
     return found
+
+
+def _hierarchy(lab: Lab) -> dict[str, str]:
+    """sid's systemd refuses the old control groups, which a host may still have."""
+    return {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"} if lab.suite == "sid" else {}
 
 
 def _mark(lab: Lab, machine: str) -> str:

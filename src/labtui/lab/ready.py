@@ -9,8 +9,10 @@ from pathlib import Path
 
 from labtui.lab import machines, net, slurm
 from labtui.lab.layout import MACHINES, PORTS, SHARE, Lab
-from labtui.lab.system import wait_for
+from labtui.lab.system import LabError, wait_for
 
+START_S = 10.0
+"""After this a machine without its container has ended, and waiting is in vain."""
 BOOT_S = 120.0
 SLURM_S = 120.0
 """Limits for a busy machine; with nothing else to do four machines take 4 s."""
@@ -21,10 +23,15 @@ def wait(lab: Lab, booted: Callable[[str], None] = lambda machine: None, only: s
 
     `booted` hears of each machine as it answers.
     """
+    started = time.monotonic()
     waiting = [only] if only else list(MACHINES)
 
     def machines_lack() -> str:
         why = ""
+        if time.monotonic() - started > START_S:
+            for machine in set(waiting) - {*machines.supervisors(lab), *machines.leaders(lab)}:
+                log = lab.machine_dir(machine) / "console.log"
+                raise LabError(f"{machine} does not start: {log} says why")
         for machine in list(waiting):
             if lack := machine_lacks(lab, machine):
                 why = why or lack
@@ -41,7 +48,7 @@ def machine_lacks(lab: Lab, machine: str) -> str:
     """Why a machine is not ready, or ""."""
     pid = machines.leader(lab, machine)
     if pid is None:
-        return f"{machine} is not running (see {lab.machine_dir(machine) / 'console.log'})"
+        return f"{machine} is not running"
     if not net.call(lab, greets, MACHINES[machine].address, PORTS["ssh"]):
         return f"{machine} does not answer on ssh"
     if MACHINES[machine].partition and not listens(pid, PORTS["slurmd"]):
