@@ -1,8 +1,10 @@
 """/mnt/nfs: kept by truenas, mounted by the three others, and hanging when truenas does.
 
-Where the kernel has no NFS it is sshfs. It is mounted without keep-alives, so that a truenas that
-does not answer hangs every access (as a hard NFS mount does) instead of failing it; what waits goes
-on when truenas answers again. Unlike on NFS every file belongs to labop and modes are not enforced.
+It is sshfs, on every kernel: its server is a process of truenas and stops with it, where the
+kernel's NFS threads would serve on for a machine that is hung. It is mounted without keep-alives,
+so that a truenas that does not answer hangs every access (as a hard NFS mount does) instead of
+failing it; what waits goes on when truenas answers again, and fails when truenas was rebooted.
+Unlike on NFS every file belongs to labop and modes are not enforced.
 """
 
 from __future__ import annotations
