@@ -149,7 +149,7 @@ class TestScheduler:
 
     def test_an_expensive_poll_stretches_its_interval(self) -> None:
         store = Store()
-        source = Source("x", lambda: 1, interval=1.0)
+        source = Source("x", lambda: 1, interval=1.0, cost=20.0)
         scheduler = Scheduler(store, [source])
         scheduler.show(["x"])
         slow = Reading("x", 1, None, time.time(), 2.0)

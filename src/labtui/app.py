@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.events import Event, Key
 
 from labtui.config import Config
 from labtui.keys import KeyMap
+from labtui.screens.console import Console
 from labtui.screens.lab import LabScreen
 from labtui.screens.welcome import Welcome
 from labtui.session import Session
@@ -26,7 +26,7 @@ CLOSE_TIMEOUT = 3.0
 """Seconds after a signal until the process ends whatever still hangs."""
 
 
-class LabApp(App[str | None]):
+class LabApp(Console):
     """The console over one session."""
 
     CSS_PATH = "labtui.tcss"

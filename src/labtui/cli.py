@@ -4,54 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
 from labtui import __version__
-from labtui.commands.basics import OK, USAGE, enter_lab, fail, load_config
+from labtui.commands.basics import START_LAB
 
 SCREENS = ("nodes", "gpus", "jobs", "vault", "runs")
-
-
-def open_console(config_path: Path | None, **options: Any) -> int:
-    """The full-screen console; the exit status of the process."""
-    config = load_config(str(config_path) if config_path else None)
-    if config is not None:
-        enter_lab(config)
-    _prepare_terminal(bool(options.get("ascii_mode")))
-    from labtui.app import LabApp
-    from labtui.keys import KeyMapError
-
-    try:
-        app = LabApp(config, config_path=config_path, **options)
-    except KeyMapError as error:
-        fail(str(error), USAGE)
-        raise
-    mouse = bool(config and config.ui.mouse)
-    answer = app.run(mouse=mouse)
-    if answer == "lab up":
-        from labtui.lab.commands import lab
-
-        try:
-            lab.main(["up"], standalone_mode=False)
-        except click.ClickException as error:
-            error.show()
-            return error.exit_code
-        return OK
-    return app.return_code or OK
-
-
-def _prepare_terminal(ascii_mode: bool) -> None:
-    """Textual reads these at import: fewer frames and no animation on a slow link."""
-    import os
-
-    os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
-    os.environ.setdefault("TEXTUAL_FPS", "20")
-    os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
-    os.environ.setdefault("ESCDELAY", "50")
-    if not sys.stdin.isatty() or not sys.stdout.isatty():
-        fail("the console needs a terminal; `labtui status` and `labtui get` do not", USAGE)
 
 
 _COMMANDS = {
@@ -120,7 +79,14 @@ def main(
         return
     if context.invoked_subcommand is None:
         path = Path(config) if config else None
-        sys.exit(open_console(path, screen=screen, read_only=read_only, ascii_mode=ascii_mode))
+        from labtui.launch import open_console
+
+        code = open_console(path, screen=screen, read_only=read_only, ascii_mode=ascii_mode)
+        if code == START_LAB:
+            from labtui.lab.commands import lab
+
+            lab.main(["up"])
+        sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 from labtui.actions import nodes as node_actions
 from labtui.actions import queue as queue_actions
 from labtui.actions import submit as submit_actions
+from labtui.actions import trust as trust_actions
 from labtui.spec import ActionSpec, SubjectSpec
 from labtui.views import gpus, jobs, nodes, runs, vault
 
@@ -26,6 +27,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
     *submit_actions.ACTIONS,
     *queue_actions.ACTIONS,
     *node_actions.ACTIONS,
+    *trust_actions.ACTIONS,
 )
 
 

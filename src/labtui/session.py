@@ -19,6 +19,7 @@ from labtui.actions.queue import (
     SuspendJob,
 )
 from labtui.actions.runner import Runner
+from labtui.actions.trust import TrustKey
 from labtui.collectors import alerts, experiments, gpus, nodes, queue, vault
 from labtui.collectors.base import Collector
 from labtui.collectors.schedule import Scheduler
@@ -75,6 +76,8 @@ class Session:
 
     def action(self, id: str, items: Sequence[Any], reason: str = "") -> Action:
         """The action `id` on rows of its subject. Raises ActionError when it cannot be made."""
+        if id == "nodes.trust":
+            return TrustKey(self.hosts.get(items[0].name), items[0].name)
         slurm = self.need_slurm()
         of_jobs = {
             "queue.cancel": CancelJob,

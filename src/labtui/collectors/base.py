@@ -30,9 +30,9 @@ class Collector(ABC):
     background: float = 4.0
     """Factor on `interval` while no screen shows it; 1.0 for what must be noticed anyway."""
 
-    cost: float = 20.0
+    cost: float = 0.0
     """A poll may take one part in this many of the time: an expensive one stretches its interval.
-    0 where its time is spent waiting, and lateness matters more."""
+    0 where its time is spent waiting."""
 
     @abstractmethod
     async def collect(self) -> Any:

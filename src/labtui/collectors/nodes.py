@@ -23,8 +23,6 @@ class NodeCollector(Collector):
     """The first time there is a connection to make, and perhaps a busy console that makes it."""
     background = 1.0
     """A dead machine must be noticed on every screen."""
-    cost = 0.0
-    """A slow answer is a machine in trouble: the last one to ask less often."""
 
     def __init__(self, name: str, node: NodeConfig, host: Host) -> None:
         self.name = f"host.{name}"

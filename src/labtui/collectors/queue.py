@@ -18,6 +18,8 @@ class SlurmCollector(Collector):
     """One question to Slurm. A refusal of Slurm becomes its fault's kind and sentence."""
 
     kind = "slurm"
+    cost = 10.0
+    """slurmctld answers everybody: what takes it long is asked less often."""
 
     def __init__(
         self, name: str, ask: Ask, *, interval: float, timeout: float, background: float = 4.0

@@ -17,6 +17,8 @@ BACKOFF_MAX = 60.0
 """Seconds between attempts at a source that keeps failing while nobody looks at it."""
 BACKOFF_SHOWN = 5.0
 """The same while it is on screen or must be noticed anyway: it comes back by itself, soon."""
+STRETCH_MAX = 60.0
+"""Seconds to which an expensive poll stretches its interval, at most."""
 JITTER = 0.1
 
 
@@ -107,7 +109,7 @@ class Scheduler:
         else:
             base = max(
                 collector.interval * (1.0 if shown else collector.background),
-                reading.took * collector.cost if reading.took > 0.25 else 0.0,
+                min(STRETCH_MAX, reading.took * collector.cost) if reading.took > 0.25 else 0.0,
             )
         return base
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 OK, UNHEALTHY, USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit codes: done or healthy; unhealthy; wrong usage or config; a source missing; interrupted."""
+START_LAB = -1
+"""Never an exit code: the person chose to start the lab on the first-run screen."""
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -57,7 +57,7 @@ def up(name: str, suite: str | None, no_console: bool, wait: bool) -> None:
     if no_console or not (sys.stdin.isatty() and sys.stdout.isatty()):
         _say(f"open the console with: labtui --config {chosen.config}")
         sys.exit(1 if wait and unwell else 0)
-    from labtui.cli import open_console  # late: only this command ever needs the console
+    from labtui.launch import open_console  # late: only this command ever needs the console
 
     sys.exit(open_console(chosen.config))
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from labtui.lab import machines, memory, net, ready, share, slurm
@@ -90,7 +91,7 @@ def take(lab: Lab) -> LabStatus:
             for m in MACHINES
         ]
         cluster = pool.submit(_guarded, lambda: _cluster(lab, pids))
-        others = [(s, pool.submit(_guarded, lambda s=s: s.health(lab))) for s in SERVICES]
+        others = [(s, pool.submit(_guarded, partial(s.health, lab))) for s in SERVICES]
         found = [status for future in units for status in future.result()]
         found.append(ServiceStatus("slurm", CONTROLLER, cluster.result()))
         found += [ServiceStatus(s.name, s.machine, future.result()) for s, future in others]

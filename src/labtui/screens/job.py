@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -14,15 +14,13 @@ from textual.events import Key
 from labtui.hosts.base import Host, HostError
 from labtui.model import Job
 from labtui.registry import SUBJECT
+from labtui.screens.console import Console
 from labtui.slurm.log import follow, locate
 from labtui.spec import Tone
 from labtui.store import Feed
 from labtui.text import inert
 from labtui.widgets.exact import ExactScreen
 from labtui.widgets.lines import LineLike, Lines, Pager, Span
-
-if TYPE_CHECKING:
-    from labtui.app import LabApp
 
 KEEP = 5000
 """Lines of the log that are kept; the file itself is on the cluster."""
@@ -51,8 +49,8 @@ class JobScreen(ExactScreen[None]):
         self._following: asyncio.Task[None] | None = None
 
     @property
-    def lab(self) -> LabApp:
-        return cast("LabApp", self.app)
+    def lab(self) -> Console:
+        return cast("Console", self.app)
 
     def compose(self) -> ComposeResult:
         yield Lines(id="top")

@@ -19,6 +19,7 @@ from textual.timer import Timer
 from labtui.registry import SUBJECT, SUBJECTS
 from labtui.screens.ask import Ask
 from labtui.screens.commands import Commands
+from labtui.screens.console import Console
 from labtui.spec import SubjectSpec, Tone
 from labtui.store import Feed, matches
 from labtui.views.filtering import FilterError, Test, compile_filter
@@ -29,7 +30,6 @@ from labtui.widgets.lines import Lines, Span
 from labtui.widgets.rows import Place, Rows
 
 if TYPE_CHECKING:
-    from labtui.app import LabApp
     from labtui.session import Session
 
 SETTLE = 0.05
@@ -77,8 +77,8 @@ class LabScreen(ExactScreen[None]):
         self.commands = Commands(self)
 
     @property
-    def lab(self) -> LabApp:
-        return cast("LabApp", self.app)
+    def lab(self) -> Console:
+        return cast("Console", self.app)
 
     @property
     def session(self) -> Session:
@@ -192,7 +192,12 @@ class LabScreen(ExactScreen[None]):
         view.shown = len(chosen)
         feeds = self._feeds(view.spec)
         self.table.sorted_by = (view.sort, view.reverse) if view.sort else None
-        self.table.stale = bool(feeds) and all(f.state(now) in ("failed", "stale") for f in feeds)
+        # A machine's own row says that it is silent, and is the last one to be dimmed for it.
+        self.table.stale = (
+            not matches("host.", view.spec.feeds)
+            and bool(feeds)
+            and all(f.state(now) in ("failed", "stale") for f in feeds)
+        )
         self.table.message = self._why_empty(view, feeds, now)
         self.table.set_rows(chosen, keys=[view.spec.row_key(i) for i in chosen])
         if not view.moved:

@@ -13,13 +13,13 @@ from textual.events import Key, Paste
 from textual.screen import ModalScreen
 
 from labtui.actions.base import Action, ActionError, Outcome, Plan
+from labtui.screens.console import Console
 from labtui.spec import Cell
 from labtui.text import inert, inert_lines
 from labtui.widgets.lines import LineLike, Lines
 
 if TYPE_CHECKING:
     from labtui.actions.runner import Runner
-    from labtui.app import LabApp
 
 BURST = 0.3
 """Seconds after opening, and 0.03 s between keys: quicker ones were not meant as an answer."""
@@ -54,7 +54,7 @@ class PlanDialog(ModalScreen["Outcome | None"]):
 
     @property
     def _runner(self) -> Runner:
-        return cast("LabApp", self.app).session.runner
+        return cast("Console", self.app).session.runner
 
     def on_mount(self) -> None:
         self._show([[("making the plan ...", "dim")]], "esc leave", "")

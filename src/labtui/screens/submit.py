@@ -8,7 +8,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -23,6 +23,7 @@ from labtui.actions.base import ActionError, Outcome
 from labtui.actions.submit import SubmitJob
 from labtui.draft import Draft
 from labtui.hosts.base import HostError
+from labtui.screens.console import Console
 from labtui.screens.menu import Entry, Menu
 from labtui.screens.plan import PlanDialog
 from labtui.slurm.errors import RPCError
@@ -32,9 +33,6 @@ from labtui.text import inert, inert_lines
 from labtui.views.submitform import FIELDS, notes, problems, set_field, value_of
 from labtui.widgets.exact import ExactScreen
 from labtui.widgets.lines import LineLike, Lines, Pager
-
-if TYPE_CHECKING:
-    from labtui.app import LabApp
 
 ESTIMATE_AFTER = 1.0
 """Seconds without a key until the scheduler is asked (each question takes a job id)."""
@@ -70,8 +68,8 @@ class SubmitScreen(ExactScreen[str | None]):
         self._asking: asyncio.Task[None] | None = None
 
     @property
-    def lab(self) -> LabApp:
-        return cast("LabApp", self.app)
+    def lab(self) -> Console:
+        return cast("Console", self.app)
 
     def compose(self) -> ComposeResult:
         yield Lines(id="top")

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from textual.app import ComposeResult
 from textual.events import Key
 
 from labtui.config import ConfigError, local_config, user_config_path, write_example
+from labtui.screens.console import Console
 from labtui.text import inert
 from labtui.widgets.exact import ExactScreen
 from labtui.widgets.lines import LineLike, Lines
-
-if TYPE_CHECKING:
-    from labtui.app import LabApp
 
 
 class Welcome(ExactScreen[None]):
@@ -58,7 +56,7 @@ class Welcome(ExactScreen[None]):
         self.query_one("#welcome-text", Lines).set_lines(lines)
 
     def on_key(self, event: Key) -> None:
-        app = cast("LabApp", self.app)
+        app = cast("Console", self.app)
         if event.key == "q":
             app.exit(None)
         elif event.key == "l":
