@@ -64,8 +64,8 @@ def top_line(
         right += [(f"  {kind} ", "dim" if tone == "dim" else ""), (text, tone)]
     room = width - sum(len(t) for t, _ in left) - 1
     while right and sum(len(t) for t, _ in right) > room:
-        # The ones in order go first: what is broken stays in sight.
-        quiet = next((i for i in range(0, len(right), 2) if right[i + 1][1] == "dim"), None)
+        # Those in order go first, the last ones named before the others: what is broken stays.
+        quiet = next((i for i in range(len(right) - 2, -1, -2) if right[i + 1][1] == "dim"), None)
         at = quiet if quiet is not None else len(right) - 2
         del right[at : at + 2]
     gap = width - sum(len(t) for t, _ in (*left, *right)) - 1
