@@ -29,7 +29,8 @@ def _of_kind(group: list[Feed], now: float) -> tuple[str, Tone]:
     failed = [f for f in group if f.state(now) == "failed"]
     waiting = [f for f in group if f.state(now) == "waiting"]
     stale = [f.age(now) or 0.0 for f in group if f.state(now) == "stale"]
-    if failed and len(failed) == len(group):
+    machines = all(f.name.startswith(("host.", "vault.")) for f in group)
+    if failed and (len(failed) == len(group) or not machines):
         fault = failed[0].error
         ages = [a for f in failed if (a := f.age(now)) is not None]
         since = f" {age(min(ages))}" if ages else ""
