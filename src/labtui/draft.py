@@ -41,8 +41,9 @@ class Draft:
                 file.write(msgspec.json.encode({"job": asdict(job)}))
             Path(name).replace(self.path)
             self.problem = None
-        except OSError as error:
-            self.problem = f"the draft cannot be kept: {error.strerror}"
+        except (OSError, UnicodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not text"
+            self.problem = f"the draft cannot be kept: {why}"
 
     def forget(self) -> None:
         with contextlib.suppress(OSError):
