@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from labtui.lab import machines, memory, net, ready, up
+from labtui.lab import machines, memory, net, ready, start
 from labtui.lab.layout import MACHINES, OPERATOR, STORAGE, Lab, Say
 from labtui.lab.system import USAGE, LabError, lab_lock, locked, run, write
 
@@ -26,7 +26,7 @@ def make(lab: Lab, machine: str, what: str, say: Say) -> None:
     if machine not in MACHINES:
         raise LabError(f"no such machine: {machine} (there are {', '.join(MACHINES)})", USAGE)
     name, _, value = what.partition("=")
-    with locked(lab_lock(lab), up.LOCK_S, lambda: say("waiting for another labtui lab command")):
+    with locked(lab_lock(lab), start.LOCK_S, lambda: say("waiting for another labtui lab command")):
         known = memory.load(lab)
         if not net.is_up(lab):
             raise LabError("the lab is not up")
@@ -56,7 +56,7 @@ def heal(lab: Lab, machine: str, say: Say) -> None:
     started = time.monotonic()
     if machines.leader(lab, machine) is None:
         say(f"booting {machine}")
-        up.start(lab, [machine], lab.cache / known.root, say)
+        start.start(lab, [machine], lab.cache / known.root, say)
     ready.wait(lab, only=machine)
     known.faults.pop(machine, None)
     memory.save(lab, known)

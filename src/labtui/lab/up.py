@@ -7,36 +7,23 @@ import re
 import shutil
 import signal
 import time
-import uuid
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from labtui.lab import background, inventory, machines, memory, net, ready, root, share, slurm, ssh
-from labtui.lab.layout import MACHINES, STORAGE, Lab, Say, Service
+from labtui.lab import background, fault, inventory, machines, memory, net, ready, root, start
+from labtui.lab.layout import MACHINES, Lab, Say
 from labtui.lab.services import SERVICES
 from labtui.lab.system import (
     USAGE,
     LabError,
-    enable,
     lab_lock,
     locked,
     run,
-    write,
 )
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,15}")
-LOCK_S = 1800.0
-"""How long to wait for another `up` or `down` of the same lab: it may be building a root."""
 GRACE_S = 8.0
 """How long a machine may take to shut down before its power is cut."""
-
-EXPORTER_ARGS = """\
-# Debian leaves /mnt out. A share that hangs must not hold up a scrape, which has two seconds.
-ARGS="--collector.textfile.directory=/var/lib/prometheus/node-exporter \
---collector.filesystem.mount-points-exclude=^/(dev|proc|run|sys|opt)(/.*)?$ \
---collector.filesystem.mount-timeout=1s"
-"""
 
 
 def check_host(lab: Lab) -> None:
@@ -67,7 +54,7 @@ def bring_up(lab: Lab, say: Say, wait: bool = False) -> None:
     Harmless on a lab that is up; mends one that was killed or has faults. Raises LabError.
     """
     check_host(lab)
-    with locked(lab_lock(lab), LOCK_S, lambda: say("waiting for another labtui lab command")):
+    with locked(lab_lock(lab), start.LOCK_S, lambda: say("waiting for another labtui lab command")):
         known = memory.load(lab)
         root.install_host(say)
         running = set(machines.leaders(lab))
@@ -85,7 +72,7 @@ def bring_up(lab: Lab, say: Say, wait: bool = False) -> None:
         started = time.monotonic()
         if off:
             say(f"starting {', '.join(off)}")
-        start(lab, off, base, say)
+        start.start(lab, off, base, say)
 
         def booted(machine: str) -> None:
             if machine in off:
@@ -101,33 +88,13 @@ def bring_up(lab: Lab, say: Say, wait: bool = False) -> None:
         background.follow(lab, say)
 
 
-def start(lab: Lab, off: Iterable[str], base: Path, say: Say) -> None:
-    """Mount, prepare and boot machines that are off; returns before they are ready."""
-    names = list(off)
-    net.ensure(lab)
-    machines.kill_strays(lab)
-    ssh.ensure_keys(lab)
-    share.ensure_keys(lab)
-    for machine in names:
-        machines.mount(lab, machine, base)
-        _prepare(lab, machine)
-    for service in _services(names):
-        try:
-            service.prepare(lab, say)
-        except (LabError, OSError) as e:
-            say(f"{service.name}: {e}")
-    for machine in names:
-        binds = [bind for service in _services([machine]) for bind in service.binds(lab)]
-        machines.boot(lab, machine, binds)
-
-
 def take_down(lab: Lab, say: Say, forget: bool = False) -> None:
     """Stop everything and remove every process, mount, namespace and bridge of the lab.
 
     What its machines hold stays for the next `up`, unless `forget`. Raises LabError.
     """
     check_host(lab)
-    with locked(lab_lock(lab), LOCK_S, lambda: say("waiting for another labtui lab command")):
+    with locked(lab_lock(lab), start.LOCK_S, lambda: say("waiting for another labtui lab command")):
         if pid := background.pid(lab):
             os.killpg(pid, signal.SIGKILL)
         for pid in machines.leaders(lab).values():
@@ -163,28 +130,6 @@ def _base(lab: Lab, known: memory.Memory, running: bool, say: Say) -> Path:
 
 
 def _heal(lab: Lab, known: memory.Memory, say: Say) -> None:
-    from labtui.lab import fault
-
     for machine, what in known.faults.items():
         say(f"healing {machine} ({', '.join(what)})")
         fault.undo(lab, machine)
-
-
-def _prepare(lab: Lab, machine: str) -> None:
-    """A machine's own identity, keys and Slurm; its layer may be new or have run before."""
-    base = lab.machine_root(machine)
-    hosts = [f"{m.address} {m.name}" for m in MACHINES.values()]
-    write(base / "etc/hosts", "\n".join(["127.0.0.1 localhost", *hosts, ""]))
-    write(base / "etc/hostname", f"{machine}\n")
-    identity = uuid.uuid5(uuid.NAMESPACE_DNS, f"{machine}.{lab.name}.labtui")
-    write(base / "etc/machine-id", f"{identity.hex}\n", 0o444)
-    write(base / "etc/default/prometheus-node-exporter", EXPORTER_ARGS)
-    enable(base, "prometheus-node-exporter")
-    ssh.prepare(lab, machine, share.keys(lab) if machine == STORAGE else ())
-    share.prepare(lab, machine)
-    slurm.prepare(lab, machine)
-
-
-def _services(names: Iterable[str]) -> list[Service]:
-    wanted = set(names)
-    return [s for s in SERVICES if s.machine in wanted]
