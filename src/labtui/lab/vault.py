@@ -114,7 +114,7 @@ class Vault:
 
     def finish(self, lab: Lab, say: Say) -> None:
         told = Progress(lab.progress / "vault.json")
-        told.tell("building", "see vault-build.json")
+        told.tell("building", "Vault is being built")
         vault_build.ensure(lab, say)
         told.tell("starting", "Vault starts")
         try:

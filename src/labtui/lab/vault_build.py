@@ -109,7 +109,9 @@ def ensure(lab: Lab, say: Say) -> Path:
             elif not target.is_file():
                 say(f"building Vault {VERSION} in the background (about 6 minutes, once)")
                 _install(_build(lab, work, progress), target)
-            shutil.rmtree(work, ignore_errors=True)
+            if work.exists():
+                progress.tell("building", "removing what the build needed", 99)
+                shutil.rmtree(work, ignore_errors=True)
             progress.tell("running", f"built: {target}", 100)
     except (LabError, OSError) as error:
         reason = error if isinstance(error, LabError) else LabError(f"Vault's build: {error}")
