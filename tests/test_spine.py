@@ -231,6 +231,24 @@ class TestRunner:
         assert lines[0].outcome == "unknown"
 
 
+    async def test_an_action_under_way_at_the_end_is_in_the_audit(self) -> None:
+        class Hangs(Act):
+            async def run(self, progress: Progress) -> None:
+                progress("sent")
+                await asyncio.sleep(30)
+
+        lines: list[AuditLine] = []
+        said: list[str] = []
+        act, boundary = Hangs(), runner(lines)
+        plan = await boundary.plan(act)
+        task = asyncio.create_task(boundary.perform(act, plan, said.append))
+        while not said:
+            await asyncio.sleep(0)
+        await boundary.close()
+        assert [line.outcome for line in lines] == ["unknown"]
+        assert task.cancelled()
+
+
 class TestHistory:
     def test_readings_are_kept_when_they_change(self, tmp_path: Path) -> None:
         path = tmp_path / "h" / "lab.db"

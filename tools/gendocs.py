@@ -16,7 +16,8 @@ def table(specs: list[ActionSpec]) -> list[str]:
     lines = ["| key | id | words | what it does |", "|---|---|---|---|"]
     for spec in specs:
         notes = " Takes all marked rows." if spec.many else ""
-        notes += " Asks first; gone under `--read-only`." if spec.changes else ""
+        notes += " Asks first." if spec.changes and spec.asks else ""
+        notes += " Gone under `--read-only`." if spec.changes else ""
         lines.append(f"| `{shown(spec.key)}` | `{spec.id}` | {spec.words} | {spec.help}{notes} |")
     return lines
 

@@ -113,6 +113,7 @@ class Session:
         return True
 
     async def close(self) -> None:
+        await self.runner.close()
         if self._curves:
             self._curves.close()
         await self.scheduler.close()

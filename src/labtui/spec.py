@@ -51,6 +51,8 @@ class ActionSpec:
     """Where it applies; empty: everywhere."""
     changes: bool = True
     """It changes the world: gone under --read-only."""
+    asks: bool = True
+    """It shows a plan and asks before it changes anything."""
     dangerous: bool = False
     many: bool = False
     """It can take all marked rows."""

@@ -189,6 +189,6 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ),
     ActionSpec(
         "nodes.shell", "exclamation_mark", "shell", "A shell on this machine; exit comes back.",
-        _NODES,
+        _NODES, asks=False,
     ),
 )  # fmt: skip

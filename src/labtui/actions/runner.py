@@ -7,6 +7,7 @@ import getpass
 import os
 import time
 from collections.abc import Callable
+from typing import Any
 
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Unknown
 from labtui.history import AuditLine
@@ -15,6 +16,7 @@ from labtui.text import inert
 
 RUN_TIMEOUT = 120.0
 VERIFY_TIMEOUT = 60.0
+CLOSE_TIMEOUT = 1.0
 
 
 def who() -> str:
@@ -43,6 +45,7 @@ class Runner:
         self._after = after
         self.cluster = cluster
         self.read_only = read_only
+        self._under_way: set[asyncio.Task[Any]] = set()
 
     async def plan(self, action: Action) -> Plan:
         """Raises ActionError when it is refused or cannot be planned."""
@@ -60,6 +63,10 @@ class Runner:
         """Run, re-read the world, write the audit line. Never raises but CancelledError."""
         began, clock = time.time(), time.monotonic()
         outcome = Outcome("failed", "it did not come to an end")
+        task = asyncio.current_task()
+        if task is not None:
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
         try:
             outcome = await self._perform(action, progress)
         except asyncio.CancelledError:
@@ -82,6 +89,14 @@ class Runner:
             )
             self._after()
         return outcome
+
+    async def close(self) -> None:
+        """End what is under way, so that its audit line is written before the audit closes."""
+        tasks = [t for t in self._under_way if t is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT)
 
     async def _perform(self, action: Action, progress: Progress) -> Outcome:
         if self.read_only:

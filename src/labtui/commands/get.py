@@ -15,7 +15,7 @@ from labtui.registry import SUBJECT
 from labtui.session import Session
 from labtui.spec import Cell
 from labtui.store import Feed, matches
-from labtui.text import cut, inert
+from labtui.text import age, cut, inert
 from labtui.views import alerts, shares, vault
 
 NOUNS = ("nodes", "gpus", "jobs", "vault", "runs", "alerts", "sources")
@@ -103,6 +103,8 @@ def _code(
         return UNHEALTHY
     if noun in ("nodes", "vault", "gpus"):
         rows = SUBJECT[noun].rows(session.store, session.config, time.time())
+        if name is not None:
+            rows = [row for row in rows if name in _names(noun, row)]
         return UNHEALTHY if any(SUBJECT[noun].severity(row) >= 2 for row in rows) else OK
     return UNHEALTHY if noun == "alerts" and items else OK
 
@@ -112,9 +114,12 @@ def _table(noun: str, session: Session, name: str | None) -> None:
     import shutil
     import sys
 
-    if noun in ("sources", "alerts"):
-        for item in items_of(noun, session):
-            click.echo(" ".join(inert(v) for v in _plain(item)))
+    if noun in _PLAIN:
+        titles, describe = _PLAIN[noun]
+        lines = [titles, *([inert(t) for t in describe(i)] for i in items_of(noun, session))]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(titles))]
+        for line in lines:
+            click.echo("  ".join(map(cut, line, widths)).rstrip())
         return
     spec = SUBJECT[noun]
     width = shutil.get_terminal_size((200, 40)).columns if sys.stdout.isatty() else 200
@@ -128,5 +133,18 @@ def _table(noun: str, session: Session, name: str | None) -> None:
         click.echo(" ".join(cut(t, c.width) for t, c in zip(texts, columns, strict=True)).rstrip())
 
 
-def _plain(item: Any) -> list[str]:
-    return ["-" if (v := getattr(item, f)) is None else str(v) for f in item.__struct_fields__]
+def _source(item: Any) -> list[str]:
+    old = "-" if item.age_s is None else age(item.age_s)
+    took = "-" if item.took_ms is None else f"{item.took_ms:.0f} ms"
+    return [item.name, item.kind, item.state, old, took, item.error or ""]
+
+
+def _alert(item: Any) -> list[str]:
+    since = "-" if item.since is None else age(time.time() - item.since)
+    return [item.severity, since, item.title, item.suppressed_by or ""]
+
+
+_PLAIN: dict[str, tuple[list[str], Callable[[Any], list[str]]]] = {
+    "sources": (["SOURCE", "KIND", "STATE", "AGE", "TOOK", "WHY"], _source),
+    "alerts": (["SEVERITY", "SINCE", "ALERT", "SUPPRESSED BY"], _alert),
+}

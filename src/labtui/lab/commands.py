@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -33,6 +34,12 @@ class _Group(click.Group):
             sys.exit(e.code)
 
 
+def _program() -> str:
+    """How this program was called: it need not be on PATH."""
+    here = Path(sys.argv[0])
+    return "labtui" if shutil.which("labtui") == str(here.resolve()) else str(here)
+
+
 name_option = click.option("--name", default="lab", show_default=True, help="Which lab.")
 
 
@@ -55,7 +62,7 @@ def up(name: str, suite: str | None, no_console: bool, wait: bool) -> None:
     for service in unwell if wait else ():
         _say(f"{service.name} on {service.machine}: {service.health.state} {service.health.detail}")
     if no_console or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        _say(f"open the console with: labtui --config {chosen.config}")
+        _say(f"open the console with: {_program()} --config {chosen.config}")
         sys.exit(1 if wait and unwell else 0)
     from labtui.launch import open_console  # late: only this command ever needs the console
 

@@ -46,7 +46,8 @@ def make(lab: Lab, machine: str, what: str, say: Say) -> None:
             known.faults[machine] = made
             memory.save(lab, known)
             raise
-    say(f"{machine}: {what}; `labtui lab fault {machine} heal` undoes it")
+    named = "" if lab.name == Lab().name else f" --name {lab.name}"
+    say(f"{machine}: {what}; `labtui lab fault {machine} heal{named}` undoes it")
 
 
 def heal(lab: Lab, machine: str, say: Say) -> None:

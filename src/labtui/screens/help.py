@@ -21,7 +21,7 @@ def help_lines(keys: KeyMap, spec: SubjectSpec) -> list[LineLike]:
     if actions:
         lines.append([(f"On {spec.title}", "accent")])
         for action in actions:
-            marks = ("*" if action.changes else "") + ("+" if action.many else "")
+            marks = ("*" if action.changes and action.asks else "") + ("+" if action.many else "")
             words = f"{action.words} {marks}"
             lines.append(f"  {keys.key(action.id):<8} {words:<16} {action.help}")
         lines += ["", "  * asks before it is done   + takes all marked rows", ""]

@@ -274,7 +274,8 @@ class LabScreen(ExactScreen[None]):
         if self.table.marked:
             left.append((f"  {len(self.table.marked)} marked", "accent"))
         right = f"/{view.filter} " if view.filter else ""
-        right += f"sort: {view.sort or 'severity'}{' reversed' if view.reverse else ''} "
+        right += f"sort: {view.sort or view.spec.default_sort} "
+        right += "reversed " if view.reverse else ""
         room = self.size.width - len(right)
         used = sum(len(t) for t, _ in left)
         if used > room - 1:
