@@ -52,6 +52,7 @@ class LabApp(Console):
         self.config_path = config_path
         self.first_screen = screen
         self.ascii_mode = ascii_mode or (config.ui.ascii if config else False)
+        self.set_class(self.ascii_mode, "-ascii")
         self.keys = KeyMap(config.keys if config else {})
         self.palette: Palette = MONO if self.no_color else ANSI
         self._read_only = read_only
@@ -79,7 +80,6 @@ class LabApp(Console):
         self.config = config
         self._session = self._make(config, self._read_only)
         self.push_screen(LabScreen(self.first_screen))
-        self.call_after_refresh(self._session.scheduler.start)
 
     def use_theme(self, name: str) -> str | None:
         """Switch the theme; says in a sentence when there is none of that name."""

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from rapidfuzz import fuzz, process
-
 from labtui.actions.base import ActionError
 from labtui.keys import shown
 from labtui.registry import ACTIONS, COMMANDS, SUBJECT, SUBJECTS
@@ -304,6 +302,8 @@ class Commands:
 
     def complete(self, text: str) -> list[str]:
         """What `text` could become, best first."""
+        from rapidfuzz import fuzz, process  # late: not needed for the first frame
+
         words = [*(s.name for s in SUBJECTS), *_ALIASES, "theme ", "quit", "help", "sources"]
         words += [inert(key) for _, key in self.names()]
         if text.startswith("theme "):

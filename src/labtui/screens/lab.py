@@ -32,6 +32,8 @@ from labtui.widgets.rows import Place, Rows
 if TYPE_CHECKING:
     from labtui.session import Session
 
+FIRST = 0.03
+"""Seconds for the first frame, before connections are made and what they need is imported."""
 SETTLE = 0.05
 """Seconds to gather readings that arrive together into one repaint."""
 LOOK = 0.4
@@ -105,6 +107,7 @@ class LabScreen(ExactScreen[None]):
         self.show(self._first)
         self._unsubscribe = self.session.store.subscribe(["*"], self._on_reading)
         self.set_interval(1.0, self._tick)
+        self.set_timer(FIRST, self.session.scheduler.start)
 
     def on_unmount(self) -> None:
         self._unsubscribe()

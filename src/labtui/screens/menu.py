@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rapidfuzz import fuzz
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.events import Key
@@ -77,6 +76,8 @@ class Menu(ModalScreen[str | None]):
         self.query_one("#menu", Lines).set_lines(lines or [[("nothing matches", "dim")]])
 
     def on_input_changed(self, event: Input.Changed) -> None:
+        from rapidfuzz import fuzz  # late: not needed for the first frame
+
         text = event.value.casefold()
         if text:
             scored = [
