@@ -55,8 +55,14 @@ def unmount(lab: Lab, machine: str | None = None) -> None:
             system.run(["umount", "--lazy", point])
 
 
-def boot(lab: Lab, machine: str, binds: Iterable[tuple[Path, str]] = ()) -> None:
-    """Start a machine whose root is mounted; returns at once. `binds` are read-only."""
+def boot(
+    lab: Lab,
+    machine: str,
+    binds: Iterable[tuple[Path, str]] = (),
+    options: Iterable[str] = (),
+) -> None:
+    """Start a machine whose root is mounted; returns at once. `binds` are read-only, `options`
+    are systemd-nspawn's own."""
     groups = []
     for tree in _cgroup_trees():
         group = tree / lab.namespace / machine
@@ -77,6 +83,7 @@ def boot(lab: Lab, machine: str, binds: Iterable[tuple[Path, str]] = ()) -> None
         f"--network-namespace-path={net.NAMESPACES / net.namespace(lab, machine)}",
         f"--setenv=LABTUI_MACHINE={_mark(lab, machine)}",
         *(f"--bind-ro={source}:{target}" for source, target in binds),
+        *options,
     ]
     if Path("/dev/fuse").exists():
         container.append("--bind=/dev/fuse")

@@ -39,7 +39,7 @@ def start(lab: Lab, off: Iterable[str], base: Path, say: Say) -> None:
             say(f"{service.name}: {e}")
     for machine in names:
         binds = [bind for service in _services([machine]) for bind in service.binds(lab)]
-        machines.boot(lab, machine, binds)
+        machines.boot(lab, machine, binds, share.options(lab, machine))
 
 
 def _prepare(lab: Lab, machine: str) -> None:

@@ -120,7 +120,7 @@ def _units(lab: Lab, machine: str, pid: int | None, units: list[str]) -> list[Se
     ]
     mounted = ready.has_share(pid)
     state: State = "running" if mounted else "failed"
-    found.append(ServiceStatus("share", machine, Health(state, share.kind())))
+    found.append(ServiceStatus("share", machine, Health(state, share.kind(lab, machine))))
     return found
 
 

@@ -10,8 +10,19 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from labtui.lab import background, fault, inventory, machines, memory, net, ready, root, start
-from labtui.lab.layout import MACHINES, Lab, Say
+from labtui.lab import (
+    background,
+    fault,
+    inventory,
+    machines,
+    memory,
+    net,
+    ready,
+    root,
+    share,
+    start,
+)
+from labtui.lab.layout import MACHINES, SHARE, Lab, Say
 from labtui.lab.services import SERVICES
 from labtui.lab.system import (
     USAGE,
@@ -120,7 +131,10 @@ def _base(lab: Lab, known: memory.Memory, running: bool, say: Say) -> Path:
     current = lab.cache / known.root
     if running and known.root and current.is_dir():
         return current
-    base = root.ensure(lab, say, (p for s in SERVICES for p in s.packages))
+    carrier = share.choose()
+    say(f"{SHARE} is carried by {carrier.name}: {carrier.why}")
+    wanted = (p for s in SERVICES for p in s.packages)
+    base = root.ensure(lab, say, [*wanted, *carrier.packages])
     machines.unmount(lab)
     if known.root and known.root != base.name:
         say("the root file system is a new one: the machines start afresh")
