@@ -47,7 +47,8 @@ class LabApp(Console):
         config_path: Path | None = None,
         make_session: Callable[[Config, bool], Session] | None = None,
     ) -> None:
-        super().__init__()
+        # With NO_COLOR Textual would turn the terminal's own colours into black and grey.
+        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self.config = config
         self.config_path = config_path
         self.first_screen = screen
