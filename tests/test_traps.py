@@ -187,24 +187,19 @@ def assert_inert(app: LabApp) -> str:
 
 
 HOSTILE = {
-    "evil": EVIL,
-    "closing": "x[/y]",
-    "attributes": "[user=bo,state=R] reason=[/dev/nvidia0 lost]",
-    "hostlist": "gpu[a,b] node[a]",
-    "newlines": "a\r\nb\n\n\tc",
-    "right-to-left": "\u202e\u2066abc\u2069 \u05d0\u05d1 \u200f",
-    "escapes": "\x1b]52;c;aGk=\x07\x1bP1$r\x1b\\\x1b[?1049l\x9b2J\x90x\x9c",
-    "unprintable": "".join(map(chr, [*range(32), *range(127, 160), 0xD800, 0xE000, 0xFEFF])),
-    "wide": "日本語" * 40 + "👩‍👩‍👧‍👦" + "e\u0301" * 20,
-    "empty": "",
+    "markup": "x[/y] [user=bo,state=R] reason=[/dev/nvidia0 lost] gpu[a,b] node[a]" + EVIL,
+    "controls": "\u202e\u2066abc\u2069 \u05d0\u05d1 \u200f\x1b]52;c;aGk=\x07\x1bP1$r\x1b\\"
+    + "\x1b[?1049l\x9b2J\x90"
+    + "".join(map(chr, [*range(32), *range(127, 160), 0xD800, 0xE000, 0xFEFF])),
+    "wide": "日本語" * 40 + "👩\u200d👩\u200d👧" + "e\u0301" * 20,
     "a megabyte": "x" * (1 << 20),
+    "empty": "",
 }
 EVERYWHERE = pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
 
 
 async def settled(pilot: Pilot[Any]) -> None:
     await pilot.pause(0.1)
-    await pilot.pause()
 
 
 @EVERYWHERE
@@ -218,8 +213,8 @@ async def test_hostile_text_is_inert_everywhere(text: str) -> None:
             await pilot.press(spec.key)
             await settled(pilot)
             seen = assert_inert(app)
-            if text == "x[/y]" and spec.name in ("jobs", "runs"):
-                assert "x[/y]" in seen, "shown as it is"
+            if text.startswith("x[/y]") and spec.name in ("jobs", "runs"):
+                assert "x[/y] [user=b" in seen, "shown as it is"
             for key, back in (("enter", "escape"), ("a", "escape"), ("i", "escape")):
                 await pilot.press(key)
                 await settled(pilot)
@@ -421,14 +416,14 @@ ALT_SCREEN_LEFT, CURSOR_SHOWN = b"\x1b[?1049l", b"\x1b[?25h"
 class Pty:
     """A program that is session leader on a terminal of its own, read to the last byte."""
 
-    def __init__(self, argv: list[str], home: Path) -> None:
+    def __init__(self, argv: list[str], home: Path, **more: str) -> None:
         self.master, self.slave = pty.openpty()
         fcntl.ioctl(self.slave, termios.TIOCSWINSZ, b"\x18\x00\x50\x00\x00\x00\x00\x00")
         self.before = termios.tcgetattr(self.slave)
         env = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "TMUX")}
         self.process = subprocess.Popen(
             argv, stdin=self.slave, stdout=self.slave, stderr=self.slave, start_new_session=True,
-            env=env | {"TERM": "xterm-256color", "LANG": "C.UTF-8", "HOME": str(home)},
+            env={**env, "TERM": "xterm-256color", "LANG": "C.UTF-8", "HOME": str(home), **more},
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )  # fmt: skip
         self.seen = b""

@@ -82,6 +82,15 @@ class Terminal:
         self._tmux("resize-window", "-t", self.session, "-x", str(width), "-y", str(height))
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Columns and lines of the program's terminal."""
+        said = self._tmux(
+            "display-message", "-p", "-t", self.session, "#{pane_width} #{pane_height}"
+        )
+        width, height = said.split()
+        return int(width), int(height)
+
+    @property
     def pids(self) -> list[int]:
         """Pids of the program and what it started, the shell around it left out."""
         top = self._tmux("display-message", "-p", "-t", self.session, "#{pane_pid}").strip()
