@@ -58,10 +58,10 @@ def program(tmp_path: Path, body: str) -> list[str]:
     path.write_text(
         "import sys; sys.path.insert(0, " + repr(str(TESTS)) + ")\n"
         "from sample_lab import *\n"
-        "from labtui.cli import _prepare_terminal\n"
+        "from labtui.launch import prepare_terminal\n"
         "import labtui.app; from pathlib import Path\n"
         "LabApp.CSS_PATH = Path(labtui.app.__file__).with_name('labtui.tcss')\n"
-        "_prepare_terminal(False)\n" + body
+        "prepare_terminal(False)\n" + body
     )
     return [sys.executable, str(path)]
 

@@ -14,7 +14,7 @@ def open_console(config_path: Path | None, **options: Any) -> int:
     config = load_config(str(config_path) if config_path else None)
     if config is not None:
         enter_lab(config)
-    _prepare_terminal(bool(options.get("ascii_mode")))
+    prepare_terminal(bool(options.get("ascii_mode")))
     from labtui.app import LabApp
     from labtui.keys import KeyMapError
 
@@ -28,7 +28,7 @@ def open_console(config_path: Path | None, **options: Any) -> int:
     return START_LAB if answer == "lab up" else app.return_code or OK
 
 
-def _prepare_terminal(ascii_mode: bool) -> None:
+def prepare_terminal(ascii_mode: bool) -> None:
     """Textual reads these at import: fewer frames and no animation on a slow link."""
     import os
 
