@@ -265,7 +265,8 @@ async def test_hostile_text_is_inert_in_dialogs_and_logs(text: str) -> None:
         assert_inert(app)
         await pilot.press("escape")
 
-        script = f"#!/bin/bash\n#SBATCH --job-name={text.splitlines()[0] if text else ''}\n{text}\n"
+        name = text.splitlines()[0][:4096] if text else ""
+        script = f"#!/bin/bash\n#SBATCH --job-name={name}\n{text}\n"
         app.push_screen(SubmitScreen(script))
         await settled(pilot)
         assert_inert(app)
