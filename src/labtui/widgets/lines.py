@@ -35,19 +35,24 @@ def line_of(source: LineLike) -> Line:
     return tuple((inert(text), tone) for text, tone in source)
 
 
+def _width(text: str) -> int:
+    """Terminal cells; quick for what most text is."""
+    return len(text) if text.isascii() else cell_len(text)
+
+
 def wrap_line(line: Line, width: int, indent: int = 2) -> list[Line]:
     """Break at spaces where it can; continuation lines are indented."""
-    if width < 8 or sum(cell_len(t) for t, _ in line) <= width:
+    if width < 8 or sum(_width(t) for t, _ in line) <= width:
         return [line]
     lines: list[Line] = []
     current: list[Span] = []
     room = width
     for text, tone in line:
         rest = text
-        while cell_len(rest) > room:
+        while _width(rest) > room:
             at = _fit(rest, room)
             space = rest.rfind(" ", max(1, at // 2), at + 1)
-            if space <= 0 and current and cell_len(rest) <= width - indent:
+            if space <= 0 and current and _width(rest) <= width - indent:
                 head, rest = "", rest
             elif space > 0:
                 head, rest = rest[:space], rest[space + 1 :]
@@ -57,7 +62,7 @@ def wrap_line(line: Line, width: int, indent: int = 2) -> list[Line]:
             current = [(" " * indent, "")]
             room = width - indent
         current.append((rest, tone))
-        room -= cell_len(rest)
+        room -= _width(rest)
     lines.append(tuple(current))
     return lines
 
