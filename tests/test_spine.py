@@ -230,7 +230,6 @@ class TestRunner:
             await task
         assert lines[0].outcome == "unknown"
 
-
     async def test_an_action_under_way_at_the_end_is_in_the_audit(self) -> None:
         class Hangs(Act):
             async def run(self, progress: Progress) -> None:

@@ -126,7 +126,9 @@ class LabApp(Console):
             before = signal.signal(signal.SIGINT, signal.SIG_IGN)
             try:
                 process = await asyncio.create_subprocess_exec(
-                    *argv, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+                    *argv,
+                    env=os.environ | ({"NO_COLOR": "1"} if self.no_color else {}),
+                    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
                 )
                 rc = await process.wait()
             except BaseException as error:  # noqa: BLE001 - raised again after the resume

@@ -13,7 +13,7 @@ from labtui.actions.base import ActionError
 from labtui.keys import shown
 from labtui.registry import ACTIONS, COMMANDS, SUBJECT, SUBJECTS
 from labtui.screens.ask import Ask
-from labtui.screens.help import help_lines
+from labtui.screens.help import HELP_INDENT, help_lines
 from labtui.screens.job import JobScreen
 from labtui.screens.menu import Entry, Menu
 from labtui.screens.page import Page
@@ -252,7 +252,8 @@ class Commands:
 
     def help(self) -> None:
         lines = help_lines(self.screen.lab.keys, self.screen.view.spec)
-        self.screen.app.push_screen(Page(f"Help: {self.screen.view.spec.title}", lambda: lines))
+        title = f"Help: {self.screen.view.spec.title}"
+        self.screen.app.push_screen(Page(title, lambda: lines, indent=HELP_INDENT))
 
     def menu(self) -> None:
         entries = [

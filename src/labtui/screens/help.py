@@ -7,6 +7,9 @@ from labtui.registry import COMMANDS
 from labtui.spec import SubjectSpec
 from labtui.widgets.lines import LineLike
 
+HELP_INDENT = 28
+"""Cells before what a key does."""
+
 _TABLE = (
     ("j k  up down", "one row"),
     ("g G  home end", "first, last row"),

@@ -260,6 +260,7 @@ class LabScreen(ExactScreen[None]):
                     now,
                     self.size.width,
                     note,
+                    [feed.kind for feed in self._feeds(self.view.spec)],
                 )
             ]
         )

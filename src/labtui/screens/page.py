@@ -13,20 +13,24 @@ from labtui.widgets.lines import LineLike, Lines, Pager
 
 
 class Page(ExactScreen[None]):
-    """`lines` is called anew each second; what did not change is not sent."""
+    """`lines` is called anew each second; what did not change is not sent. `indent`: cells before
+    what goes on from the line above."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,enter", "leave", show=False),
     ]
 
-    def __init__(self, title: str, lines: Callable[[], Sequence[LineLike]]) -> None:
+    def __init__(
+        self, title: str, lines: Callable[[], Sequence[LineLike]], *, indent: int = 2
+    ) -> None:
         super().__init__()
         self._title = title
         self._lines = lines
+        self._indent = indent
 
     def compose(self) -> ComposeResult:
         yield Lines(id="top")
-        yield Pager(id="page", wrap=True)
+        yield Pager(id="page", wrap=True, indent=self._indent)
         yield Lines(id="foot")
 
     def on_mount(self) -> None:

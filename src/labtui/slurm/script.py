@@ -167,7 +167,13 @@ def _sbatch_lines(script: str) -> list[str]:
     return lines
 
 
+MAX_LINE = 4096
+"""Characters of a `#SBATCH` line that is taken apart; a longer one is kept as it is written."""
+
+
 def _options(line: str) -> list[tuple[str, str]]:
+    if len(line) > MAX_LINE:  # shlex takes quadratic time
+        return []
     try:
         words = shlex.split(line.removeprefix("#SBATCH"), comments=True)
     except ValueError:

@@ -46,9 +46,12 @@ def _of_kind(group: list[Feed], now: float) -> tuple[str, Tone]:
 
 def top_line(
     cluster: str, counts: tuple[int, int], feeds: Sequence[Feed], now: float, width: int,
-    note: str = "",
+    note: str = "", keep: Sequence[str] = (),
 ) -> list[Span]:  # fmt: skip
-    """`cluster  CRIT 1  WARN 2      slurm 2s  vault sealed ...`, fitted into `width` cells."""
+    """`cluster  CRIT 1  WARN 2      slurm 2s  vault sealed ...`, fitted into `width` cells.
+
+    The kinds in `keep` are what the screen below rests on: they stay when there is no room.
+    """
     crit, warn = counts
     left: list[Span] = [(f" {inert(cluster, 20)} ", "accent")]
     if crit:
@@ -66,8 +69,9 @@ def top_line(
     room = width - sum(len(t) for t, _ in left) - 1
     while right and sum(len(t) for t, _ in right) > room:
         # Those in order go first, the last ones named before the others: what is broken stays.
-        quiet = next((i for i in range(len(right) - 2, -1, -2) if right[i + 1][1] == "dim"), None)
-        at = quiet if quiet is not None else len(right) - 2
+        spots = range(len(right) - 2, -1, -2)
+        quiet = [i for i in spots if right[i + 1][1] == "dim" and right[i][0].strip() not in keep]
+        at = quiet[0] if quiet else len(right) - 2
         del right[at : at + 2]
     gap = width - sum(len(t) for t, _ in (*left, *right)) - 1
     return [*left, (" " * max(0, gap), ""), *right]

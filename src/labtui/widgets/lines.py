@@ -92,12 +92,14 @@ class Lines(Widget):
         self,
         *,
         wrap: bool = False,
+        indent: int = 2,
         follow: bool = False,
         id: str | None = None,
         classes: str | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes)
         self._wrap = wrap
+        self._indent = indent
         self._follow = follow
         self._source: tuple[Line, ...] = ()
         self._wrapped: list[Line] = []
@@ -127,7 +129,7 @@ class Lines(Widget):
         """Textual's question to a widget of `height: auto`."""
         if not self._wrap:
             return len(self._source)
-        return sum(len(wrap_line(line, width)) for line in self._source)
+        return sum(len(wrap_line(line, width, self._indent)) for line in self._source)
 
     def on_resize(self) -> None:
         self._lay_out()
@@ -145,7 +147,7 @@ class Lines(Widget):
     def _lay_out(self) -> None:
         width = self.size.width
         self._wrapped = (
-            [part for line in self._source for part in wrap_line(line, width)]
+            [part for line in self._source for part in wrap_line(line, width, self._indent)]
             if self._wrap and width
             else list(self._source)
         )
