@@ -28,7 +28,8 @@ def lab() -> Iterator[Lab]:
     wanted = up.remembered(
         os.environ.get("LABTUI_TEST_LAB", "test"), os.environ.get("LABTUI_TEST_SUITE")
     )
-    up.bring_up(wanted, print)
+    # With the services: on a fresh machine that waits for Vault's build.
+    up.bring_up(wanted, print, wait=True)
     yield wanted
     if os.environ.get("LABTUI_TEST_KEEP") != "1":
         up.take_down(wanted, print)
@@ -56,8 +57,14 @@ def healed(lab: Lab) -> Iterator[Lab]:
     assert set(machines.leaders(lab)) == set(MACHINES)
 
 
+def _on_lab(item: pytest.Item) -> bool:
+    return bool({"lab", "healed", "other_lab"} & set(getattr(item, "fixturenames", ())))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # What needs no lab comes first: meanwhile the lab's services get ready.
+    items.sort(key=_on_lab)
     for item in items:
-        if {"lab", "healed", "other_lab"} & set(getattr(item, "fixturenames", ())):
+        if _on_lab(item):
             # The first start may build a root file system: that is not the test's own time.
             item.add_marker(pytest.mark.timeout(120, func_only=True))
