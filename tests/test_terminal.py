@@ -17,6 +17,7 @@ import pexpect
 import pyte
 import pytest
 
+from labtui.config import LAB_CONFIG
 from labtui.lab import fault, machines
 from labtui.lab.layout import Lab
 from test_traps import EVIL, Pty, console, gone
@@ -322,8 +323,8 @@ def test_an_editor_left_open_while_everything_refreshes(
 def test_the_first_run_without_a_config(lab: Lab, tmp_path: Path) -> None:
     """The default lab's config, which is found where there is no other, is hidden from it."""
     missing = str(tmp_path / "none")
-    hide = 'mount -t tmpfs none "$0" && exec "$@"'
-    hidden = ("unshare", "-m", "sh", "-c", hide, str(lab.state.parent))
+    hide = 'if [ -d "$0" ]; then mount -t tmpfs none "$0"; fi && exec "$@"'
+    hidden = ("unshare", "-m", "sh", "-c", hide, str(LAB_CONFIG.parent.parent))
     with terminal(
         *hidden, *LABTUI, HOME=missing, XDG_CONFIG_HOME=missing, XDG_STATE_HOME=missing,
         LABTUI_CONFIG="",

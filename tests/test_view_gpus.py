@@ -74,7 +74,8 @@ def details(row: gpus.GpuRow, made: Store, now: float = NOW) -> str:
     return "\n".join(line.text if isinstance(line, Cell) else line for line in lines)
 
 
-def test_everything_known() -> None:
+def test_everything_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: NOW)
     made = store(**ALL)
     desktop, jetson = gpus.items(made, CONFIG, NOW)
     assert (desktop.node, desktop.slices) == ("desktop-gpu", 4)
