@@ -225,8 +225,12 @@ def unseal(lab: Lab) -> None:
 def test_everything_is_scraped(served: Lab) -> None:
     wait_for("every target", lambda: str(query(served, "up == 0") or ""), timeout=20)
     assert set(query(served, 'up{job="node"}')) == set(MACHINES)
-    share = query(served, 'node_filesystem_avail_bytes{mountpoint="/mnt/nfs"}')
-    assert {"desktop-gpu", "xps15-cpu", "jetson-edge"} <= set(share)
+
+    def unshared() -> str:
+        share = query(served, 'node_filesystem_avail_bytes{mountpoint="/mnt/nfs"}')
+        return " ".join({"desktop-gpu", "xps15-cpu", "jetson-edge"} - set(share))
+
+    wait_for("the share of every machine", unshared, timeout=30)
 
 
 @pytest.mark.lab

@@ -38,6 +38,10 @@ ESTIMATE_AFTER = 1.0
 """Seconds without a key until the scheduler is asked (each question takes a job id)."""
 
 
+ASK_AGAIN, ASK_AGAIN_AFTER = 3, 4.0
+"""How often a refused question is asked again, and after how many seconds."""
+
+
 class SubmitScreen(ExactScreen[str | None]):
     """Ends with the new job's id, or None; the draft is kept until it was accepted."""
 
@@ -65,6 +69,7 @@ class SubmitScreen(ExactScreen[str | None]):
         self._kept_at: float | None = None
         self._estimate = ""
         self._timer: Timer | None = None
+        self._asked = 0
         self._asking: asyncio.Task[None] | None = None
 
     @property
@@ -192,6 +197,7 @@ class SubmitScreen(ExactScreen[str | None]):
 
     def _ask_later(self) -> None:
         self._estimate = ""
+        self._asked = 0
         if self._timer:
             self._timer.stop()
         self._timer = self.set_timer(ESTIMATE_AFTER, self._ask)
@@ -217,6 +223,10 @@ class SubmitScreen(ExactScreen[str | None]):
             words = ""
         except (RPCError, HostError, ActionError) as error:
             words = f"sbatch --test-only: {error}"
+            self._asked += 1
+            if self._asked < ASK_AGAIN and self.is_attached:
+                # A node that has just come back, a slurmctld that has just started.
+                self._timer = self.set_timer(ASK_AGAIN_AFTER, self._ask)
         self._estimate = words
         if self.is_attached:
             self._draw_problems()

@@ -55,6 +55,9 @@ class BoundedSession(requests.Session):
         response = super().send(request, **kwargs)
         with response:
             body = self._read(response.raw, deadline)
+        # Not every server that was told "close" says it too: without that it would be used again.
+        for adapter in self.adapters.values():
+            adapter.close()
         response.raw = io.BytesIO(body)
         if self._who and response.status_code != 200:
             raise status_error(response.status_code, response.text, self._who)
