@@ -63,7 +63,7 @@ class Sshd:
             f"PidFile {folder}/pid\nAuthorizedKeysFile {folder}/authorized_keys\n"
             "PasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\n"
             "StrictModes no\nPermitRootLogin prohibit-password\nLogLevel VERBOSE\n"
-            # bash reads ~/.bashrc under sshd: the tester's own may do anything, and be killed at it.
+            # bash reads ~/.bashrc under sshd: the tester's own may hang, and be killed at it.
             f"SetEnv HOME={folder}\n"
         )
         self.trust()
