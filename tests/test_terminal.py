@@ -207,7 +207,7 @@ def test_a_hostile_name_is_inert_on_every_screen(
         t.keys("c")
         assert_harmless(t.wait("scancel"))
         t.keys("Escape")
-        t.gone("enter or esc closes")
+        t.gone("scancel")
         for key, words in (("3", "HELD BY"), ("5", "UNSEAL"), ("6", "METRIC"), ("2", "SEEN")):
             t.keys(key)
             assert_harmless(t.wait(words))
