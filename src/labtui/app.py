@@ -44,13 +44,11 @@ class LabApp(Console):
         screen: str = "nodes",
         read_only: bool = False,
         ascii_mode: bool = False,
-        config_path: Path | None = None,
         make_session: Callable[[Config, bool], Session] | None = None,
     ) -> None:
         # With NO_COLOR Textual would turn the terminal's own colours into black and grey.
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self.config = config
-        self.config_path = config_path
         self.first_screen = screen
         self.ascii_mode = ascii_mode or (config.ui.ascii if config else False)
         self.set_class(self.ascii_mode, "-ascii")
@@ -59,8 +57,6 @@ class LabApp(Console):
         self._read_only = read_only
         self._make = make_session or (lambda c, r: Session(c, read_only=r))
         self._session: Session | None = None
-        self.signalled: int | None = None
-        """The signal that ended the app, for the exit status."""
         self.animation_level = "none"
 
     @property
@@ -164,7 +160,6 @@ class LabApp(Console):
 
     def _on_signal(self, number: int) -> None:
         """SIGTERM, SIGHUP: leave a clean terminal; never outlive it by more than CLOSE_TIMEOUT."""
-        self.signalled = number
         watchdog = threading.Timer(CLOSE_TIMEOUT, os._exit, (128 + number,))
         watchdog.daemon = True
         watchdog.start()

@@ -19,7 +19,7 @@ def open_console(config_path: Path | None, **options: Any) -> int:
     from labtui.keys import KeyMapError
 
     try:
-        app = LabApp(config, config_path=config_path, **options)
+        app = LabApp(config, **options)
     except KeyMapError as error:
         fail(str(error), USAGE)
         raise

@@ -6,7 +6,7 @@ is None, never 0 or "". More fields may be added; none is renamed.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -194,6 +194,3 @@ class Alert(Item, frozen=True, kw_only=True):
     silenced_until: float | None = None
     source: str = "alertmanager"
     labels: dict[str, str] = {}
-
-
-Json = dict[str, Any]
