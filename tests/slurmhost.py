@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import PurePosixPath
 
 from labtui.hosts.base import Completed, HostError
-from labtui.slurm.parse import FREE, PLAIN, Marks
+from labtui.slurm.polling import FREE, PLAIN, Marks
 
 Answer = tuple[int, str, str]
 Reply = Callable[[list[str], str], "Answer | None"]

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 
 from labtui.hosts.base import Completed, Host, HostError
 from labtui.model import Job, Node
-from labtui.slurm import parse, scontrol
+from labtui.slurm import polling, scontrol
 from labtui.slurm.allocations import allocations
 from labtui.slurm.errors import RPCError, error_of
 from labtui.slurm.script import TOKEN_PREFIX, directives
@@ -53,7 +53,7 @@ class SlurmClient:
     def __init__(self, host: Host, timeout: float = 8.0) -> None:
         self.host = host
         self.timeout = timeout
-        self._marks = parse.Marks()
+        self._marks = polling.Marks()
         self._known: dict[str, Job] = {}
         self._doubt = False
         self._columns: tuple[str, ...] = ()
@@ -68,8 +68,8 @@ class SlurmClient:
         """
         done = await self._read(self._squeue("-t", "all"))
         known, found = self._known, {}
-        for index, record in enumerate(parse.records(done.stdout, self._marks.end)):
-            found[record] = known.get(record) or parse.queued_job(record, self._marks)
+        for index, record in enumerate(polling.records(done.stdout, self._marks.end)):
+            found[record] = known.get(record) or polling.queued_job(record, self._marks)
             if index % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
         self._known = found
@@ -89,8 +89,8 @@ class SlurmClient:
             if error.kind != "not-found":
                 raise
         else:
-            found = parse.records(done.stdout, self._marks.end)
-            if jobs := [parse.queued_job(record, self._marks) for record in found]:
+            found = polling.records(done.stdout, self._marks.end)
+            if jobs := [polling.queued_job(record, self._marks) for record in found]:
                 return jobs
         try:
             return await self._sacct("-j", plain)
@@ -236,13 +236,13 @@ class SlurmClient:
         done = await self._run(argv, env=READ_ENV)
         if done.rc != 0:
             raise error_of("sacct", self.host.name, done.stdout, done.stderr)
-        return parse.accounted_jobs(done.stdout, mark, names)
+        return polling.accounted_jobs(done.stdout, mark, names)
 
     async def _accounted(self) -> tuple[str, ...]:
         """What this release's sacct can tell; asked once."""
         if not self._columns:
             numbers = [int(n) for n in re.findall(r"\d+", await self.version())[:2]]
-            self._columns = parse.ACCOUNTED + (parse.PATHS if numbers >= [24, 5] else ())
+            self._columns = polling.ACCOUNTED + (polling.PATHS if numbers >= [24, 5] else ())
         return self._columns
 
     async def _read(self, argv: Sequence[str]) -> Completed:

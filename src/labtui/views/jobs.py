@@ -9,7 +9,7 @@ from typing import Any
 
 from labtui.config import Config
 from labtui.model import Job
-from labtui.slurm.parse import FINISHED
+from labtui.slurm.polling import FINISHED
 from labtui.slurm.script import PRIVATE_COMMENT
 from labtui.spec import Cell, Column, SubjectSpec, Tone
 from labtui.store import Store

@@ -7,17 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labtui.model import Job
-from labtui.slurm import parse, scontrol
+from labtui.slurm import polling, scontrol
 from labtui.slurm.allocations import allocations
 from labtui.slurm.errors import RPCError, error_of
 from slurmhost import record
 
-MARKS = parse.Marks("c0ffee00")
+MARKS = polling.Marks("c0ffee00")
 HOSTILE = st.text(max_size=80).filter(lambda t: MARKS.word not in t)
 
 
 def jobs(output: str) -> list[Job]:
-    return [parse.queued_job(r, MARKS) for r in parse.records(output, MARKS.end)]
+    return [polling.queued_job(r, MARKS) for r in polling.records(output, MARKS.end)]
 
 
 def one(**changes: str) -> Job:
@@ -114,21 +114,23 @@ def accounted(**changes: str) -> str:
         "ReqTRES": "cpu=2", "NodeList": "xps15-cpu", "WorkDir": "/home/ana", "JobName": "sweep",
         "StdOut": "/home/ana/%A_%a.out", "StdErr": "", **changes,
     }  # fmt: skip
-    return "".join(f"{of[name]}{MARKS.text}" for name in (*parse.ACCOUNTED, *parse.PATHS)) + "\n"
+    return (
+        "".join(f"{of[name]}{MARKS.text}" for name in (*polling.ACCOUNTED, *polling.PATHS)) + "\n"
+    )
 
 
 def test_accounted_jobs() -> None:
-    fields = (*parse.ACCOUNTED, *parse.PATHS)
+    fields = (*polling.ACCOUNTED, *polling.PATHS)
     output = accounted() + accounted(JobName="a\nb|c\x1f", JobID="16", State="COMPLETED")
-    first, second = parse.accounted_jobs(output, MARKS.text, fields)
+    first, second = polling.accounted_jobs(output, MARKS.text, fields)
     assert (first.job_id, first.array_task, first.state) == ("12_3", "3", "CANCELLED")
     assert first.reason_text == "cancelled by user id 1001"
     assert (first.time_limit_s, first.time_used_s, first.gres) == (3600, 60, "gpu:1")
     assert (first.stdout, first.stderr) == ("/home/ana/12_3.out", "/home/ana/12_3.out")
     assert (second.job_id, second.name, second.source) == ("16", "a\nb|c\x1f", "sacct")
-    assert parse.accounted_jobs("", MARKS.text) == []
+    assert polling.accounted_jobs("", MARKS.text) == []
     with pytest.raises(RPCError, match="cut off"):
-        parse.accounted_jobs(output[:-30], MARKS.text, fields)
+        polling.accounted_jobs(output[:-30], MARKS.text, fields)
 
 
 NODE_22_05 = (
