@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from labtui.draft import Draft
-from labtui.slurm.script import JobSubmitDescription
+from labtui.slurm.script import BatchScript
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Draft:
 
 
 def test_what_was_typed_is_there_again_and_only_for_its_owner(draft: Draft) -> None:
-    job = JobSubmitDescription(
+    job = BatchScript(
         name="llama [x]\x1b", body="echo 1\necho 2", extra=("#SBATCH --x=1",), resource_sharing=True
     )
     draft.keep(job)
@@ -31,13 +31,13 @@ def test_what_was_typed_is_there_again_and_only_for_its_owner(draft: Draft) -> N
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"job": 3}', b'{"job": {"extra": 5}}'])
 def test_a_broken_file_is_no_draft_and_no_error(draft: Draft, content: bytes) -> None:
-    draft.keep(JobSubmitDescription())
+    draft.keep(BatchScript())
     draft.path.write_bytes(content)
     assert draft.load() is None
 
 
 def test_fields_of_another_version_are_left_out(draft: Draft) -> None:
-    draft.keep(JobSubmitDescription(name="x"))
+    draft.keep(BatchScript(name="x"))
     draft.path.write_text('{"job": {"name": "x", "from_the_future": 1}}')
     kept = draft.load()
     assert kept is not None and kept[0].name == "x"
@@ -49,5 +49,5 @@ def test_a_disk_that_cannot_be_written_is_said(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     draft = Draft("lab")
-    draft.keep(JobSubmitDescription())
+    draft.keep(BatchScript())
     assert draft.problem and "cannot be kept" in draft.problem

@@ -31,7 +31,7 @@ from labtui.model import Job
 from labtui.slurm.client import SlurmClient
 from labtui.slurm.errors import RPCError
 from labtui.slurm.log import follow, tail
-from labtui.slurm.script import JobSubmitDescription
+from labtui.slurm.script import BatchScript
 from labtui.slurm.templates import templates
 
 pytestmark = pytest.mark.lab
@@ -82,7 +82,7 @@ async def until(slurm: SlurmClient, job_id: str, *states: str, limit: float = 30
 
 def script(body: str, **fields: str) -> str:
     small = {"partitions": "cpu", "memory_per_node": "50", "time_limit": "5"}
-    return JobSubmitDescription(**{**small, **fields}, body=body).script()  # type: ignore[arg-type]
+    return BatchScript(**{**small, **fields}, body=body).script()  # type: ignore[arg-type]
 
 
 async def submit(slurm: SlurmClient, body: str, **fields: str) -> str:

@@ -10,7 +10,7 @@ from labtui.model import Node
 from labtui.slurm.limits import check_limits
 from labtui.slurm.script import (
     OPTIONS,
-    JobSubmitDescription,
+    BatchScript,
     ScriptError,
     check,
     directives,
@@ -27,7 +27,7 @@ PRINTABLE = st.text(
 
 @given(name=PRINTABLE, comment=PRINTABLE, output=PRINTABLE)
 def test_any_text_of_one_line_survives(name: str, comment: str, output: str) -> None:
-    asked = JobSubmitDescription(name=name, comment=comment, standard_output=output, body="true")
+    asked = BatchScript(name=name, comment=comment, standard_output=output, body="true")
     read = parse_script(asked.script())
     assert (read.name, read.comment, read.standard_output) == (name, comment, output)
     assert read == asked
@@ -40,7 +40,7 @@ def test_any_script_can_be_read(script: str) -> None:
 
 
 def test_the_script_of_the_form() -> None:
-    asked = JobSubmitDescription(
+    asked = BatchScript(
         name="llama-lora", partitions="gpu", gres_per_node="gpu:2", cpus_per_task="8",
         memory_per_node="48G", time_limit="4:00:00", dependencies="afterok:1429",
         body="srun python train.py --lora",
@@ -68,7 +68,7 @@ def test_the_script_of_the_form() -> None:
     ],
 )
 def test_bad_fields_are_named_and_told_what_to_do(field: str, value: str, words: str) -> None:
-    asked = JobSubmitDescription(body="true").with_fields(**{field: value})
+    asked = BatchScript(body="true").with_fields(**{field: value})
     with pytest.raises(ScriptError, match=words) as caught:
         asked.script()
     assert caught.value.field == field
@@ -76,9 +76,9 @@ def test_bad_fields_are_named_and_told_what_to_do(field: str, value: str, words:
 
 def test_nothing_to_run_and_unknown_fields() -> None:
     with pytest.raises(ScriptError, match="command"):
-        check(JobSubmitDescription())
+        check(BatchScript())
     with pytest.raises(ScriptError, match="no such field"):
-        JobSubmitDescription().with_fields(colour="red")
+        BatchScript().with_fields(colour="red")
 
 
 def test_directives_as_sbatch_reads_them() -> None:
@@ -108,7 +108,7 @@ def test_what_is_no_field_stays_as_it_was_written() -> None:
 
 def test_every_option_is_written_and_read() -> None:
     words = dict.fromkeys(OPTIONS, "3")
-    asked = JobSubmitDescription(
+    asked = BatchScript(
         **{**words, "resource_sharing": True, "is_requeueable": True},  # type: ignore[arg-type]
         body="true",
     )
@@ -153,13 +153,13 @@ NODES = [
     ],
 )
 def test_limits(fields: dict[str, str], words: str | None) -> None:
-    asked = JobSubmitDescription(body="true").with_fields(**fields)
+    asked = BatchScript(body="true").with_fields(**fields)
     found = check_limits(asked, [GPU, CPU], NODES)
     assert (words in found[0]) if words else found == []
 
 
 def test_without_an_answer_of_slurm_nothing_is_claimed() -> None:
-    asked = JobSubmitDescription(partitions="nope", body="true")
+    asked = BatchScript(partitions="nope", body="true")
     assert check_limits(asked, [], []) == []
-    no_default = check_limits(JobSubmitDescription(body="x"), [GPU], NODES)
+    no_default = check_limits(BatchScript(body="x"), [GPU], NODES)
     assert no_default == ["partition: this cluster has no default one; choose one"]

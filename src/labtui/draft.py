@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from labtui.history import default_path
-from labtui.slurm.script import JobSubmitDescription
+from labtui.slurm.script import BatchScript
 
 
 class Draft:
@@ -22,18 +22,18 @@ class Draft:
         self.path = default_path(cluster).with_name(f"{cluster}-draft.json")
         self.problem: str | None = None
 
-    def load(self) -> tuple[JobSubmitDescription, float] | None:
+    def load(self) -> tuple[BatchScript, float] | None:
         """The draft and when it was kept (unix seconds); None when there is none to read."""
         try:
             body: Any = msgspec.json.decode(self.path.read_bytes())
-            known = {f.name for f in fields(JobSubmitDescription)}
+            known = {f.name for f in fields(BatchScript)}
             kept = {k: v for k, v in body["job"].items() if k in known}
             kept["extra"] = tuple(kept.get("extra", ()))
-            return JobSubmitDescription(**kept), self.path.stat().st_mtime
+            return BatchScript(**kept), self.path.stat().st_mtime
         except (OSError, msgspec.DecodeError, KeyError, TypeError, AttributeError):
             return None
 
-    def keep(self, job: JobSubmitDescription) -> None:
+    def keep(self, job: BatchScript) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=".draft")

@@ -17,7 +17,7 @@ from labtui.commands.common import echo_json, perform, with_session
 from labtui.session import Session
 from labtui.slurm.errors import RPCError
 from labtui.slurm.limits import check_limits
-from labtui.slurm.script import JobSubmitDescription, ScriptError, parse_script
+from labtui.slurm.script import BatchScript, ScriptError, parse_script
 from labtui.slurm.templates import template
 from labtui.text import inert
 from labtui.views.submitform import FIELDS, set_field
@@ -43,11 +43,11 @@ def submit(
     """Send SCRIPT (or - for standard input) to Slurm.
 
     FIELD is one of the form's: name, partition, gpus, cpus, memory, time, command, directory,
-    output, after, array, nodes, account, qos; or an attribute of JobSubmitDescription.
+    output, after, array, nodes, account, qos; or an attribute of BatchScript.
     """
     text = _source(script, template_name)
     try:
-        job = _with_fields(parse_script(text) if text else JobSubmitDescription(), fields)
+        job = _with_fields(parse_script(text) if text else BatchScript(), fields)
         final = job.script() if fields or not text else text
     except ScriptError as error:
         fail(str(error), USAGE)
@@ -86,7 +86,7 @@ def _source(script: str | None, name: str | None) -> str:
     return ""
 
 
-def _with_fields(job: JobSubmitDescription, given: tuple[str, ...]) -> JobSubmitDescription:
+def _with_fields(job: BatchScript, given: tuple[str, ...]) -> BatchScript:
     known = {f.id: f for f in FIELDS}
     for pair in given:
         name, equals, value = pair.partition("=")
@@ -99,7 +99,7 @@ def _with_fields(job: JobSubmitDescription, given: tuple[str, ...]) -> JobSubmit
     return job
 
 
-async def _estimate(session: Session, script: str, job: JobSubmitDescription, as_json: bool) -> int:
+async def _estimate(session: Session, script: str, job: BatchScript, as_json: bool) -> int:
     try:
         found = await session.need_slurm().test_only(script, chdir=job.working_directory)
     except RPCError as error:

@@ -27,7 +27,7 @@ from labtui.screens.console import Console
 from labtui.screens.menu import Entry, Menu
 from labtui.screens.plan import PlanDialog
 from labtui.slurm.errors import RPCError
-from labtui.slurm.script import JobSubmitDescription, ScriptError, parse_script
+from labtui.slurm.script import BatchScript, ScriptError, parse_script
 from labtui.slurm.templates import templates
 from labtui.text import inert, inert_lines
 from labtui.views.submitform import FIELDS, notes, problems, set_field, value_of
@@ -65,7 +65,7 @@ class SubmitScreen(ExactScreen[str | None]):
     def __init__(self, script: str | None = None) -> None:
         super().__init__()
         self._given = parse_script(script) if script else None
-        self.job = self._given or JobSubmitDescription()
+        self.job = self._given or BatchScript()
         self._kept_at: float | None = None
         self._estimate = ""
         self._timer: Timer | None = None

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 
 from labtui.model import Node
 from labtui.slurm import values
-from labtui.slurm.script import JobSubmitDescription
+from labtui.slurm.script import BatchScript
 from labtui.slurm.types import Partition
 from labtui.text import clock, inert, mib
 
 
 def check_limits(
-    asked: JobSubmitDescription, partitions: Sequence[Partition], nodes: Sequence[Node]
+    asked: BatchScript, partitions: Sequence[Partition], nodes: Sequence[Node]
 ) -> list[str]:
     """One sentence for each thing that cannot be had, naming the field. Empty: nothing found.
 
@@ -42,7 +42,7 @@ def check_limits(
     return best or []
 
 
-def _against(asked: JobSubmitDescription, partition: Partition, nodes: list[Node]) -> list[str]:
+def _against(asked: BatchScript, partition: Partition, nodes: list[Node]) -> list[str]:
     name = inert(partition.name, 40)
     found: list[str] = []
     if partition.state != "UP":
@@ -61,9 +61,7 @@ def _against(asked: JobSubmitDescription, partition: Partition, nodes: list[Node
     return found + _against_nodes(asked, partition, nodes)
 
 
-def _against_nodes(
-    asked: JobSubmitDescription, partition: Partition, nodes: list[Node]
-) -> list[str]:
+def _against_nodes(asked: BatchScript, partition: Partition, nodes: list[Node]) -> list[str]:
     name = inert(partition.name, 40)
     found: list[str] = []
     if not nodes:
@@ -91,7 +89,7 @@ def _against_nodes(
     return found
 
 
-def wanted_gpus(asked: JobSubmitDescription) -> int:
+def wanted_gpus(asked: BatchScript) -> int:
     """GPUs on one node: `gpu:2`, `gpu:jetson:1`, or a bare number."""
     plain = values.whole(asked.gres_per_node)
     if plain is not None:

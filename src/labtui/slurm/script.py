@@ -47,7 +47,7 @@ _BARE = frozenset({"exclusive", "requeue", "hold", "no-requeue", "contiguous", "
 
 
 @dataclass(frozen=True, slots=True)
-class JobSubmitDescription:
+class BatchScript:
     """What a person asks for, as text as sbatch takes it; empty: not asked for."""
 
     name: str = ""
@@ -103,7 +103,7 @@ class JobSubmitDescription:
         lines += self.extra
         return "\n".join([*lines, "", self.body.strip("\n"), ""])
 
-    def with_fields(self, **changes: Any) -> JobSubmitDescription:
+    def with_fields(self, **changes: Any) -> BatchScript:
         """A copy with other values. ScriptError for a field that does not exist."""
         known = {f.name for f in fields(self)}
         for name in changes:
@@ -124,7 +124,7 @@ _WHOLE = ("ntasks", "cpus_per_task", "ntasks_per_node")
 _SIZES = ("memory_per_node", "memory_per_cpu")
 
 
-def check(asked: JobSubmitDescription) -> None:
+def check(asked: BatchScript) -> None:
     """Raises ScriptError for the first field that sbatch would misread or refuse by its form."""
     for attribute in OPTIONS:
         value = getattr(asked, attribute)
@@ -193,7 +193,7 @@ def _options(line: str) -> list[tuple[str, str]]:
     return found
 
 
-def parse_script(script: str) -> JobSubmitDescription:
+def parse_script(script: str) -> BatchScript:
     """A script as fields and body, for the form; what is no field is kept in `extra`."""
     by_option = {option: attribute for attribute, option in OPTIONS.items()}
     lines = script.replace("\r\n", "\n").split("\n")
@@ -223,6 +223,6 @@ def parse_script(script: str) -> JobSubmitDescription:
             left.remove(line)
         else:
             body.append(line)
-    return JobSubmitDescription(
+    return BatchScript(
         **known, body="\n".join(body).strip("\n"), interpreter=interpreter, extra=tuple(extra)
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from labtui.model import Node
 from labtui.slurm.limits import check_limits
-from labtui.slurm.script import JobSubmitDescription, ScriptError
+from labtui.slurm.script import BatchScript, ScriptError
 from labtui.slurm.types import Partition
 from labtui.store import Store
 from labtui.text import mib
@@ -39,7 +39,7 @@ FIELDS: tuple[Field, ...] = (
 )
 
 
-def value_of(job: JobSubmitDescription, field: Field) -> str:
+def value_of(job: BatchScript, field: Field) -> str:
     """What the field shows. A script of several lines is shown by its size."""
     value = str(getattr(job, field.attribute))
     if field.id == "gpus" and value.startswith("gpu:") and value[4:].isdigit():
@@ -50,7 +50,7 @@ def value_of(job: JobSubmitDescription, field: Field) -> str:
     return value
 
 
-def set_field(job: JobSubmitDescription, field: Field, text: str) -> JobSubmitDescription:
+def set_field(job: BatchScript, field: Field, text: str) -> BatchScript:
     """The job with what was typed: a bare number of GPUs or of a job gets its prefix."""
     text = text.strip() if field.id != "command" else text
     if field.id == "gpus" and text.isdigit():
@@ -60,7 +60,7 @@ def set_field(job: JobSubmitDescription, field: Field, text: str) -> JobSubmitDe
     return job.with_fields(**{field.attribute: text})
 
 
-def notes(store: Store, job: JobSubmitDescription) -> dict[str, str]:
+def notes(store: Store, job: BatchScript) -> dict[str, str]:
     """What is there now and what the partition allows, field by field."""
     partitions: list[Partition] = store.value("slurm.partitions") or []
     nodes: list[Node] = store.value("slurm.nodes") or []
@@ -109,7 +109,7 @@ def _partition(partitions: list[Partition], name: str) -> Partition | None:
     return next((p for p in partitions if p.is_default), None)
 
 
-def problems(store: Store, job: JobSubmitDescription) -> list[str]:
+def problems(store: Store, job: BatchScript) -> list[str]:
     """One sentence for each thing that is wrong, before anything is sent."""
     try:
         job.script()
