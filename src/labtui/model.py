@@ -194,3 +194,87 @@ class Alert(Item, frozen=True, kw_only=True):
     silenced_until: float | None = None
     source: str = "alertmanager"
     labels: dict[str, str] = {}
+
+
+class Partition(Item, frozen=True, kw_only=True):
+    name: str
+    state: str | None = None
+    """`UP`, `DOWN`, `DRAIN`, `INACTIVE`."""
+    is_default: bool = False
+    nodes: tuple[str, ...] = ()
+    nodes_idle: int | None = None
+    nodes_mixed: int | None = None
+    nodes_allocated: int | None = None
+    nodes_unavailable: int | None = None
+    """Down, drained, draining or silent."""
+    cpus_alloc: int | None = None
+    cpus_total: int | None = None
+    gpus_free: int | None = None
+    """On nodes that take jobs."""
+    gpus_total: int | None = None
+    default_time_s: int | None = None
+    max_time_s: int | None = None
+    """None: no limit."""
+    running: int | None = None
+    """Jobs that run in it."""
+    pending: int | None = None
+    """Jobs that wait for it; of an array each task."""
+    qos: str | None = None
+    allowed: str | None = None
+    """Who may use it: `account research, vision`; None: everybody."""
+
+
+class Reservation(Item, frozen=True, kw_only=True):
+    name: str
+    state: str | None = None
+    """`ACTIVE` or `INACTIVE`."""
+    start_time: float | None = None
+    end_time: float | None = None
+    nodes: tuple[str, ...] = ()
+    node_count: int | None = None
+    cores: int | None = None
+    partition: str | None = None
+    users: tuple[str, ...] = ()
+    accounts: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    features: str | None = None
+    licenses: str | None = None
+    tres: str | None = None
+    comment: str | None = None
+
+
+class Qos(Item, frozen=True, kw_only=True):
+    name: str
+    priority: int | None = None
+    flags: tuple[str, ...] = ()
+    preempts: tuple[str, ...] = ()
+    limits: dict[str, str] = {}
+    """What is limited, in words -> how much: "GPUs a user": "4"."""
+    max_time_s: int | None = None
+    running: int | None = None
+    pending: int | None = None
+    held: dict[str, int] = {}
+    """What its running jobs hold together: "gpus", "cpus", "memory_mib", "nodes"."""
+    holders: dict[str, dict[str, int]] = {}
+    """User -> what that user's running jobs of this QoS hold."""
+
+
+class Share(Item, frozen=True, kw_only=True):
+    account: str
+    user: str | None = None
+    """None: the account's own line."""
+    depth: int = 0
+    """How far below the root account."""
+    shares: int | None = None
+    """Raw shares; None where it takes its account's (`parent`)."""
+    share_part: float | None = None
+    """What it should get of all, or of its account: 0 to 1."""
+    usage: int | None = None
+    """Raw usage, decayed: TRES seconds as PriorityFlags and billing weights make them."""
+    usage_part: float | None = None
+    """What it had: 0 to 1."""
+    fair_share: float | None = None
+    """The factor that counts in a job's priority: 0 to 1; None of an account."""
+    level: float | None = None
+    """Below 1: it had more than its share (LevelFS); None where it is infinite or not told."""
