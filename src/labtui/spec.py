@@ -88,3 +88,7 @@ class SubjectSpec:
     unit: str = "rows"
     default_sort: str = "severity"
     """A column's id, or `severity`."""
+    also: tuple[str, ...] = ()
+    """Feeds asked while it is shown, that its rows do without: their failure is told elsewhere."""
+    parent: str = ""
+    """The subject that it is a closer look at; esc goes back there. It has no key of its own."""

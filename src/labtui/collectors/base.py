@@ -30,6 +30,8 @@ class Collector(ABC):
     background: float = 4.0
     """Factor on `interval` while no screen shows it; 1.0 for what must be noticed anyway."""
 
+    lazy: bool = False
+    """Not asked at all before a screen first wants it."""
     cost: float = 0.0
     """A poll may take one part in this many of the time: an expensive one stretches its interval.
     0 where its time is spent waiting."""

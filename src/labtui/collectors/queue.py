@@ -1,33 +1,57 @@
-"""What Slurm says: its jobs, nodes, partitions, GPU holders, and the jobs that have ended."""
+"""What Slurm says: jobs, nodes, partitions, GPU holders, jobs that have ended, and limits."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from labtui.collectors.base import CollectError, Collector
 from labtui.config import Config
+from labtui.slurm import accounting
 from labtui.slurm.client import SlurmClient
 from labtui.slurm.errors import RPCError
 
 Ask = Callable[[], Awaitable[Any]]
 
+LIMITS: tuple[tuple[str, str, Callable[[SlurmClient], Awaitable[Any]], float], ...] = (
+    ("qos", "slurmdbd", accounting.qos, 30.0),
+    ("associations", "slurmdbd", accounting.associations, 60.0),
+    ("reservations", "slurm", accounting.reservations, 30.0),
+    ("shares", "slurm", accounting.shares, 60.0),
+    ("licenses", "slurm", accounting.licenses, 60.0),
+    ("settings", "slurm", accounting.settings, 300.0),
+)
+"""What changes seldom: feed, who answers, question, seconds between two answers while a screen
+wants it."""
+SELDOM = 20.0
+"""Factor on these seconds while none does."""
+
 
 class SlurmCollector(Collector):
     """One question to Slurm. A refusal of Slurm becomes its fault's kind and sentence."""
 
-    kind = "slurm"
     cost = 10.0
     """slurmctld answers everybody: what takes it long is asked less often."""
 
     def __init__(
-        self, name: str, ask: Ask, *, interval: float, timeout: float, background: float = 4.0
+        self,
+        name: str,
+        ask: Ask,
+        *,
+        interval: float,
+        timeout: float,
+        background: float = 4.0,
+        lazy: bool = False,
+        kind: str = "slurm",
     ) -> None:
         self.name = name
+        self.kind = kind
         self.interval = interval
         self.timeout = timeout
         self.background = background
+        self.lazy = lazy
         self._ask = ask
 
     async def collect(self) -> Any:
@@ -41,7 +65,10 @@ def build(config: Config, client: SlurmClient | None) -> list[Collector]:
     """The feeds of `[slurm]`; none without a login node.
 
     `slurm.jobs` list[Job], `slurm.nodes` list[Node] with Slurm's fields only, `slurm.partitions`
-    list[Partition], `slurm.allocations` list[Allocation], `slurm.finished` list[Job].
+    list[Partition], `slurm.allocations` list[Allocation], `slurm.finished` list[Job]; and, asked
+    from when a screen first wants them, `slurm.qos` list[Qos], `slurm.associations`
+    list[Association], `slurm.shares` list[Share], `slurm.reservations` list[Reservation],
+    `slurm.licenses` list[License], `slurm.settings` dict[str, str] of slurm.conf.
     """
     if client is None or not config.slurm.login:
         return []
@@ -61,4 +88,16 @@ def build(config: Config, client: SlurmClient | None) -> list[Collector]:
         feed("slurm.allocations", client.allocations, max(4.0, slurm.interval_s)),
         feed("slurm.finished", finished, 15.0),
         feed("slurm.partitions", client.partitions, 30.0),
+        *(
+            SlurmCollector(
+                f"slurm.{name}",
+                partial(ask, client),
+                interval=interval,
+                timeout=limit,
+                background=SELDOM,
+                lazy=True,
+                kind=kind,
+            )
+            for name, kind, ask, interval in LIMITS
+        ),
     ]

@@ -43,7 +43,16 @@ class Scheduler:
         self._wake = {c.name: asyncio.Event() for c in self.collectors}
         self._tasks: list[asyncio.Task[None]] = []
         for collector in self.collectors:
-            store.declare(collector.name, collector.kind, collector.interval)
+            if not collector.lazy:
+                self._declare(collector)
+
+    def _declare(self, collector: Collector) -> None:
+        self.store.declare(collector.name, collector.kind, collector.interval)
+
+    def _is_meant(self, collector: Collector, names: Sequence[str]) -> bool:
+        """`*` is every source that has been asked for yet."""
+        known = self.store.feed(collector.name) is not None
+        return matches(collector.name, names) or ("*" in names and known)
 
     def start(self) -> None:
         self._tasks = [
@@ -64,15 +73,15 @@ class Scheduler:
     def refresh(self, feeds: Iterable[str] = ("*",)) -> None:
         """Ask these sources now, whatever their back-off says."""
         wanted = tuple(feeds)
-        for name, event in self._wake.items():
-            if "*" in wanted or matches(name, wanted):
-                event.set()
+        for collector in self.collectors:
+            if self._is_meant(collector, wanted):
+                self._wake[collector.name].set()
 
     async def once(self, feeds: Iterable[str] = ("*",)) -> None:
         """One answer of each, at the same time: what a command without a screen needs."""
         wanted = tuple(feeds)
         await asyncio.gather(
-            *(self._collect(c) for c in self.collectors if "*" in wanted or matches(c.name, wanted))
+            *(self._collect(c) for c in self.collectors if self._is_meant(c, wanted))
         )
 
     async def close(self) -> None:
@@ -88,6 +97,8 @@ class Scheduler:
 
     async def _run(self, collector: Collector) -> None:
         wake = self._wake[collector.name]
+        if collector.lazy and not self._is_shown(collector.name):
+            await wake.wait()
         while True:
             wake.clear()
             reading = await self._collect(collector)
@@ -117,6 +128,7 @@ class Scheduler:
         began = time.monotonic()
         value: Any = None
         fault: Fault | None = None
+        self._declare(collector)
         try:
             async with asyncio.timeout(collector.timeout):
                 value = await collector.collect()

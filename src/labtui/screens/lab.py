@@ -128,7 +128,7 @@ class LabScreen(ExactScreen[None]):
         self.current = name
         self.table.switch(self.view.spec.columns, self.view.place if name in self._seen else None)
         self._seen.add(name)
-        self.session.scheduler.show(self.view.spec.feeds)
+        self.session.scheduler.show((*self.view.spec.feeds, *self.view.spec.also))
         self.query_one(Ask).close()
         self.update()
         self.set_focus(self.table)
