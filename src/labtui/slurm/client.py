@@ -209,12 +209,18 @@ class SlurmClient:
     async def resume_node(self, name: str, *, user: str | None = None) -> None:
         await self.tell(node_argv(name, "resume"), user=user)
 
-    async def tell(self, argv: Sequence[str], *, user: str | None = None) -> Completed:
+    async def tell(
+        self, argv: Sequence[str], *, user: str | None = None, stdin: str | None = None
+    ) -> Completed:
         """Run a command that changes something. RPCError where Slurm refused it."""
-        done = await self._run(argv, user=user)
+        done = await self._run(argv, user=user, stdin=stdin)
         if done.rc != 0:
             raise error_of(argv[0], self.host.name, done.stdout, done.stderr)
         return done
+
+    async def read(self, argv: Sequence[str]) -> Completed:
+        """Run a command that only reads, in an environment that does not change its output."""
+        return await self._read(argv)
 
     async def is_writable(self, folder: str) -> bool:
         """Whether the login node can write into a folder; False also where its mount hangs."""

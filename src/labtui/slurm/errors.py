@@ -1,12 +1,48 @@
-"""What can go wrong, under PySlurm's names."""
+"""What can go wrong, under PySlurm's names.
+
+`errno.tsv` has Slurm's public error numbers and what its commands print for them
+(slurm/slurm_errno.h): by that text a command's stderr becomes a number again.
+"""
 
 from __future__ import annotations
 
+import errno as _errno
+import os
 import re
+from functools import cache
+from importlib import resources
 
 from labtui.store import FaultKind
 
+SLURM_SUCCESS = 0
 SLURM_ERROR = -1
+
+ESLURM_INVALID_PARTITION_NAME = 2000
+ESLURM_ACCESS_DENIED = 2002
+ESLURM_INVALID_JOB_ID = 2017
+ESLURM_ALREADY_DONE = 2021
+SLURMCTLD_COMMUNICATIONS_CONNECTION_ERROR = 1800
+
+
+@cache
+def strerrors() -> dict[int, str]:
+    """Number -> text."""
+    source = resources.files("labtui.slurm").joinpath("errno.tsv").read_text(encoding="utf-8")
+    pairs = (line.split("\t", 1) for line in source.splitlines() if "\t" in line)
+    return {int(number): text for number, text in pairs}
+
+
+@cache
+def _numbers() -> dict[str, int]:
+    return {text.lower(): number for number, text in strerrors().items()}
+
+
+def slurm_strerror(errno: int) -> str:
+    """The text of a Slurm error number, or of one of the system's."""
+    known = strerrors().get(errno)
+    if known is not None:
+        return known
+    return os.strerror(errno) if errno in _errno.errorcode else f"Unknown error {errno}"
 
 
 class PyslurmError(Exception):
@@ -14,14 +50,17 @@ class PyslurmError(Exception):
 
 
 class RPCError(PyslurmError):
-    """Slurm refused, or could not be asked. `msg` is one sentence; `kind` is to act on."""
+    """Slurm refused, or could not be asked. `msg` is one sentence; `kind` is to act on.
+
+    `errno` is Slurm's number where the text is one of Slurm's own, else SLURM_ERROR.
+    """
 
     def __init__(
-        self, errno: int = SLURM_ERROR, msg: str | None = None, *, kind: FaultKind = "protocol"
+        self, errno: int = SLURM_ERROR, msg: str | None = None, *, kind: FaultKind | None = None
     ) -> None:
         self.errno = errno
-        self.msg = msg or "Slurm gave an error without a text"
-        self.kind: FaultKind = kind
+        self.msg = msg or slurm_strerror(errno)
+        self.kind: FaultKind = kind or _kind(self.msg)
         super().__init__(self.msg)
 
 
@@ -41,6 +80,20 @@ _PREFIX = re.compile(
     r"^(?:(?:sbatch|squeue|sacct|scontrol|sinfo|scancel): )?(?:error: |fatal: |\w+ error: )*"
     r"(?:allocation failure: |Batch job submission failed: )?"
 )
+_ABOUT = re.compile(r"^Kill job error on job id [^:]*: | for job [\w+\[\]-]+$")
+"""What commands write around Slurm's own text."""
+
+
+def _kind(text: str) -> FaultKind:
+    for kind, pattern in _KINDS:
+        if re.search(pattern, text, re.IGNORECASE):
+            return kind
+    return "protocol"
+
+
+def errno_of(text: str) -> int:
+    """Slurm's number for a text that a command wrote; SLURM_ERROR where it is not one of its."""
+    return _numbers().get(_ABOUT.sub("", text.strip()).lower(), SLURM_ERROR)
 
 
 def error_of(command: str, where: str, stdout: str, stderr: str) -> RPCError:
@@ -48,17 +101,14 @@ def error_of(command: str, where: str, stdout: str, stderr: str) -> RPCError:
     lines = [line.strip() for line in (stderr or stdout).splitlines() if line.strip()]
     said = [_PREFIX.sub("", line) for line in lines]
     text = _joined(said[-3:]) or f"{command} failed without a word"
-    kind: FaultKind = "protocol"
-    for candidate, pattern in _KINDS:
-        if re.search(pattern, " ".join(lines), re.IGNORECASE):
-            kind = candidate
-            break
+    kind = _kind(" ".join(lines)) if lines else "protocol"
+    known = [number for line in reversed(said) if (number := errno_of(line)) != SLURM_ERROR]
     if kind == "refused":
         text = "slurmdbd does not answer" if command == "sacct" else "slurmctld does not answer"
         text += f" (asked from {where})"
     elif "accounting storage is disabled" in text.lower():
         text = "Slurm keeps no accounting here: finished jobs are forgotten after some minutes"
-    return RPCError(SLURM_ERROR, text, kind=kind)
+    return RPCError(known[0] if known else SLURM_ERROR, text, kind=kind)
 
 
 def _joined(lines: list[str]) -> str:

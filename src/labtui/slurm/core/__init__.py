@@ -1,0 +1,1 @@
+"""Jobs, nodes, partitions, reservations: what slurmctld holds."""

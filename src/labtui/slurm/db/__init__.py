@@ -1,0 +1,1 @@
+"""`pyslurm.db`: what the accounting keeps."""
