@@ -19,7 +19,7 @@ def pairs(line: str) -> dict[str, str]:
     """`Key=Value Key=Value` of `scontrol -o`; a value may hold spaces, and the first key wins."""
     found: dict[str, str] = {}
     hits = list(_KEY.finditer(line))
-    for hit, following in zip(hits, [*hits[1:], None], strict=True):
+    for hit, following in zip(hits, [*hits[1:], None], strict=False):
         value = line[hit.end() : following.start() if following else len(line)]
         found.setdefault(hit[1], value.strip())
     return found
