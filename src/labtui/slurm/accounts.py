@@ -46,17 +46,6 @@ SHARE_FIELDS = ("Account", "User", "RawShares", "NormShares", "RawUsage", "Effec
                 "FairShare", "LevelFS")  # fmt: skip
 
 
-def amounts(value: str, *, minutes: bool = False) -> dict[str, int]:
-    """`cpu=8,mem=4G,gres/gpu=2` as numbers; memory in MiB, or MiB-minutes as they stand."""
-    found: dict[str, int] = {}
-    for name, amount in values.tres(value).items():
-        plain = name == "mem" and not minutes
-        number = values.mib(amount) if plain else values.whole(amount)
-        if number is not None:
-            found[name] = number
-    return found
-
-
 def qos(output: str) -> list[Qos]:
     """`sacctmgr -nP show qos format=QOS_FIELDS`."""
     return [Qos(**of) for of in _records(output, _QOS) if of["name"]]
@@ -77,7 +66,7 @@ def _records(output: str, fields: dict[str, str]) -> Iterator[dict[str, Any]]:
 
 def _value(name: str, part: str) -> Any:
     if _TRES.match(name):
-        return amounts(part, minutes="mins" in name)
+        return values.amounts(part, minutes="mins" in name)
     if name in _LISTS:
         return tuple(item for item in part.split(",") if item)
     if name in _TIMES:

@@ -61,7 +61,10 @@ def partitions(output: str) -> list[Partition]:
 
 
 def _partition(of: dict[str, str]) -> Partition:
-    accounts = of.get("AllowAccounts", "ALL")
+    def names(key: str) -> tuple[str, ...]:
+        value = values.text(of.get(key, ""))
+        return () if value in (None, "ALL") else tuple(value.split(","))
+
     return Partition(
         name=of["PartitionName"],
         state=of.get("State", "UP"),
@@ -74,8 +77,14 @@ def _partition(of: dict[str, str]) -> Partition:
         max_nodes=values.whole(of.get("MaxNodes", "")),
         max_cpus_per_node=values.whole(of.get("MaxCPUsPerNode", "")),
         max_memory_per_node=values.mib(of.get("MaxMemPerNode", "")),
-        allowed_accounts=() if accounts == "ALL" else tuple(accounts.split(",")),
+        allowed_accounts=names("AllowAccounts"),
         allow_root_jobs=of.get("DisableRootJobs", "NO") != "YES",
+        allowed_groups=names("AllowGroups"),
+        allowed_qos=names("AllowQos"),
+        denied_accounts=names("DenyAccounts"),
+        denied_qos=names("DenyQos"),
+        qos=values.text(of.get("QoS", "")),
+        tres=values.amounts(of.get("TRES", "")),
     )
 
 

@@ -89,6 +89,17 @@ def tres(value: str) -> dict[str, str]:
     return {name: amount for name, found, amount in pairs if found and name}
 
 
+def amounts(value: str, *, minutes: bool = False) -> dict[str, int]:
+    """`cpu=8,mem=4G,gres/gpu=2` as numbers; memory in MiB, or MiB-minutes as they stand."""
+    found: dict[str, int] = {}
+    for name, amount in tres(value).items():
+        plain = name == "mem" and not minutes
+        number = mib(amount) if plain else whole(amount)
+        if number is not None:
+            found[name] = number
+    return found
+
+
 _GRES = re.compile(
     r"(?:gres[:/])?([A-Za-z_][\w.-]*)(?::([A-Za-z_(][\w.()-]*))?(?:[:=](\d{1,12}))?(?:\((.*)\))?\Z"
 )
@@ -220,3 +231,23 @@ def expand_path(
 
     filled = _PATTERN.sub(fill, path)
     return None if missing else filled
+
+
+def count_tasks(job_id: str) -> int:
+    """How many tasks one id stands for: `9_[0-7,12%2]` 9, `9_4` and `9` one.
+
+    Slurm shortens a long list with `...`: then it is what can be counted.
+    """
+    inside = job_id.partition("[")[2].rstrip("]").partition("%")[0]
+    if not inside:
+        return 1
+    total = 0
+    for part in inside.split(","):
+        span, _, step = part.partition(":")
+        low, dash, high = span.partition("-")
+        first, last = whole(low), whole(high)
+        if dash and first is not None and last is not None and last >= first:
+            total += (last - first) // max(1, whole(step) or 1) + 1
+        else:
+            total += 1
+    return total
