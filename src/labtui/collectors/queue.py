@@ -22,6 +22,7 @@ LIMITS: tuple[tuple[str, str, Callable[[SlurmClient], Awaitable[Any]], float], .
     ("shares", "slurm", accounting.shares, 60.0),
     ("licenses", "slurm", accounting.licenses, 60.0),
     ("settings", "slurm", accounting.settings, 300.0),
+    ("me", "slurm", accounting.me, 3600.0),
 )
 """What changes seldom: feed, who answers, question, seconds between two answers while a screen
 wants it."""
@@ -68,7 +69,8 @@ def build(config: Config, client: SlurmClient | None) -> list[Collector]:
     list[Partition], `slurm.allocations` list[Allocation], `slurm.finished` list[Job]; and, asked
     from when a screen first wants them, `slurm.qos` list[Qos], `slurm.associations`
     list[Association], `slurm.shares` list[Share], `slurm.reservations` list[Reservation],
-    `slurm.licenses` list[License], `slurm.settings` dict[str, str] of slurm.conf.
+    `slurm.licenses` list[License], `slurm.settings` dict[str, str] of slurm.conf, `slurm.me` the
+    login node's user.
     """
     if client is None or not config.slurm.login:
         return []

@@ -58,6 +58,12 @@ async def settings(client: SlurmClient) -> dict[str, str]:
     return accounts.settings(done.stdout)
 
 
+async def me(client: SlurmClient) -> str:
+    """The account that asks, on the login node."""
+    done = await client._run(["id", "-un"], timeout=5.0)
+    return done.stdout.strip() if done.rc == 0 else ""
+
+
 async def _sacctmgr(client: SlurmClient, *more: str) -> str:
     done = await client._run(["sacctmgr", "-n", "-P", *more])
     said = f"{done.stdout}\n{done.stderr}"
