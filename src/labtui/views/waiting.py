@@ -53,9 +53,11 @@ def explained(job: Job, store: Store, now: float) -> Explained:
 
 
 def lines(job: Job, store: Store, now: float) -> list[str | Cell]:
-    """The reason as a sentence, and what to do about it."""
+    """Beside `short`: the reason as a sentence where that says more, and what to do about it."""
     found = explained(job, store, now)
-    told: list[str | Cell] = [Cell(found.text, "warn" if found.never else "")] if found.text else []
+    told: list[str | Cell] = []
+    if found.text and not found.text.endswith(found.short):
+        told.append(Cell(found.text, "warn" if found.never else ""))
     if found.advice:
         told.append(Cell(f"to do: {found.advice}", "dim"))
     return told
