@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import PurePosixPath
 
 from labtui.hosts.base import Completed, HostError
-from labtui.slurm.polling import FREE, PLAIN, Marks
+from labtui.slurm.polling import LEAD, PLAIN, Marks
 
 Answer = tuple[int, str, str]
 Reply = Callable[[list[str], str], "Answer | None"]
@@ -30,6 +30,7 @@ class ScriptedHost:
         stdin: str | bytes | None = None,
         timeout: float,
         user: str | None = None,
+        sink: Callable[[bytes], None] | None = None,
     ) -> Completed:
         full = ["sudo", *argv] if user else list(argv)
         self.seen.append(full)
@@ -41,7 +42,11 @@ class ScriptedHost:
                 self.cancelled += 1
                 raise
             raise HostError("timeout", "no answer", self.name)
-        return Completed(tuple(full), *answer, 0.01)
+        rc, out, err = answer
+        if sink is not None:
+            sink(out.encode("utf-8", "surrogateescape"))
+            out = ""
+        return Completed(tuple(full), rc, out, err, 0.01)
 
     def stream(self, argv: Sequence[str]) -> AsyncIterator[str]:
         raise NotImplementedError
@@ -94,11 +99,11 @@ def record(marks: Marks, **changes: str) -> str:
     of = dict(PENDING)
     for key, value in changes.items():
         of[key.replace("_", "-") if key.startswith("tres") else key] = value
-    plain = "\x1f".join(of[name] for name in PLAIN)
-    return marks.text.join([plain, *(of[name] for name in FREE)]) + marks.end + "\n"
+    lead, plain = ("\x1f".join(of[name] for name in names) for names in (LEAD, PLAIN))
+    return marks.text.join([lead, plain, *(of[name] for name in marks.free)]) + marks.end + "\n"
 
 
 def marks_of(argv: Sequence[str]) -> Marks:
     """The marks that a squeue command asked for."""
     asked = argv[list(argv).index("-O") + 1]
-    return Marks(asked.rsplit("\x1e~", 1)[1])
+    return Marks(asked.rsplit("\x1e~", 1)[1], lean="STDOUT" not in asked)

@@ -42,7 +42,7 @@ def test_squeue_wins_while_it_knows_a_job() -> None:
     assert [(j.job_id, j.state) for j in found] == [
         ("7", "RUNNING"), ("8", "PENDING"), ("6", "COMPLETED"),
     ]  # fmt: skip
-    assert view.rows(store(None, None), Config(), NOW) == []
+    assert list(view.rows(store(None, None), Config(), NOW)) == []
 
 
 def test_what_matters_comes_first() -> None:
@@ -55,7 +55,9 @@ def test_what_matters_comes_first() -> None:
         job(job_id="6", state="FAILED", end_time=NOW - 7 * 86400),
     ]
     assert [j.job_id for j in sorted(found, key=view.due)] == ["5", "4", "3", "2", "1", "6"]
-    assert view.heading(found) == "running 1  pending 2  failed lately 1"
+    table = view.rows(store(found, []), Config(), NOW)
+    assert [j.job_id for j in table] == ["5", "4", "3", "2", "1", "6"]
+    assert view.heading(table) == "running 1  pending 2  failed lately 1"
 
 
 def test_why_and_where() -> None:

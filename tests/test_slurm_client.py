@@ -26,7 +26,7 @@ def queue(*changes: dict[str, str]) -> ScriptedHost:
 async def test_one_poll_is_one_squeue_in_a_clean_environment() -> None:
     host = queue({}, {"JobArrayID": "8", "JobID": "8"})
     client = SlurmClient(host)
-    assert [job.job_id for job in await client.jobs()] == ["7", "8"]
+    assert [job.job_id for job in await client.jobs()] == ["8", "7"]
     (argv,) = host.seen
     assert argv[:3] == ["timeout", "-k", "1"]
     assert "SLURM_TIME_FORMAT=%s" in argv
@@ -34,12 +34,21 @@ async def test_one_poll_is_one_squeue_in_a_clean_environment() -> None:
     assert bare(argv)[:6] == ["squeue", "--local", "-a", "-h", "-t", "all"]
 
 
-async def test_unchanged_records_are_the_same_object() -> None:
+async def test_an_unchanged_answer_is_the_same_object() -> None:
     host = queue({}, {"JobArrayID": "8", "JobID": "8"})
     client = SlurmClient(host)
     first = await client.jobs()
-    again = await client.jobs()
-    assert all(a is b for a, b in zip(first, again, strict=True))
+    assert await client.jobs() is first
+
+
+async def test_a_long_queue_is_asked_for_less_of_each_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LEAN_FROM", 1)
+    monkeypatch.setattr(module, "LEAN_TO", 0)
+    host = queue({}, {"JobArrayID": "8", "JobID": "8"})
+    client = SlurmClient(host)
+    full, lean = await client.jobs(), await client.jobs()
+    assert [job.stdout for job in full] == ["/home/ana/slurm-7.out"] * 2
+    assert [(job.stdout, job.name) for job in lean] == [(None, "llama-lora")] * 2
 
 
 async def test_a_down_slurmctld_is_said_in_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,8 @@ class SlurmConfig(_Section, frozen=True, kw_only=True):
     timeout_s: float = 8.0
     history_h: float = 24.0
     """How far back finished jobs are shown."""
+    tasks: bool = False
+    """Every task of an array on a row of its own, as Slurm lists them with `squeue -r`."""
 
 
 class UrlConfig(_Section, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ is None, never 0 or "". More fields may be added; none is renamed.
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import msgspec
@@ -113,6 +114,21 @@ class Job(Item, frozen=True, kw_only=True):
     comment: str | None = None
     source: str = "squeue"
     """`squeue` while Slurm's controller knows it, `sacct` afterwards."""
+
+    def waits_for(self) -> list[str]:
+        """The ids in its dependency: `afterok:12(unfulfilled),afterany:13_*` -> 12, 13."""
+        return [
+            part.partition("_")[0]
+            for kind in (self.dependency or "").replace("?", ",").split(",")
+            for part in re.findall(r"[0-9]+(?:_[0-9*]+)?", kind.partition(":")[2])
+        ]
+
+
+class ArrayJob(Job, frozen=True, kw_only=True):
+    """An array as one row of the table; `job_id` is the array's own."""
+
+    tasks: dict[str, int]
+    """State -> how many of its tasks are in it."""
 
 
 class Secret(Item, frozen=True, kw_only=True):

@@ -43,7 +43,10 @@ class Session:
         self.store = Store()
         self.hosts: dict[str, Host] = connect(config)
         login = self.hosts.get(config.slurm.login)
-        self.slurm = SlurmClient(login, timeout=config.slurm.timeout_s) if login else None
+        slurm = config.slurm
+        self.slurm = (
+            SlurmClient(login, timeout=slurm.timeout_s, tasks_apart=slurm.tasks) if login else None
+        )
         self.scheduler = Scheduler(self.store, self._collectors())
         self._curves = experiments.Curves(config.mlflow) if config.mlflow.url else None
         self._looked: set[str] = set()

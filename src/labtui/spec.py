@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Tone = Literal["", "ok", "warn", "crit", "dim", "accent"]
+Tone = Literal["", "ok", "warn", "crit", "dim", "accent", "match"]
 """How a cell is coloured; the word in it says the same."""
 
 
@@ -36,6 +36,8 @@ class Column:
     grow: bool = False
     wide: int | None = None
     """Width to use instead where the table is at least 120 cells wide."""
+    lead: bool = False
+    """What marks a row's place (the branch of a tree, a fold) stands before its text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +85,11 @@ class SubjectSpec:
     """`detail(item, store, now)` -> lines of inert text."""
     searchable: Callable[[Any], str]
     """The text that `/` searches."""
-    heading: Callable[[Sequence[Any]], str] | None = None
+    heading: Callable[[Any], str] | None = None
     """Counts for the title line, from all rows: `running 6  pending 14`."""
     unit: str = "rows"
+    arrange: Callable[..., Any] | None = None
+    """`arrange(items, spec, how)` instead of views/arrange.py's, for tables without a limit."""
     default_sort: str = "severity"
     """A column's id, or `severity`."""
     also: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, St
 from labtui.model import Job
 from labtui.slurm.client import SlurmClient, cancel_argv, scontrol_argv, whole_id
 from labtui.slurm.errors import RPCError
-from labtui.slurm.polling import FINISHED
+from labtui.slurm.urgency import FINISHED
 from labtui.spec import ActionSpec
 from labtui.text import inert
 

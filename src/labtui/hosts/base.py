@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal, Protocol
@@ -47,6 +47,9 @@ class Completed:
     """Seconds."""
 
 
+Sink = Callable[[bytes], None]
+
+
 class Host(Protocol):
     """A machine that commands can be run on.
 
@@ -63,7 +66,11 @@ class Host(Protocol):
         stdin: str | bytes | None = None,
         timeout: float,
         user: str | None = None,
-    ) -> Completed: ...
+        sink: Sink | None = None,
+    ) -> Completed:
+        """To its end. With a `sink` stdout goes there as it arrives, undecoded, and the answer's
+        is empty: for outputs that are better never held whole. A sink must not raise."""
+        ...
 
     def stream(self, argv: Sequence[str]) -> AsyncIterator[str]:
         """Lines of stdout without their ends. Closing the iterator kills the remote process."""
@@ -72,6 +79,12 @@ class Host(Protocol):
     async def put(self, data: bytes, path: PurePosixPath | str, *, mode: int = 0o644) -> None: ...
 
     async def get(self, path: PurePosixPath | str, *, limit: int = 1 << 20) -> bytes: ...
+
+    async def read(
+        self, path: PurePosixPath | str, start: int, size: int, *, timeout: float
+    ) -> bytes:
+        """At most `size` bytes of a regular file from byte `start` on; fewer at its end."""
+        ...
 
     def shell_argv(self) -> list[str]:
         """The local command that hands the terminal over to a shell on this machine."""

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from pathlib import PurePosixPath
 from typing import Any
 
-from labtui.hosts.base import MAX_OUTPUT, Completed, HostError, HostErrorKind
+from labtui.hosts.base import MAX_OUTPUT, Completed, HostError, HostErrorKind, Sink
 from labtui.text import inert
 
 MAX_LINE = 1 << 16
@@ -32,7 +32,7 @@ class CommandHost(ABC):
 
     @abstractmethod
     async def _exec(
-        self, argv: Sequence[str], stdin: bytes | None, timeout: float
+        self, argv: Sequence[str], stdin: bytes | None, timeout: float, sink: Sink | None = None
     ) -> tuple[int, bytes, bytes]:
         """Run to the end: exit status (128 + N for signal N), stdout, stderr. Raises HostError."""
 
@@ -56,11 +56,12 @@ class CommandHost(ABC):
         stdin: str | bytes | None = None,
         timeout: float,
         user: str | None = None,
+        sink: Sink | None = None,
     ) -> Completed:
         full = as_user(argv, user)
         data = stdin.encode() if isinstance(stdin, str) else stdin
         began = time.monotonic()
-        rc, out, err = await self._exec(full, data, timeout)
+        rc, out, err = await self._exec(full, data, timeout, sink)
         text = err.decode(errors="replace")
         if user and rc == 1 and text.startswith("sudo:"):
             raise HostError("permission", f"{user}: {inert(text.strip(), 200)}", self.name)
@@ -82,6 +83,19 @@ class CommandHost(ABC):
             raise HostError("protocol", f"{inert(path)}: larger than {limit} bytes", self.name)
         return out
 
+    async def read(
+        self, path: PurePosixPath | str, start: int, size: int, *, timeout: float
+    ) -> bytes:
+        # dd finds its place by a seek: the middle of a file of any size costs the same.
+        flags = "iflag=skip_bytes,count_bytes,fullblock"
+        argv = ["env", "LC_ALL=C", "dd", f"if={path}", flags, f"skip={start}", f"count={size}"]
+        rc, out, err = await self._exec([*argv, "bs=256K", "status=none"], None, timeout)
+        if rc and b"cannot skip to specified offset" in err:  # past its end
+            return b""
+        if rc:
+            raise self._file_error(str(path), err)
+        return out
+
     def _file_error(self, path: str, stderr: bytes) -> HostError:
         text = inert(stderr.decode(errors="replace").strip(), 200)
         if "No such file" in text or "Directory nonexistent" in text or "nonexistent dir" in text:
@@ -97,21 +111,27 @@ def as_user(argv: Sequence[str], user: str | None) -> list[str]:
 
 
 async def collect(
-    stdout: Read, stderr: Read, feed: Coroutine[Any, Any, None] | None, host: str
+    stdout: Read,
+    stderr: Read,
+    feed: Coroutine[Any, Any, None] | None,
+    host: str,
+    sink: Sink | None = None,
 ) -> tuple[bytes, bytes]:
     """Both outputs to their ends while `feed` writes the input."""
     try:
         async with asyncio.TaskGroup() as group:
             if feed is not None:
                 group.create_task(feed)
-            out = group.create_task(read_all(stdout, host))
+            out = group.create_task(read_all(stdout, host, sink=sink))
             err = group.create_task(read_all(stderr, host))
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
     return out.result(), err.result()
 
 
-async def read_all(read: Read, host: str, limit: int = MAX_OUTPUT) -> bytes:
+async def read_all(
+    read: Read, host: str, limit: int = MAX_OUTPUT, sink: Sink | None = None
+) -> bytes:
     """Everything up to the end. Half an answer is no answer: too much is an error."""
     parts: list[bytes] = []
     size = 0
@@ -119,7 +139,7 @@ async def read_all(read: Read, host: str, limit: int = MAX_OUTPUT) -> bytes:
         size += len(chunk)
         if size > limit:
             raise HostError("protocol", f"it printed more than {limit >> 20} MiB", host)
-        parts.append(chunk)
+        (parts.append if sink is None else sink)(chunk)
     return b"".join(parts)
 
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 
 from labtui.config import NodeConfig
-from labtui.hosts.base import HostError, HostErrorKind
+from labtui.hosts.base import HostError, HostErrorKind, Sink
 from labtui.hosts.command import CommandHost
 from labtui.hosts.local import execute, stream_local
 from labtui.text import inert
@@ -43,7 +43,7 @@ class KubectlHost(CommandHost):
         self._finding = asyncio.Lock()
 
     async def _exec(
-        self, argv: Sequence[str], stdin: bytes | None, timeout: float
+        self, argv: Sequence[str], stdin: bytes | None, timeout: float, sink: Sink | None = None
     ) -> tuple[int, bytes, bytes]:
         try:
             async with asyncio.timeout(timeout):
@@ -53,7 +53,7 @@ class KubectlHost(CommandHost):
                         f"--request-timeout={math.ceil(timeout)}s",
                         *self._exec_argv(await self._find(), argv, stdin=stdin is not None),
                     ]
-                    rc, out, err = await execute(command, stdin, timeout, self.name)
+                    rc, out, err = await execute(command, stdin, timeout, self.name, sink)
                     if rc == 0:
                         return rc, out, err
                     if _ENDED.search(err):

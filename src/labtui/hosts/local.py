@@ -9,7 +9,7 @@ import signal
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Sequence
 
-from labtui.hosts.base import HostError
+from labtui.hosts.base import HostError, Sink
 from labtui.hosts.command import CommandHost, collect, read_lines, read_tail, stream_failed
 from labtui.text import inert
 
@@ -36,14 +36,18 @@ async def process(argv: Sequence[str], *, stdin: bool) -> AsyncIterator[Process]
 
 
 async def execute(
-    argv: Sequence[str], stdin: bytes | None, timeout: float, host: str
+    argv: Sequence[str],
+    stdin: bytes | None,
+    timeout: float,
+    host: str,
+    sink: Sink | None = None,
 ) -> tuple[int, bytes, bytes]:
     """Exit status, stdout, stderr. A command that is not there is 127, as in a shell."""
     try:
         async with asyncio.timeout(timeout), process(argv, stdin=stdin is not None) as child:
             assert child.stdout is not None and child.stderr is not None
             feed = _feed(child, stdin) if stdin is not None else None
-            out, err = await collect(child.stdout.read, child.stderr.read, feed, host)
+            out, err = await collect(child.stdout.read, child.stderr.read, feed, host, sink)
             return status(await child.wait()), out, err
     except FileNotFoundError:
         return 127, b"", f"{argv[0]}: not found\n".encode()
@@ -73,9 +77,9 @@ class LocalHost(CommandHost):
     """The machine that labtui runs on."""
 
     async def _exec(
-        self, argv: Sequence[str], stdin: bytes | None, timeout: float
+        self, argv: Sequence[str], stdin: bytes | None, timeout: float, sink: Sink | None = None
     ) -> tuple[int, bytes, bytes]:
-        return await execute(argv, stdin, timeout, self.name)
+        return await execute(argv, stdin, timeout, self.name, sink)
 
     async def stream(self, argv: Sequence[str]) -> AsyncIterator[str]:
         async for line in stream_local(argv, self.name):

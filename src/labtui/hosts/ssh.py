@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labtui.config import NodeConfig
-from labtui.hosts.base import HostError, UnknownHostKey
+from labtui.hosts.base import HostError, Sink, UnknownHostKey
 from labtui.hosts.command import CommandHost, collect, read_lines, read_tail, stream_failed
 from labtui.text import inert
 
@@ -60,7 +60,7 @@ class SshHost(CommandHost):
         """Failed attempts to connect since the last good one."""
 
     async def _exec(
-        self, argv: Sequence[str], stdin: bytes | None, timeout: float
+        self, argv: Sequence[str], stdin: bytes | None, timeout: float, sink: Sink | None = None
     ) -> tuple[int, bytes, bytes]:
         try:
             async with asyncio.timeout(timeout):
@@ -68,7 +68,7 @@ class SshHost(CommandHost):
                 async with link.process(argv, stdin=stdin is not None) as process:
                     feed = _feed(process, stdin) if stdin is not None else None
                     out, err = await collect(
-                        process.stdout.read, process.stderr.read, feed, self.name
+                        process.stdout.read, process.stderr.read, feed, self.name, sink
                     )
                     await process.wait_closed()
                     return self._status(process), out, err

@@ -157,7 +157,7 @@ class Commands:
 
     def reverse(self) -> None:
         self.screen.view.reverse = not self.screen.view.reverse
-        self.screen.update()
+        self.screen.rearrange()
 
     def mark(self) -> None:
         self.screen.table.action_mark()

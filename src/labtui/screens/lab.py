@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -20,10 +20,10 @@ from labtui.registry import SUBJECT, SUBJECTS
 from labtui.screens.ask import Ask
 from labtui.screens.commands import Commands
 from labtui.screens.console import Console
-from labtui.spec import SubjectSpec, Tone
+from labtui.spec import Column, SubjectSpec, Tone
 from labtui.store import Feed, matches
+from labtui.views.arrange import Arranged, How, Work, arrange
 from labtui.views.filtering import FilterError, Test, compile_filter
-from labtui.views.sorting import order
 from labtui.views.summary import top_line
 from labtui.widgets.exact import ExactScreen
 from labtui.widgets.lines import Lines, Span
@@ -40,6 +40,9 @@ LOOK = 0.4
 """Seconds that the cursor rests on a row until more is fetched for its detail."""
 MANY = 2000
 """Rows above which a second without news does not make them anew."""
+PIECE = 0.004
+"""Seconds that rows are arranged in one go, with a PAUSE for keys and repaints in between."""
+PAUSE = 0.001
 SAY = 6.0
 """Seconds a message stays in the footer."""
 
@@ -58,6 +61,28 @@ class View:
     reverse: bool = False
     items: Sequence[Any] = ()
     shown: int = 0
+    unfolded: frozenset[str] = frozenset()
+    tree: bool = False
+    columns: tuple[str, ...] = ()
+    """Ids of the columns that the person chose, in their order; empty: the subject's own."""
+
+    def how(self, apart: bool) -> How:
+        return How(self.test, self.sort, self.reverse, self.unfolded, apart, self.tree)
+
+    def chosen_columns(self) -> tuple[Column, ...]:
+        if not self.columns:
+            return self.spec.columns
+        known = {column.id: column for column in self.spec.columns}
+        return tuple(replace(known[id], min_total=0) for id in self.columns if id in known)
+
+
+@dataclass
+class Arranging:
+    """Rows on their way from the store to the table."""
+
+    view: View
+    items: Sequence[Any]
+    work: Work
 
 
 class LabScreen(ExactScreen[None]):
@@ -76,6 +101,10 @@ class LabScreen(ExactScreen[None]):
         self._message: tuple[str, Tone] | None = None
         self._message_timer: Timer | None = None
         self._look_timer: Timer | None = None
+        self._arranging: Arranging | None = None
+        self._again = False
+        self._changed_how = False
+        self._levels: dict[str, tuple[tuple[object, ...], tuple[int, int]]] = {}
         self.commands = Commands(self)
 
     @property
@@ -126,7 +155,9 @@ class LabScreen(ExactScreen[None]):
         """Bring a subject to the screen, as it was left."""
         self.view.place = self.table.place
         self.current = name
-        self.table.switch(self.view.spec.columns, self.view.place if name in self._seen else None)
+        self.table.switch(
+            self.view.chosen_columns(), self.view.place if name in self._seen else None
+        )
         self._seen.add(name)
         self.session.scheduler.show((*self.view.spec.feeds, *self.view.spec.also))
         self.query_one(Ask).close()
@@ -145,20 +176,26 @@ class LabScreen(ExactScreen[None]):
     def set_filter(self, text: str) -> None:
         view = self.view
         try:
-            view.test = compile_filter(text, view.spec.searchable)
+            if text != view.filter:
+                view.test = compile_filter(text, view.spec.searchable)
         except FilterError as error:
             self.say(str(error), "warn")
             return
         view.filter = text
+        self.rearrange()
+
+    def rearrange(self) -> None:
+        """The person chose another order or filter: what is being arranged for the last is void."""
+        self._changed_how = True
         self.update()
 
     def sort_next(self) -> None:
         width = self.table.size.width
-        ids = ["", *(c.id for c in self.view.spec.columns if c.min_total <= width)]
+        ids = ["", *(c.id for c in self.view.chosen_columns() if c.min_total <= width)]
         at = ids.index(self.view.sort) if self.view.sort in ids else 0
         self.view.sort = ids[(at + 1) % len(ids)]
         self.view.reverse = False
-        self.update()
+        self.rearrange()
 
     # Drawing
 
@@ -186,13 +223,47 @@ class LabScreen(ExactScreen[None]):
         self._dirty = False
         if not self.is_attached:
             return
-        now = time.time()
+        if self._arranging is not None:
+            if self._arranging.view is self.view and not self._changed_how:
+                self._again = True
+                return
+            self._arranging = None
+        self._changed_how = False
         view = self.view
         store, config = self.session.store, self.session.config
-        view.items = view.spec.rows(store, config, now)
-        chosen = [i for i in view.items if view.test(i)] if view.test else list(view.items)
-        chosen = order(chosen, view.spec, view.sort, view.reverse)
-        view.shown = len(chosen)
+        items = view.spec.rows(store, config, time.time())
+        work = (view.spec.arrange or arrange)(items, view.spec, view.how(config.slurm.tasks))
+        self._go_on(Arranging(view, items, work))
+
+    def _go_on(self, under_way: Arranging) -> None:
+        """Arrange rows for a few milliseconds; what takes longer goes on after the next keys."""
+        until = time.perf_counter() + PIECE
+        try:
+            while time.perf_counter() < until:
+                next(under_way.work)
+        except StopIteration as done:
+            self._arranging = None
+            self._apply(under_way, done.value)
+            if self._again:
+                self._again = False
+                self.update()
+            return
+        if self._arranging is None:
+            self._arranging = under_way
+            self._draw_title()
+        self.set_timer(PAUSE, lambda: self._resume_arranging(under_way))
+
+    def _resume_arranging(self, under_way: Arranging) -> None:
+        if self._arranging is under_way and self.is_attached:
+            self._go_on(under_way)
+
+    def _apply(self, made: Arranging, rows: Arranged) -> None:
+        view = made.view
+        if view is not self.view:
+            return
+        now = time.time()
+        view.items = made.items
+        view.shown = len(rows.keys)
         feeds = self._feeds(view.spec)
         self.table.sorted_by = (view.sort, view.reverse) if view.sort else None
         # A machine's own row says that it is silent, and is the last one to be dimmed for it.
@@ -202,7 +273,7 @@ class LabScreen(ExactScreen[None]):
             and all(f.state(now) in ("failed", "stale") for f in feeds)
         )
         self.table.message = self._why_empty(view, feeds, now)
-        self.table.set_rows(chosen, keys=[view.spec.row_key(i) for i in chosen])
+        self.table.set_rows(rows.items, keys=rows.keys, leads=rows.leads)
         if not view.moved:
             self.table.move_to(0)
         if self.is_current:
@@ -228,20 +299,26 @@ class LabScreen(ExactScreen[None]):
 
     def severities(self) -> tuple[int, int]:
         """(critical, warning) counts over what is never large: all but jobs and runs."""
-        now = time.time()
+        found = [self._level(spec) for spec in SUBJECTS if spec.name not in ("jobs", "runs")]
+        return sum(crit for crit, _ in found), sum(warn for _, warn in found)
+
+    def _level(self, spec: SubjectSpec) -> tuple[int, int]:
+        """Counted anew when one of its sources has said something else."""
+        said = tuple((id(f.value), f.error) for f in self._feeds(spec))
+        known = self._levels.get(spec.name)
+        if known is not None and known[0] == said:
+            return known[1]
         crit = warn = 0
-        for spec in SUBJECTS:
-            if spec.name in ("jobs", "runs"):
+        seen: set[str] = set()
+        for item in spec.rows(self.session.store, self.session.config, time.time()):
+            name = f"{getattr(item, 'node', None) or spec.row_key(item)}"
+            level = spec.severity(item)
+            if name in seen or level < 2:
                 continue
-            seen: set[str] = set()
-            for item in spec.rows(self.session.store, self.session.config, now):
-                name = f"{getattr(item, 'node', None) or spec.row_key(item)}"
-                level = spec.severity(item)
-                if name in seen or level < 2:
-                    continue
-                seen.add(name)
-                crit += level >= 3
-                warn += level == 2
+            seen.add(name)
+            crit += level >= 3
+            warn += level == 2
+        self._levels[spec.name] = said, (crit, warn)
         return crit, warn
 
     def _draw_top(self) -> None:

@@ -13,11 +13,12 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 
-from labtui.hosts.base import Completed, Host, HostError
+from labtui.hosts.base import Completed, Host, HostError, Sink
 from labtui.model import Job, Node
 from labtui.slurm import polling, scontrol
 from labtui.slurm.allocations import allocations
 from labtui.slurm.errors import RPCError, error_of
+from labtui.slurm.joblist import Book, JobList
 from labtui.slurm.script import TOKEN_PREFIX, directives
 from labtui.slurm.types import Allocation, Estimate, Partition, PingResponse
 from labtui.text import inert, inert_lines
@@ -28,8 +29,8 @@ down, squeue blocks for 9 s where `scontrol ping` knows at once."""
 PING_TIMEOUT = 1.5
 MARGIN = 2.0
 """Seconds that the transport may take beyond the command's own limit."""
-SLICE = 500
-"""Records parsed before other tasks get their turn."""
+LEAN_FROM, LEAN_TO = 5000, 4000
+"""Jobs from which on the polls ask for less of each, and below which for all again."""
 
 # What would change the output that we parse; a person's own settings must not.
 _UNSET = (
@@ -50,30 +51,35 @@ _ENDED = "CA,CD,DL,F,NF,OOM,PR,TO,BF"
 class SlurmClient:
     """Asks and tells Slurm. All methods raise HostError or RPCError."""
 
-    def __init__(self, host: Host, timeout: float = 8.0) -> None:
+    def __init__(self, host: Host, timeout: float = 8.0, *, tasks_apart: bool = False) -> None:
         self.host = host
         self.timeout = timeout
+        self.tasks_apart = tasks_apart
+        """Every task of an array on a record of its own (`squeue -r`)."""
         self._marks = polling.Marks()
-        self._known: dict[str, Job] = {}
+        self._book = Book(self._marks)
+        self._polling = asyncio.Lock()
         self._doubt = False
         self._columns: tuple[str, ...] = ()
 
     # -- reading ---------------------------------------------------------------------------
 
-    async def jobs(self) -> list[Job]:
+    async def jobs(self) -> JobList:
         """What slurmctld knows: queued, running, and finished within MinJobAge. One RPC.
 
-        Arrays are folded as Slurm folds them. Records that did not change since the last call are
-        not parsed again.
+        The same object as before where nothing changed. Arrays are folded as Slurm folds them,
+        unless `tasks_apart`. Beyond LEAN_FROM jobs they come without `stdout`, `stderr`,
+        `work_dir` and `comment`, which `job` tells of a single one.
         """
-        done = await self._read(self._squeue("-t", "all"))
-        known, found = self._known, {}
-        for index, record in enumerate(polling.records(done.stdout, self._marks.end)):
-            found[record] = known.get(record) or polling.queued_job(record, self._marks)
-            if index % SLICE == SLICE - 1:
-                await asyncio.sleep(0)
-        self._known = found
-        return list(found.values())
+        async with self._polling:
+            book = self._book
+            poll = book.begin()
+            await self._read(self._squeue("-t", "all", marks=book.marks), sink=poll.feed)
+            found = poll.done()
+            lean = len(found) > (LEAN_TO if book.marks.lean else LEAN_FROM)
+            if lean != book.marks.lean:
+                self._book = Book(polling.Marks(self._marks.word, lean))
+            return found
 
     async def job(self, job_id: str) -> Job | None:
         """One job (an array's first row for an array's id), also a finished one; None: unknown."""
@@ -135,6 +141,20 @@ class SlurmClient:
         argv = ["scontrol", "write", "batch_script", whole_id(job_id), "-"]
         return (await self._read(argv)).stdout
 
+    async def accounted_script(self, job_id: str) -> str | None:
+        """The script that the accounting keeps of a job (AccountingStoreFlags=job_script, and only
+        for its owner and operators); None where it keeps none."""
+        done = await self._run(["sacct", "-B", "-j", whole_id(job_id)], env=READ_ENV)
+        head, _, rest = done.stdout.partition("\n")
+        rule, _, script = rest.partition("\n")
+        found = done.rc == 0 and head.startswith("Batch Script for") and rule.startswith("---")
+        return script if found and script.startswith("#!") else None
+
+    async def whoami(self) -> str:
+        """The account that jobs are submitted as; empty where it cannot be told."""
+        done = await self._run(["id", "-un"], timeout=5.0)
+        return done.stdout.strip() if done.rc == 0 else ""
+
     async def version(self) -> str:
         """`24.11.5`. Asks no daemon."""
         done = await self._run(["sinfo", "--version"])
@@ -155,9 +175,17 @@ class SlurmClient:
 
     # -- telling ---------------------------------------------------------------------------
 
-    async def submit(self, script: str, *, token: str, chdir: str = "", hold: bool = False) -> str:
+    async def submit(
+        self,
+        script: str,
+        *,
+        token: str,
+        chdir: str = "",
+        hold: bool = False,
+        dependency: str = "",
+    ) -> str:
         """Submit a script; its id. RPCError "timeout": unknown, look with `find_by_token`."""
-        argv = submit_argv(script, token=token, chdir=chdir, hold=hold)
+        argv = submit_argv(script, token=token, chdir=chdir, hold=hold, dependency=dependency)
         done = await self._run(argv, stdin=script, timeout=self.timeout + 7)
         job_id = scontrol.submitted_id(done.stdout) if done.rc == 0 else None
         if job_id is None:
@@ -178,7 +206,11 @@ class SlurmClient:
 
     async def find_by_token(self, token: str) -> Job | None:
         """The job that a submission with this token became; None: there is none."""
-        for job in await self.jobs():
+        done = await self._read(self._squeue("-t", "all"))
+        for record in polling.records(done.stdout, self._marks.end):
+            if token not in record:
+                continue
+            job = polling.queued_job(record, self._marks)
             if job.comment and f"{TOKEN_PREFIX}{token}" in job.comment.split():
                 return job
         return None
@@ -231,8 +263,10 @@ class SlurmClient:
 
     # -- the ways to run -------------------------------------------------------------------
 
-    def _squeue(self, *more: str) -> list[str]:
-        return ["squeue", "--local", "-a", "-h", *more, "-O", self._marks.squeue_format()]
+    def _squeue(self, *more: str, marks: polling.Marks | None = None) -> list[str]:
+        apart = ["-r"] if self.tasks_apart else []
+        form = (marks or self._marks).squeue_format()
+        return ["squeue", "--local", "-a", "-h", *apart, *more, "-O", form]
 
     async def _sacct(self, *more: str) -> list[Job]:
         mark = self._marks.text
@@ -251,11 +285,11 @@ class SlurmClient:
             self._columns = polling.ACCOUNTED + (polling.PATHS if numbers >= [24, 5] else ())
         return self._columns
 
-    async def _read(self, argv: Sequence[str]) -> Completed:
+    async def _read(self, argv: Sequence[str], sink: Sink | None = None) -> Completed:
         """Ask slurmctld. When it is down, the error says so within some three seconds."""
         if self._doubt:
             await self._check()
-        task = asyncio.ensure_future(self._run(argv, env=READ_ENV))
+        task = asyncio.ensure_future(self._run(argv, env=READ_ENV, sink=sink))
         try:
             await asyncio.wait({task}, timeout=PATIENCE)
             if not task.done():
@@ -286,12 +320,14 @@ class SlurmClient:
         stdin: str | None = None,
         timeout: float | None = None,
         user: str | None = None,
+        sink: Sink | None = None,
     ) -> Completed:
         limit = timeout or self.timeout
         full = ["timeout", "-k", "1", f"{limit:g}", *env, *argv]
         command = argv[0]
         try:
-            done = await self.host.run(full, stdin=stdin, timeout=limit + MARGIN, user=user)
+            more = {} if sink is None else {"sink": sink}
+            done = await self.host.run(full, stdin=stdin, timeout=limit + MARGIN, user=user, **more)
         except HostError as error:
             if error.kind != "timeout":
                 raise
@@ -318,6 +354,7 @@ def submit_argv(
     chdir: str = "",
     hold: bool = False,
     test_only: bool = False,
+    dependency: str = "",
 ) -> list[str]:
     """`sbatch` with the script on stdin.
 
@@ -332,6 +369,8 @@ def submit_argv(
         argv.append(f"--comment={comment + ' ' if comment else ''}{TOKEN_PREFIX}{token}")
     if chdir and "chdir" not in asked:
         argv.append(f"--chdir={chdir}")
+    if dependency:
+        argv.append(f"--dependency={dependency}")
     if hold:
         argv.append("--hold")
     return argv

@@ -18,16 +18,20 @@ from labtui.model import Job
 from labtui.slurm import values
 from labtui.slurm.errors import RPCError
 from labtui.slurm.reasons import explain, outcome
+from labtui.slurm.urgency import FINISHED
 
+LEAD = ("JobArrayID", "State", "EndTime", "Reason")
+"""squeue fields that come first: what orders the queue."""
 PLAIN = (
-    "JobArrayID", "JobID", "ArrayJobID", "ArrayTaskID", "State", "UserName", "Partition",
-    "NumCPUs", "NumNodes", "SubmitTime", "StartTime", "EndTime", "TimeLimit", "TimeUsed",
-    "exit_code", "PriorityLong", "QOS", "Account", "tres-alloc", "tres-per-node", "tres-per-job",
-    "NodeList",
+    "JobID", "ArrayJobID", "ArrayTaskID", "UserName", "Partition", "NumCPUs", "NumNodes",
+    "SubmitTime", "StartTime", "TimeLimit", "TimeUsed", "exit_code", "PriorityLong", "QOS",
+    "Account", "tres-alloc", "tres-per-node", "tres-per-job", "NodeList",
 )  # fmt: skip
 """squeue fields whose text Slurm itself makes or has checked."""
-FREE = ("Reason", "Dependency", "STDOUT", "STDERR", "WorkDir", "Comment", "Name")
+FREE = ("Dependency", "STDOUT", "STDERR", "WorkDir", "Comment", "Name")
 """squeue fields that hold what people wrote."""
+LEAN = ("Dependency", "Name")
+"""Those that are asked for where the queue is long: the rest is half of all that is sent."""
 
 ACCOUNTED = (
     "JobID", "JobIDRaw", "State", "User", "Partition", "AllocCPUS", "ReqCPUS", "NNodes", "Submit",
@@ -44,6 +48,8 @@ class Marks:
     """Separators. Made once a client, so that an unchanged record is the same text again."""
 
     word: str = field(default_factory=lambda: secrets.token_hex(4))
+    lean: bool = False
+    """Without the fields that only a job's detail needs."""
 
     @property
     def text(self) -> str:
@@ -53,11 +59,16 @@ class Marks:
     def end(self) -> str:
         return f"\x1e~{self.word}"
 
+    @property
+    def free(self) -> tuple[str, ...]:
+        return LEAN if self.lean else FREE
+
     def squeue_format(self) -> str:
         """The argument of `squeue -O`: no widths, so that nothing is cut."""
+        lead = [f"{name}:\x1f" for name in LEAD[:-1]] + [f"{LEAD[-1]}:{self.text}"]
         plain = [f"{name}:\x1f" for name in PLAIN[:-1]] + [f"{PLAIN[-1]}:{self.text}"]
-        free = [f"{name}:{self.text}" for name in FREE[:-1]] + [f"{FREE[-1]}:{self.end}"]
-        return ",".join(plain + free)
+        free = [f"{name}:{self.text}" for name in self.free[:-1]] + [f"{self.free[-1]}:{self.end}"]
+        return ",".join(lead + plain + free)
 
 
 def records(output: str, end: str) -> Iterator[str]:
@@ -68,17 +79,27 @@ def records(output: str, end: str) -> Iterator[str]:
     return iter(whole)
 
 
+def end_of(head: str) -> tuple[str, str | None, float | None]:
+    """(state, reason, end in unix seconds) of `State EndTime Reason`; no end before it is over."""
+    state, _, rest = head.partition("\x1f")
+    end, _, reason = rest.partition("\x1f")
+    state = state.strip()
+    return state, values.text(reason), values.moment(end) if state in FINISHED else None
+
+
 def queued_job(record: str, marks: Marks) -> Job:
     """One record of squeue. Raises RPCError when it is not one."""
-    head, *free = record.split(marks.text)
-    plain = head.split("\x1f")
-    if len(plain) != len(PLAIN) or len(free) != len(FREE):
+    lead, *parts = record.split(marks.text)
+    first = lead.split("\x1f", 3)
+    plain = parts[0].split("\x1f") if parts else []
+    free = dict(zip(marks.free, parts[1:], strict=False))
+    if len(first) != len(LEAD) or len(plain) != len(PLAIN) or len(parts) != len(marks.free) + 1:
         raise RPCError(msg="a line of squeue is not in the asked format")
     # Before the first record may stand what a login script printed; before others, a newline.
-    plain[0] = plain[0].rsplit("\n", 1)[-1]
+    job_id = first[0].rsplit("\n", 1)[-1].strip()
     of = dict(zip(PLAIN, plain, strict=True))
-    why, dependency, stdout, stderr, work_dir, comment, name = free
-    state = of["State"].strip()
+    name = free["Name"]
+    state, reason, ended = end_of(lead.partition("\x1f")[2])
     finished = state in FINISHED
     nodes = values.nodes(of["NodeList"])
     memory, gres = _resources(
@@ -86,9 +107,8 @@ def queued_job(record: str, marks: Marks) -> Job:
     )
     task = values.text(of["ArrayTaskID"])
     code = values.exit_code(of["exit_code"]) if finished else None
-    reason = values.text(why)
     job = Job(
-        job_id=of["JobArrayID"].strip(),
+        job_id=job_id,
         array_task=task,
         name=name,
         user=values.text(of["UserName"]),
@@ -102,46 +122,44 @@ def queued_job(record: str, marks: Marks) -> Job:
         gres=gres,
         submit_time=values.moment(of["SubmitTime"]),
         start_time=values.moment(of["StartTime"]),
-        end_time=values.moment(of["EndTime"]) if finished else None,
+        end_time=ended,
         time_limit_s=values.seconds(of["TimeLimit"]),
         time_used_s=None if state == "PENDING" else values.seconds(of["TimeUsed"]),
         exit_code=code,
         account=values.text(of["Account"]),
         qos=values.text(of["QOS"]),
         priority=values.whole(of["PriorityLong"]),
-        dependency=values.text(dependency),
-        work_dir=values.text(work_dir),
-        comment=values.text(comment),
+        dependency=values.text(free["Dependency"]),
+        work_dir=values.text(free.get("WorkDir", "")),
+        comment=values.text(free.get("Comment", "")),
     )
-    fill = partial(
-        values.expand_path,
-        job_id=of["JobID"].strip(),
-        array_id=values.text(of["ArrayJobID"]) if task else None,
-        task_id=task,
-        name=name,
-        user=job.user,
-        node=nodes[0] if nodes else None,
-    )
-    # Of tasks that wait together there is no one file yet, whatever squeue prints. 22.05 repeats
-    # stdout where stderr goes the same way, later releases write nothing.
-    folded = task is not None and not task.isdigit()
-    asked = (values.text(stdout), values.text(stderr) or values.text(stdout))
-    paths = [None if path is None or folded else fill(path) for path in asked]
+    stdout, stderr = _paths(job, of, free) if not marks.lean else (None, None)
     return structs.replace(
         job,
         reason_text=outcome(state, code, reason) if finished else explain(reason, job),
-        stdout=paths[0],
-        stderr=paths[1],
+        stdout=stdout,
+        stderr=stderr,
     )
 
 
-FINISHED = frozenset(
-    {
-        "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL",
-        "DEADLINE", "OUT_OF_MEMORY", "REVOKED", "LAUNCH_FAILED",
-    }
-)  # fmt: skip
-"""States that a job does not leave by itself."""
+def _paths(job: Job, of: dict[str, str], free: dict[str, str]) -> tuple[str | None, str | None]:
+    """Where its output goes. Of tasks that wait together there is no one file yet, whatever
+    squeue prints. 22.05 repeats stdout where stderr goes the same way, later releases write
+    nothing."""
+    if job.array_task is not None and not job.array_task.isdigit():
+        return None, None
+    out = values.text(free["STDOUT"])
+    err = values.text(free["STDERR"]) or out
+    fill = partial(
+        values.expand_path,
+        job_id=of["JobID"].strip(),
+        array_id=values.text(of["ArrayJobID"]) if job.array_task else None,
+        task_id=job.array_task,
+        name=job.name,
+        user=job.user,
+        node=job.nodes[0] if job.nodes else None,
+    )
+    return (fill(out) if out else None), (fill(err) if err else None)
 
 
 @lru_cache(maxsize=4096)

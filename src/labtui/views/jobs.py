@@ -3,54 +3,52 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 from labtui.config import Config
-from labtui.model import Job
-from labtui.slurm.polling import FINISHED
+from labtui.model import ArrayJob, Job
+from labtui.slurm import urgency
 from labtui.slurm.script import PRIVATE_COMMENT
+from labtui.slurm.urgency import FINISHED
 from labtui.spec import Cell, Column, SubjectSpec, Tone
 from labtui.store import Store
 from labtui.text import clock, inert, mib
+from labtui.views import waiting
+from labtui.views.jobtable import JobTable, arrange
 
-RECENT = 12 * 3600.0
-"""Seconds for which a failed job stays among what matters."""
-BAD = frozenset({"FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE"})
 _ACTIVE = frozenset({"RUNNING", "COMPLETING", "CONFIGURING", "STAGE_OUT", "SIGNALING"})
 _SHORT = {
     "COMPLETED": "done", "CANCELLED": "cancelled", "COMPLETING": "ending", "TIMEOUT": "timeout",
     "OUT_OF_MEMORY": "no memory", "NODE_FAIL": "node fail", "CONFIGURING": "starting",
     "SPECIAL_EXIT": "special",
 }  # fmt: skip
-_STUCK = ("DependencyNeverSatisfied", "BadConstraints", "ReservationDeleted", "PartitionConfig",
-          "PartitionTimeLimit", "PartitionNodeLimit", "JobHoldMaxRequeue", "InvalidAccount",
-          "InvalidQOS", "launch failed")  # fmt: skip
 
 
-def rows(store: Store, config: Config, now: float) -> list[Job]:
+_latest: tuple[object, object, JobTable] | None = None
+"""The last table and what it was made of: the same readings are asked for again and again."""
+
+
+def rows(store: Store, config: Config, now: float) -> JobTable:
     """All jobs, each once: squeue wins while slurmctld still knows one."""
-    live: list[Job] = store.value("slurm.jobs") or []
-    past: list[Job] = store.value("slurm.finished") or []
-    if not past:
-        return live
-    known = {job.job_id for job in live}
-    return live + [job for job in past if job.job_id not in known]
+    global _latest
+    waiting.look(store, now)
+    live, past = store.value("slurm.jobs"), store.value("slurm.finished")
+    if _latest is None or _latest[0] is not live or _latest[1] is not past:
+        _latest = (live, past, JobTable(live or [], past or []))
+    return _latest[2]
 
 
 def severity(job: Job) -> int:
     """3 failed lately, 2 waits for what will not come, 1 waits or runs, 0 is over."""
-    if job.state in FINISHED:
-        recent = job.end_time is not None and time.time() - job.end_time < RECENT
-        return 3 if job.state in BAD and recent else 0
-    if job.state == "PENDING":
-        return 2 if (job.reason or "").startswith(_STUCK) else 1
-    return 2 if job.state in ("SUSPENDED", "STOPPED", "SPECIAL_EXIT") else 1
+    return urgency.severity(job.state, job.reason, job.end_time)
+
+
+def word(state: str) -> str:
+    return _SHORT.get(state, state.lower().replace("_", " "))
 
 
 def state_word(job: Job) -> str:
-    return _SHORT.get(job.state, job.state.lower().replace("_", " "))
+    return word(job.state)
 
 
 def tone(job: Job) -> Tone:
@@ -61,6 +59,8 @@ def tone(job: Job) -> Tone:
 
 def why(job: Job) -> str:
     """Where it runs, why it waits, how it ended."""
+    if isinstance(job, ArrayJob):
+        return ", ".join(f"{count} {word(state)}" for state, count in job.tasks.items())
     if job.state == "PENDING":
         if job.reason == "BeginTime" and job.start_time:
             return f"begins {_when(job.start_time)}"
@@ -70,6 +70,12 @@ def why(job: Job) -> str:
     if job.state in FINISHED and job.reason_text:
         return job.reason_text
     return place(job)
+
+
+def shown_why(job: Job) -> str:
+    """`why` of a row that is drawn: with figures, where they are known."""
+    told = None if isinstance(job, ArrayJob) else waiting.short(job)
+    return told if told is not None else why(job)
 
 
 def place(job: Job) -> str:
@@ -94,21 +100,9 @@ def _when(moment: float | None) -> str:
     return time.strftime("%H:%M" if today else "%m-%d %H:%M", then)
 
 
-def _id_key(job: Job) -> tuple[int, int, str]:
-    head, _, task = job.job_id.partition("_")
-    plain = head.partition("+")[0]
-    number = int(plain) if plain.isdigit() else 0
-    return (-number, int(task) if task.isdigit() else -1, job.job_id)
-
-
-_ORDER = {"RUNNING": 1, "PENDING": 2}
-
-
-def due(job: Job) -> tuple[int, float, tuple[int, int, str]]:
+def due(job: Job) -> int:
     """The default order: what needs a person, what runs, what waits, what is over."""
-    bad = severity(job)
-    group = 0 if bad >= 2 else 4 if job.state in FINISHED else _ORDER.get(job.state, 1)
-    return (group - bad if group == 0 else group, -(job.end_time or 0.0), _id_key(job))
+    return urgency.place(urgency.rank(job.state, job.reason, job.end_time), job.job_id)
 
 
 def _asked(job: Job) -> str:
@@ -129,8 +123,10 @@ def detail(job: Job, store: Store, now: float) -> list[str | Cell]:
     lines: list[str | Cell] = [
         f"{inert(job.job_id, 60)} {inert(job.name, 80)} · {inert(job.user or '-', 40)}"
         f" · {inert(job.partition or '-', 40)} · {_asked(job)}",
-        Cell(f"{state_word(job)}: {inert(why(job), 200) or '-'}", tone(job)),
+        Cell(f"{state_word(job)}: {inert(shown_why(job), 200) or '-'}", tone(job)),
     ]
+    if job.state == "PENDING":
+        lines += waiting.lines(job, store, now)
     if job.state == "PENDING":
         start = _when(job.start_time) if job.start_time else "not known yet"
         lines.append(f"submitted {_when(job.submit_time)} · would start {start}")
@@ -178,6 +174,10 @@ def _plain(attribute: str, limit: int = 200) -> Any:
     return text
 
 
+def _id_key(job: Job) -> int:
+    return urgency.place(0, job.job_id)
+
+
 def _text_key(attribute: str) -> Any:
     return lambda job: str(getattr(job, attribute) or "").casefold()
 
@@ -188,13 +188,13 @@ def _number_key(attribute: str) -> Any:
 
 COLUMNS: tuple[Column, ...] = (
     Column("job", "JOB", 11, _plain("job_id", 40), sort=_id_key, wide=14),
-    Column("name", "NAME", 15, _plain("name"), sort=_text_key("name"), wide=24),
+    Column("name", "NAME", 15, _plain("name"), sort=_text_key("name"), wide=24, lead=True),
     Column("user", "USER", 5, _plain("user", 40), sort=_text_key("user"), wide=10),
     Column("partition", "PART", 5, _plain("partition", 40), sort=_text_key("partition"), wide=10),
     Column(
         "state", "STATE", 9, lambda job: Cell(inert(state_word(job), 20), tone(job)), sort=due
     ),
-    Column("why", "WHY / WHERE", 19, lambda job: inert(why(job), 300), sort=why, grow=True),
+    Column("why", "WHY / WHERE", 19, lambda job: inert(shown_why(job), 300), sort=why, grow=True),
     Column(
         "time", "TIME", 8, lambda job: clock(spent(job)), sort=lambda job: spent(job) or 0.0,
         align="right", wide=11,
@@ -222,11 +222,11 @@ COLUMNS: tuple[Column, ...] = (
 )  # fmt: skip
 
 
-def heading(jobs: Sequence[Job]) -> str:
-    """`running 6  pending 14  failed today 3`."""
-    counts = Counter("failed" if severity(job) == 3 else job.state for job in jobs)
+def heading(jobs: JobTable) -> str:
+    """`running 6  pending 14  failed lately 3`."""
+    counts = jobs.states | {"failed": jobs.failed}
     shown = (("RUNNING", "running"), ("PENDING", "pending"), ("failed", "failed lately"))
-    return "  ".join(f"{word} {counts[key]}" for key, word in shown if counts[key])
+    return "  ".join(f"{word} {counts[key]}" for key, word in shown if counts.get(key))
 
 
 SUBJECT = SubjectSpec(
@@ -242,5 +242,7 @@ SUBJECT = SubjectSpec(
     detail=detail,
     searchable=searchable,
     heading=heading,
+    arrange=arrange,
     default_sort="state",
+    also=waiting.FEEDS,
 )

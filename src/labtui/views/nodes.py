@@ -9,6 +9,7 @@ from typing import Any
 
 from labtui.config import Config
 from labtui.model import Job, Node, VaultNode
+from labtui.slurm.joblist import active
 from labtui.sources.node import HostFacts
 from labtui.spec import Cell, Column, SubjectSpec, Tone
 from labtui.store import Feed, Store
@@ -28,7 +29,7 @@ VAULT_SHUT = frozenset({"sealed", "unsealing", "uninitialised"})
 def rows(store: Store, config: Config, now: float) -> list[Node]:
     """One item a machine, those of the config first; an unreachable one keeps its last values."""
     slurm = {n.name: n for n in _items(store, "slurm.nodes", Node)}
-    jobs = _jobs(_items(store, "slurm.jobs", Job))
+    jobs = _jobs(active(store.value("slurm.jobs")))
     result = []
     for name in (*config.nodes, *(n for n in slurm if n not in config.nodes)):
         feed = store.feed(f"host.{name}")
@@ -227,7 +228,7 @@ def detail(node: Node, store: Store, now: float) -> list[str | Cell]:
     if figures:
         lines.append(Cell(f"{then.strip()} {figures}".strip(), "" if node.reachable else "dim"))
     if node.jobs:
-        names = {j.job_id: j.name for j in _items(store, "slurm.jobs", Job)}
+        names = {j.job_id: j.name for j in active(store.value("slurm.jobs"))}
         shown = "  ".join(
             f"{inert(j)} {inert(names.get(j, ''), 30)}".strip() for j in node.jobs[:12]
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 from labtui.config import Config
 from labtui.model import Job, Run
+from labtui.slurm.joblist import find
 from labtui.spec import Cell, Column, SubjectSpec, Tone
 from labtui.store import Store
 from labtui.text import age, clock, inert, spark
@@ -132,10 +133,9 @@ def thin(values: list[float | None], count: int) -> list[float | None]:
 
 def _find(run: Run, store: Store) -> Job | None:
     for feed in ("slurm.jobs", "slurm.finished"):
-        jobs = store.value(feed)
-        for job in jobs if isinstance(jobs, (list, tuple)) else ():
-            if isinstance(job, Job) and job.job_id == run.job_id:
-                return job
+        job = find(store.value(feed), run.job_id) if run.job_id else None
+        if job is not None:
+            return job
     return None
 
 

@@ -16,6 +16,7 @@ import msgspec
 from labtui.collectors.gpus import FIGURES, GpuMetrics
 from labtui.config import Config
 from labtui.model import Gpu, Holder, Job, Node
+from labtui.slurm.joblist import active
 from labtui.slurm.types import Allocation
 from labtui.store import STALE_AFTER, Feed, Store
 
@@ -96,7 +97,7 @@ def _holding(store: Store, now: float) -> tuple[Feed | None, dict[str, list[Hold
     exact, jobs = store.feed("slurm.allocations"), store.feed("slurm.jobs")
     if exact is not None and (_fresh(exact, now) or not _fresh(jobs, now)):
         return exact, _by_allocation(_list(store, exact.name, Allocation))
-    return jobs, _by_job(_list(store, "slurm.jobs", Job))
+    return jobs, _by_job(active(store.value("slurm.jobs")))
 
 
 def _by_allocation(allocations: list[Allocation]) -> dict[str, list[Holder]]:

@@ -8,7 +8,7 @@ compares each visible line with what was last drawn there and sends the cells th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from textual import events
@@ -97,6 +97,7 @@ class Rows(Widget, can_focus=True):
         self.set_reactive(Rows.message, message)
         self._items: Sequence[Any] = ()
         self._keys: Sequence[str] = ()
+        self._leads: Mapping[str, str] = {}
         self._top = 0
         self._cursor = 0
         self._held: str | None = None
@@ -108,8 +109,11 @@ class Rows(Widget, can_focus=True):
 
     # What the screen says
 
-    def set_rows(self, items: Sequence[Any], *, keys: Sequence[str]) -> None:
-        """Replace all rows by `items`, filtered and sorted, with one key each.
+    def set_rows(
+        self, items: Sequence[Any], *, keys: Sequence[str], leads: Mapping[str, str] | None = None
+    ) -> None:
+        """Replace all rows by `items`, filtered and sorted, with one key each; `leads` is what
+        stands before the text of a column with `lead`, by key.
 
         Both are kept, not copied. Cursor, marks and scroll stay with their keys; a cursor whose row
         is gone stays at its place. Costs one scan for the cursor's key, and the visible lines.
@@ -122,7 +126,7 @@ class Rows(Widget, can_focus=True):
                 row = max(0, min(row, count - 1))
         # A view at the top stays there: what has become worst must not arrive above the screen.
         top = self._top + row - self._cursor if self._top else 0
-        self._items, self._keys = items, keys
+        self._items, self._keys, self._leads = items, keys, leads or {}
         self._place(row, top)
 
     def set_columns(self, columns: Sequence[Column]) -> None:
@@ -313,5 +317,6 @@ class Rows(Widget, can_focus=True):
         if row < len(self._keys):
             key = self._keys[row]
             marked = key in self.marked
-            return self._lines.row(key, self._items[row], row == self._cursor, marked)
+            lead = self._leads.get(key, "")
+            return self._lines.row(key, self._items[row], row == self._cursor, marked, lead)
         return self._note if row == 0 and self.message else self._lines.blank

@@ -137,26 +137,27 @@ class Lines:
             words += self._fit(title, column, width) + " "
         return join([(words, self._style("header"))], self._width)
 
-    def row(self, key: str, item: Any, cursor: bool, marked: bool) -> Strip:
-        kept = self._rows.get((key, cursor, marked))
+    def row(self, key: str, item: Any, cursor: bool, marked: bool, lead: str = "") -> Strip:
+        kept = self._rows.get((key + lead, cursor, marked))
         if kept is not None and (kept[0] is item or kept[0] == item):
             return kept[1]
         if len(self._rows) >= KEPT_LINES:
             self._rows.clear()
-        strip = self._draw(item, cursor, marked)
-        self._rows[key, cursor, marked] = item, strip
+        strip = self._draw(item, cursor, marked, lead)
+        self._rows[key + lead, cursor, marked] = item, strip
         return strip
 
-    def _draw(self, item: Any, cursor: bool, marked: bool) -> Strip:
-        lead = ("▌" if cursor else " ") + ("•" if marked else " ")
+    def _draw(self, item: Any, cursor: bool, marked: bool, lead: str) -> Strip:
+        marks = ("▌" if cursor else " ") + ("•" if marked else " ")
         if self._ascii:
-            lead = text.ascii_only(lead)
+            marks = text.ascii_only(marks)
         at_cursor = self._style("cursor")
-        pieces = [(lead, at_cursor if cursor else self._style("mark"))]
+        pieces = [(marks, at_cursor if cursor else self._style("mark"))]
         at = MARKS
         for column, width in self._layout:
             cell = column.text(item)
             words, tone = (cell, "") if isinstance(cell, str) else (cell.text, cell.tone)
+            words = lead + words if column.lead else words
             style = at_cursor if cursor and at < self._span else self._style(tone)
             pieces.append((self._fit(words, column, width) + " ", style))
             at += width + 1

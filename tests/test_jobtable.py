@@ -1,0 +1,133 @@
+"""The queue's table: long, filtered, sorted, folded, as a tree; and its rows through many polls."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labtui.model import ArrayJob, Job
+from labtui.slurm.joblist import Book, JobList, active, find
+from labtui.slurm.polling import Marks
+from labtui.slurm.values import count_tasks
+from labtui.views.arrange import Arranged, How, at_once
+from labtui.views.jobs import COLUMNS, SUBJECT, due
+from labtui.views.jobtable import JobTable, arrange
+from slurmhost import record
+
+MARKS = Marks("c0ffee00")
+STATES = ("PENDING", "RUNNING", "COMPLETED", "FAILED", "SUSPENDED", "CANCELLED")
+
+
+def answer(book: Book, *changes: dict[str, str], cut: int = 97) -> JobList:
+    """One poll of these jobs, arriving in pieces that end anywhere."""
+    raw = "".join(record(MARKS, **change) for change in changes).encode()
+    poll = book.begin()
+    for start in range(0, len(raw), cut):
+        poll.feed(raw[start : start + cut])
+    return poll.done()
+
+
+def one(job_id: str, state: str = "PENDING", **more: str) -> dict[str, str]:
+    return {"JobArrayID": job_id, "JobID": job_id.partition("_")[0], "State": state, **more}
+
+
+def task(array: str, index: str, state: str = "PENDING", **more: str) -> dict[str, str]:
+    return one(f"{array}_{index}", state, ArrayJobID=array, ArrayTaskID=index, **more)
+
+
+def shown(live: JobList, how: How, past: tuple[Job, ...] = ()) -> Arranged:
+    return at_once(arrange(JobTable(live, past), SUBJECT, how))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.dictionaries(st.integers(1, 30), st.sampled_from(STATES), max_size=20), min_size=1,
+        max_size=6,
+    ),
+    st.integers(1, 400),
+)  # fmt: skip
+def test_any_run_of_polls_ends_with_what_the_last_one_said(
+    polls: list[dict[int, str]], cut: int
+) -> None:
+    book = Book(MARKS)
+    for said in polls:
+        ids = list(said)
+        random.Random(cut).shuffle(ids)
+        found = answer(book, *(one(str(i), said[i]) for i in ids), cut=cut)
+        assert {job.job_id: job.state for job in found} == {str(i): s for i, s in said.items()}
+        assert [due(job) for job in found] == sorted(due(job) for job in found)
+        assert {k: n for k, n in found.states.items() if n} == {
+            s: list(said.values()).count(s) for s in set(said.values())
+        }
+        assert {job.job_id for job in active(found)} == {
+            str(i) for i, s in said.items() if s in ("RUNNING", "SUSPENDED")
+        }
+        for i in range(1, 31):
+            assert (find(found, str(i)) is not None) == (i in said)
+
+
+def test_what_did_not_change_is_the_same_object_and_an_old_list_stays_as_it_was() -> None:
+    book = Book(MARKS)
+    first = answer(book, one("7"), one("8"))
+    assert answer(book, one("8"), one("7")) is first
+    second = answer(book, one("8", "RUNNING"), one("9"))
+    assert [job.job_id for job in first] == ["8", "7"]
+    assert [(job.job_id, job.state) for job in second] == [("8", "RUNNING"), ("9", "PENDING")]
+
+
+def test_an_array_is_one_row_until_it_is_unfolded() -> None:
+    live = answer(
+        Book(MARKS), task("9", "[4-99%2]"), task("9", "0", "FAILED", EndTime="1000"),
+        task("9", "1", "COMPLETED"), task("9", "2", "RUNNING", NodeList="n1"),
+        task("9", "3", "RUNNING", NodeList="n2"), one("8"), task("7", "[0-9]"),
+    )  # fmt: skip
+    folded = shown(live, How())
+    assert list(folded.keys) == ["9", "8", "7_[0-9]"]
+    head = folded.items[0]
+    assert isinstance(head, ArrayJob)
+    assert head.tasks == {"COMPLETED": 1, "FAILED": 1, "PENDING": 96, "RUNNING": 2}
+    assert set(head.nodes) == {"n1", "n2"}
+    open_ = shown(live, How(unfolded=frozenset({"9"})))
+    assert list(open_.keys) == ["9", "9_2", "9_3", "9_[4-99%2]", "9_0", "9_1", "8", "7_[0-9]"]
+    assert open_.leads["9"] != folded.leads["9"]
+    apart = shown(live, How(apart=True))
+    assert sorted(apart.keys) == sorted(job.job_id for job in live)
+
+
+def test_jobs_stand_under_those_they_wait_for() -> None:
+    live = answer(
+        Book(MARKS), one("10", "RUNNING"), one("11", Dependency="afterok:10(unfulfilled)"),
+        one("12", Dependency="afterok:11(unfulfilled),afterany:5(unfulfilled)"), one("13"),
+        one("14", Dependency="afterok:15"), one("15", Dependency="afterok:14"),
+    )  # fmt: skip
+    tree = shown(live, How(tree=True))
+    assert list(tree.keys)[:4] == ["10", "11", "12", "13"]
+    assert set(tree.keys) == {"10", "11", "12", "13", "14", "15"}, "a ring does not disappear"
+    assert tree.leads["12"].index("└") > tree.leads["11"].index("└")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_every_filter_and_order_shows_each_matching_job_once(data: st.DataObject) -> None:
+    ids = data.draw(st.lists(st.integers(1, 40), unique=True, max_size=25))
+    live = answer(
+        Book(MARKS),
+        *(one(str(i), data.draw(st.sampled_from(STATES)), Name=f"job-{i % 3}") for i in ids),
+    )
+    sort = data.draw(st.sampled_from(["", *(column.id for column in COLUMNS)]))
+    wanted = data.draw(st.integers(0, 2))
+    how = How(lambda job: job.name == f"job-{wanted}", sort, data.draw(st.booleans()))
+    found = shown(live, how)
+    assert sorted(found.keys) == sorted(str(i) for i in ids if i % 3 == wanted)
+    assert [job.job_id for job in found.items] == list(found.keys)
+
+
+def test_tasks_are_counted() -> None:
+    for job_id, tasks in (
+        ("9", 1), ("9_4", 1), ("9_[0-7]", 8), ("9_[0-7,12%2]", 9), ("9_[0-10:5]", 3),
+        ("9_[1,3]", 2),
+    ):  # fmt: skip
+        assert count_tasks(job_id) == tasks, job_id
