@@ -42,7 +42,8 @@ class Slurm:
         if argv[0] == "squeue":
             marks = marks_of(argv)
             wanted = argv[argv.index("-j") + 1] if "-j" in argv else None
-            found = [j for j in self.jobs.values() if wanted in (None, j["JobArrayID"])]
+            asked = None if wanted is None else wanted.split(",")
+            found = [j for j in self.jobs.values() if asked is None or j["JobArrayID"] in asked]
             if not found:
                 return 1, "", "slurm_load_jobs error: Invalid job id specified"
             return 0, "".join(record(marks, JobID=j["JobArrayID"], **j) for j in found), ""
@@ -62,7 +63,8 @@ class Slurm:
 
     @property
     def told(self) -> list[list[str]]:
-        return [argv for argv in self.host.commands if argv[0] not in ("squeue", "sacct", "sinfo")]
+        reading = ("squeue", "sacct", "sinfo", "sacctmgr", "id")
+        return [argv for argv in self.host.commands if argv[0] not in reading]
 
 
 CANCELLED = {"State": "CANCELLED", "Reason": "None"}

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import shlex
-import time
 from collections.abc import Sequence
-from typing import ClassVar
 
-from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step, Unknown
-from labtui.model import Job
-from labtui.slurm.client import SlurmClient, cancel_argv, scontrol_argv, whole_id
-from labtui.slurm.errors import RPCError
+from labtui.actions.jobs import JobAction, covers
+from labtui.model import ArrayJob, Job
+from labtui.slurm.accounting import operator_note
+from labtui.slurm.client import cancel_argv
 from labtui.slurm.urgency import FINISHED
 from labtui.spec import ActionSpec
-from labtui.text import inert
 
-SETTLE = 45.0
-"""Seconds that Slurm may take until a job is in its new state: KillWait is 30 s by default."""
-STEP = 0.5
+__all__ = ["covers"]
+
 HELD = ("JobHeldUser", "JobHeldAdmin", "JobHoldMaxRequeue")
 
 
@@ -55,150 +49,15 @@ def _not_suspended(job: Job) -> str | None:
 
 
 def _no_log(job: Job) -> str | None:
-    if job.state == "PENDING":
+    """Of an array it asks which task's."""
+    if job.state == "PENDING" and not is_array(job):
         return "it has not started"
-    return None if job.stdout else "Slurm does not know its file any more"
+    return None
 
 
-class JobAction(Action):
-    """One Slurm command on some jobs."""
-
-    verb: ClassVar[str]
-    """`Cancel`."""
-    past: ClassVar[str]
-    """`cancelled`."""
-    undo: ClassVar[str]
-    risks: ClassVar[tuple[str, ...]] = ()
-    gone: ClassVar[str] = ""
-    """What it means that a job we saw before is not there any more."""
-
-    def __init__(self, client: SlurmClient, job_ids: Sequence[str], *, settle: float = SETTLE):
-        self.client = client
-        self.job_ids = list(dict.fromkeys(job_ids))
-        self.settle = settle
-        self._refused = ""
-        self._before: dict[str, Job] = {}
-        self._began = time.time()
-
-    def argvs(self) -> list[list[str]]:
-        return [scontrol_argv(self.id.partition(".")[2], self.job_ids)]
-
-    @staticmethod
-    def refusal(job: Job) -> str | None:
-        """Why it makes no sense for a job as it is; also what disables the key."""
-        raise NotImplementedError
-
-    def settled(self, rows: list[Job]) -> str | None:
-        """What has become of one target, in words; None while Slurm is not through with it."""
-        raise NotImplementedError
-
-    async def plan(self) -> Plan:
-        try:
-            argvs = self.argvs()
-        except ValueError as error:
-            raise ActionError(str(error)) from None
-        names = []
-        for job_id in self.job_ids:
-            job = await _row(self.client, job_id)
-            if job is None:
-                raise ActionError(f"job {inert(job_id, 60)}: Slurm does not know it (any more)")
-            why_not = self.refusal(job)
-            if why_not and len(self.job_ids) == 1:
-                raise ActionError(f"job {inert(job_id, 60)}: {why_not}")
-            self._before[job_id] = job
-            names.append(f"{inert(job_id, 60)} {inert(job.name, 60)}")
-        several = len(names) > 1
-        running = any(job.state == "RUNNING" for job in self._before.values())
-        dangerous = several and running and self.id == "queue.cancel"
-        return Plan(
-            title=f"{self.verb} {len(names)} jobs" if several else f"{self.verb} job {names[0]}",
-            targets=tuple(names),
-            steps=tuple(Step(self.client.host.name, shlex.join(argv)) for argv in argvs),
-            risks=self.risks,
-            undo=self.undo,
-            dangerous=dangerous,
-            confirm_word=f"{len(names)} jobs" if dangerous else "",
-        )
-
-    async def run(self, progress: Progress) -> None:
-        self._began = time.time()
-        for argv in self.argvs():
-            try:
-                await self.client.tell(argv)
-            except RPCError as error:
-                self._refused = _refusal(error, self.client.host.name)
-                if error.kind == "timeout":
-                    raise Unknown(self._refused) from None
-                if len(self.job_ids) == 1:
-                    raise ActionError(f"Slurm refused: {self._refused}") from None
-        progress("sent; waiting until Slurm shows it")
-
-    async def verify(self) -> Outcome:
-        deadline = time.monotonic() + self.settle
-        said: dict[str, str] = {}
-        while True:
-            for job_id in self.job_ids:
-                if job_id not in said and (word := await self._look(job_id)):
-                    said[job_id] = word
-            if len(said) == len(self.job_ids) or time.monotonic() > deadline or self._refused:
-                break
-            await asyncio.sleep(STEP)
-        return self._told(said)
-
-    async def _look(self, job_id: str) -> str | None:
-        rows = [job for job in await _tasks(self.client, job_id) if covers(job_id, job.job_id)]
-        if not rows and job_id in self._before:
-            return self.gone or None
-        if not rows:
-            self._refused = self._refused or "Slurm does not know such a job"
-        return self.settled(rows) if rows else None
-
-    def _told(self, said: dict[str, str]) -> Outcome:
-        late = [job_id for job_id in self.job_ids if job_id not in said]
-        details = {"job_id": ",".join(self.job_ids), **{f"job {k}": v for k, v in said.items()}}
-        words = "; ".join(f"job {inert(k, 40)} {v}" for k, v in list(said.items())[:3])
-        if len(said) > 3:
-            words = f"{len(said)} jobs are {self.past}"
-        if not late:
-            return Outcome("done", words, details)
-        rest = ", ".join(inert(job_id, 40) for job_id in late[:5])
-        if self._refused:
-            text = f"Slurm refused for {rest}: {self._refused}"
-            return Outcome("failed", f"{words}; {text}" if words else text, details)
-        text = f"job {rest} is not {self.past} after {self.settle:.0f} s; Slurm may still do it"
-        return Outcome("unknown", f"{words}; {text}" if words else text, details)
-
-
-def covers(wanted: str, job_id: str) -> bool:
-    """Whether a row is of what was meant: an array's plain id means all of its tasks, a folded
-    one those that wait in its place."""
-    if wanted == job_id:
-        return True
-    if "[" in wanted:
-        return "[" in job_id and whole_id(job_id) == whole_id(wanted)
-    return "_" not in wanted and "+" not in wanted and whole_id(job_id) == wanted
-
-
-async def _tasks(client: SlurmClient, job_id: str) -> list[Job]:
-    try:
-        return await client.tasks(job_id)
-    except RPCError as error:
-        raise ActionError(error.msg) from None
-    except ValueError as error:
-        raise ActionError(str(error)) from None
-
-
-async def _row(client: SlurmClient, job_id: str) -> Job | None:
-    rows = await _tasks(client, job_id)
-    of_it = [job for job in rows if covers(job_id, job.job_id)]
-    # An array keeps a finished row of its waiting tasks beside those that still run.
-    return min(of_it, key=lambda job: job.state in FINISHED, default=None)
-
-
-def _refusal(error: RPCError, where: str) -> str:
-    if error.kind == "permission":
-        return f"{error.msg}: on {where} this account may not do that to another's job"
-    return error.msg
+def is_array(job: Job) -> bool:
+    """A row that stands for several tasks."""
+    return isinstance(job, ArrayJob) or "[" in job.job_id
 
 
 class CancelJob(JobAction):
@@ -209,8 +68,8 @@ class CancelJob(JobAction):
     undo = "none; it can be submitted again"
     risks = ("what it has not written to disk is lost",)
 
-    def argvs(self) -> list[list[str]]:
-        return cancel_argv(self.job_ids)
+    def commands(self, job_ids: Sequence[str]) -> list[list[str]]:
+        return cancel_argv(job_ids)
 
     refusal = staticmethod(_over)
 
@@ -277,6 +136,9 @@ class SuspendJob(JobAction):
 
     refusal = staticmethod(_not_running)
 
+    async def warnings(self, jobs: Sequence[Job]) -> tuple[str, ...]:
+        return await operator_note(self.client, "suspend a job")
+
     def settled(self, rows: list[Job]) -> str | None:
         active = [job for job in rows if job.state in ("RUNNING", "SUSPENDED")]
         stopped = all(job.state == "SUSPENDED" for job in active)
@@ -291,6 +153,9 @@ class ResumeJob(JobAction):
 
     refusal = staticmethod(_not_suspended)
 
+    async def warnings(self, jobs: Sequence[Job]) -> tuple[str, ...]:
+        return await operator_note(self.client, "let a suspended job go on")
+
     def settled(self, rows: list[Job]) -> str | None:
         stopped = any(job.state == "SUSPENDED" for job in rows)
         return None if stopped else f"runs again ({rows[0].state.lower()})"
@@ -302,6 +167,10 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec(
         "queue.log", "l", "log", "Its output, as it is written.", _JOBS,
         changes=False, disabled=_no_log,
+    ),
+    ActionSpec(
+        "queue.script", "v", "script", "Its batch script, as Slurm keeps it.", _JOBS,
+        changes=False, footer=False,
     ),
     ActionSpec(
         "queue.cancel", "c", "cancel", "End it, or take it out of the queue.", _JOBS,

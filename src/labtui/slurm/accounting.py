@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from labtui.hosts.base import HostError
 from labtui.model import Reservation, Share
 from labtui.slurm import accounts
 from labtui.slurm.errors import RPCError, error_of
@@ -62,6 +63,31 @@ async def me(client: SlurmClient) -> str:
     """The account that asks, on the login node."""
     done = await client._run(["id", "-un"], timeout=5.0)
     return done.stdout.strip() if done.rc == 0 else ""
+
+
+async def is_operator(client: SlurmClient) -> bool | None:
+    """Whether Slurm lets the account that asks do what only operators may; None: not known."""
+    user = await me(client)
+    if user == "root" or not user:
+        return True if user else None
+    try:
+        out = await _sacctmgr(
+            client, "show", "user", "where", f"name={user}", "format=User,AdminLevel"
+        )
+    except (RPCError, HostError):
+        return None
+    for line in out.splitlines():
+        name, _, level = line.partition("|")
+        if name == user and level in ("None", "Operator", "Administrator"):
+            return level != "None"
+    return None
+
+
+async def operator_note(client: SlurmClient, what: str) -> tuple[str, ...]:
+    """A sentence for a plan where it is known that Slurm will refuse this account."""
+    if await is_operator(client) is not False:
+        return ()
+    return (f"Slurm lets only operators {what}: it will refuse this account",)
 
 
 async def _sacctmgr(client: SlurmClient, *more: str) -> str:

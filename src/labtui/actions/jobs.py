@@ -1,0 +1,199 @@
+"""What all actions on jobs share: one plan for any number of them, one look at what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step, Unknown
+from labtui.model import Job
+from labtui.slurm import many
+from labtui.slurm.client import SlurmClient, scontrol_argv, whole_id
+from labtui.slurm.errors import RPCError
+from labtui.slurm.urgency import FINISHED
+from labtui.text import inert
+
+SETTLE = 45.0
+"""Seconds that Slurm may take until a job is in its new state: KillWait is 30 s by default."""
+STEP = 0.5
+SEVERAL_STEP = 2.0
+"""Seconds between two looks at many jobs."""
+
+
+class JobAction(Action):
+    """One Slurm command on some jobs."""
+
+    verb: ClassVar[str]
+    """`Cancel`."""
+    past: ClassVar[str]
+    """`cancelled`."""
+    undo: ClassVar[str]
+    risks: ClassVar[tuple[str, ...]] = ()
+    gone: ClassVar[str] = ""
+    """What it means that a job we saw before is not there any more."""
+
+    def __init__(self, client: SlurmClient, job_ids: Sequence[str], *, settle: float = SETTLE):
+        self.client = client
+        self.asked = list(dict.fromkeys(job_ids))
+        self.job_ids = list(self.asked)
+        """Without those for which it makes no sense, once the plan is made."""
+        self.settle = settle
+        self._refused = ""
+        self._before: dict[str, Job] = {}
+        self._began = time.time()
+
+    def argvs(self) -> list[list[str]]:
+        """One command where it can be; more where the ids would make it too long."""
+        return [argv for part in many.chunks(self.job_ids) for argv in self.commands(part)]
+
+    def commands(self, job_ids: Sequence[str]) -> list[list[str]]:
+        return [scontrol_argv(self.id.partition(".")[2], job_ids)]
+
+    @staticmethod
+    def refusal(job: Job) -> str | None:
+        """Why it makes no sense for a job as it is; also what disables the key."""
+        raise NotImplementedError
+
+    def settled(self, rows: list[Job]) -> str | None:
+        """What has become of one target, in words; None while Slurm is not through with it."""
+        raise NotImplementedError
+
+    async def warnings(self, jobs: Sequence[Job]) -> tuple[str, ...]:
+        """What else could go wrong with these, one sentence each."""
+        return ()
+
+    def way_back(self) -> str:
+        return self.undo
+
+    def target(self, job: Job, job_id: str) -> str:
+        return f"{inert(job_id, 60)} {inert(job.name, 60)}"
+
+    async def plan(self) -> Plan:
+        try:
+            many.chunks(self.asked)
+            self.argvs()
+        except ValueError as error:
+            raise ActionError(str(error)) from None
+        rows = await _read(self.client, self.asked)
+        left_out: dict[str, str] = {}
+        for job_id in self.asked:
+            job = _main_row(rows, job_id)
+            why_not = "Slurm does not know it (any more)" if job is None else self.refusal(job)
+            if job is None or why_not:
+                left_out[job_id] = why_not or ""
+            else:
+                self._before[job_id] = job
+        if not self._before:
+            job_id, why = next(iter(left_out.items()), ("", "no job is chosen"))
+            raise ActionError(f"job {inert(job_id, 60)}: {why}")
+        self.job_ids = [job_id for job_id in self.asked if job_id in self._before]
+        return await self._planned(left_out)
+
+    async def _planned(self, left_out: dict[str, str]) -> Plan:
+        jobs = list(self._before.values())
+        names = [self.target(job, job_id) for job_id, job in self._before.items()]
+        several = len(names) > 1
+        running = any(job.state == "RUNNING" for job in jobs)
+        dangerous = several and running and self.id == "queue.cancel"
+        whys = Counter(left_out.values())
+        skipped = tuple(f"{n} of {len(self.asked)} left out: {why}" for why, n in whys.items())
+        return Plan(
+            title=f"{self.verb} {len(names)} jobs" if several else f"{self.verb} job {names[0]}",
+            targets=tuple(names),
+            steps=tuple(Step(self.client.host.name, shlex.join(argv)) for argv in self.argvs()),
+            risks=(*await self.warnings(jobs), *self.risks, *skipped),
+            undo=self.way_back(),
+            dangerous=dangerous,
+            confirm_word=f"{len(names)} jobs" if dangerous else "",
+        )
+
+    async def run(self, progress: Progress) -> None:
+        self._began = time.time()
+        for argv in self.argvs():
+            try:
+                await self.client.tell(argv)
+            except RPCError as error:
+                self._refused = _refusal(error, self.client.host.name)
+                if error.kind == "timeout":
+                    raise Unknown(self._refused) from None
+                if len(self.job_ids) == 1:
+                    raise ActionError(f"Slurm refused: {self._refused}") from None
+        progress("sent; waiting until Slurm shows it")
+
+    async def verify(self) -> Outcome:
+        deadline = time.monotonic() + self.settle
+        said: dict[str, str] = {}
+        while True:
+            late = [job_id for job_id in self.job_ids if job_id not in said]
+            rows = await _read(self.client, late)
+            for job_id in late:
+                if word := self._look(rows, job_id):
+                    said[job_id] = word
+            if len(said) == len(self.job_ids) or time.monotonic() > deadline or self._refused:
+                break
+            await asyncio.sleep(STEP if len(self.job_ids) == 1 else SEVERAL_STEP)
+        return self._told(said)
+
+    def _look(self, rows: Sequence[Job], job_id: str) -> str | None:
+        of_it = [job for job in rows if covers(job_id, job.job_id)]
+        if not of_it and job_id in self._before:
+            return self.gone or None
+        if not of_it:
+            self._refused = self._refused or "Slurm does not know such a job"
+        return self.settled(of_it) if of_it else None
+
+    def _told(self, said: dict[str, str]) -> Outcome:
+        late = [job_id for job_id in self.job_ids if job_id not in said]
+        details = {"job_id": ",".join(self.job_ids), **{f"job {k}": v for k, v in said.items()}}
+        details |= {f"job {k}": f"not {self.past}" for k in late}
+        words = "; ".join(f"job {inert(k, 40)} {v}" for k, v in list(said.items())[:3])
+        if len(said) > 3:
+            words = f"{len(said)} jobs are {self.past}"
+        if not late:
+            return Outcome("done", words, details)
+        rest = ", ".join(inert(job_id, 40) for job_id in late[:5])
+        rest += f" and {len(late) - 5} more" if len(late) > 5 else ""
+        if self._refused:
+            text = f"Slurm refused for {rest}: {self._refused}"
+            return Outcome("failed", f"{words}; {text}" if words else text, details)
+        text = f"job {rest} is not {self.past} after {self.settle:.0f} s; Slurm may still do it"
+        return Outcome("unknown", f"{words}; {text}" if words else text, details)
+
+
+def covers(wanted: str, job_id: str) -> bool:
+    """Whether a row is of what was meant: an array's plain id means all of its tasks, a folded
+    one those that wait in its place."""
+    if wanted == job_id:
+        return True
+    if "[" in wanted:
+        return "[" in job_id and whole_id(job_id) == whole_id(wanted)
+    return "_" not in wanted and "+" not in wanted and whole_id(job_id) == wanted
+
+
+async def _read(client: SlurmClient, job_ids: Sequence[str]) -> list[Job]:
+    """All rows of these jobs as they are now. ActionError where Slurm does not tell."""
+    try:
+        return await many.rows(client, job_ids)
+    except RPCError as error:
+        raise ActionError(error.msg) from None
+    except ValueError as error:
+        raise ActionError(str(error)) from None
+
+
+def _main_row(rows: Sequence[Job], job_id: str) -> Job | None:
+    of_it = [job for job in rows if covers(job_id, job.job_id)]
+    # An array keeps a finished row of its waiting tasks beside those that still run.
+    return min(of_it, key=lambda job: job.state in FINISHED, default=None)
+
+
+def _refusal(error: RPCError, where: str) -> str:
+    if error.kind == "permission":
+        return f"{error.msg}: on {where} this account may not do that to another's job"
+    return error.msg
+
+
+Disabled = Callable[[Job], "str | None"]
