@@ -63,6 +63,7 @@ JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=5
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageTRES=gres/gpu,gres/gpu:jetson
+AccountingStorageEnforce=limits,qos
 """
 
 
