@@ -31,7 +31,7 @@ from labtui.model import Job
 from labtui.slurm.client import SlurmClient
 from labtui.slurm.errors import RPCError
 from labtui.slurm.log import follow, tail
-from labtui.slurm.script import BatchScript
+from labtui.slurm.script import batch_script
 from labtui.slurm.templates import templates
 
 pytestmark = pytest.mark.lab
@@ -81,8 +81,8 @@ async def until(slurm: SlurmClient, job_id: str, *states: str, limit: float = 30
 
 
 def script(body: str, **fields: str) -> str:
-    small = {"partitions": "cpu", "memory_per_node": "50", "time_limit": "5"}
-    return BatchScript(**{**small, **fields}, body=body).script()  # type: ignore[arg-type]
+    small = {"partition": "cpu", "mem": "50", "time": "5"}
+    return batch_script(body, **{**small, **fields}).script()
 
 
 async def submit(slurm: SlurmClient, body: str, **fields: str) -> str:
@@ -140,7 +140,7 @@ def test_names_made_to_break_things_come_back_as_they_were(on: Callable[[Body], 
 
 def test_hold_release_suspend_requeue_cancel(on: Callable[[Body], Any]) -> None:
     async def body(slurm: SlurmClient, login: Host) -> None:
-        held = await submit(slurm, "sleep 60", begin_time="now+1hour")
+        held = await submit(slurm, "sleep 60", begin="now+1hour")
         assert (await perform(HoldJob(slurm, [held]))).kind == "done"
         job = await slurm.job(held)
         assert job is not None and job.reason is not None and job.reason.startswith("JobHeld")
@@ -175,7 +175,7 @@ def test_an_array_is_one_row_and_its_tasks(on: Callable[[Body], Any]) -> None:
 
 def test_gpus_are_known_by_index(on: Callable[[Body], Any]) -> None:
     async def body(slurm: SlurmClient, login: Host) -> None:
-        job_id = await submit(slurm, "sleep 60", partitions="gpu", gres_per_node="gpu:2")
+        job_id = await submit(slurm, "sleep 60", partition="gpu", gres="gpu:2")
         job = await until(slurm, job_id, "RUNNING")
         assert (job.gres, job.nodes) == ("gpu:2", ("desktop-gpu",))
         held = [a for a in await slurm.allocations() if a.job_id == job_id]
@@ -193,7 +193,7 @@ def test_gpus_are_known_by_index(on: Callable[[Body], Any]) -> None:
 def test_the_accounting_remembers(on: Callable[[Body], Any]) -> None:
     async def body(slurm: SlurmClient, login: Host) -> None:
         began = time.time() - 1
-        job_id = await submit(slurm, "exit 3", name="it 'fails'")
+        job_id = await submit(slurm, "exit 3", job_name="it 'fails'")
         await until(slurm, job_id, "FAILED")
         deadline = time.monotonic() + 20
         found: dict[str, Job] = {}
@@ -214,7 +214,7 @@ def test_values_of_directives_reach_slurm_as_they_were(on: Callable[[Body], Any]
     async def body(slurm: SlurmClient, login: Host) -> None:
         made = {}
         for value in values:
-            text = script("true", name=value, comment=value)
+            text = script("true", job_name=value, comment=value)
             made[await slurm.submit(text, token="ab12", chdir="/tmp", hold=True)] = value
         found = {job.job_id: job for job in await slurm.jobs()}
         for job_id, value in made.items():
@@ -246,8 +246,8 @@ def test_estimates_and_refusals(on: Callable[[Body], Any]) -> None:
             estimate = await slurm.test_only(template.script, chdir="/tmp")
             assert estimate.nodes and estimate.processors
         for text, words in (
-            (script("true", partitions="nope"), "Invalid partition name specified"),
-            (script("true", partitions="gpu", gres_per_node="gpu:99"), "not available"),
+            (script("true", partition="nope"), "Invalid partition name specified"),
+            (script("true", partition="gpu", gres="gpu:99"), "not available"),
             ("hello", "does not look like a batch script"),
         ):
             with pytest.raises(RPCError, match=words):

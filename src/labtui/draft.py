@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from dataclasses import asdict, fields
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from labtui.history import default_path
+from labtui.slurm.options import OPTIONS
 from labtui.slurm.script import BatchScript
 
 
@@ -25,21 +25,15 @@ class Draft:
     def load(self) -> tuple[BatchScript, float] | None:
         """The draft and when it was kept (unix seconds); None when there is none to read."""
         try:
-            body: Any = msgspec.json.decode(self.path.read_bytes())
-            known = {f.name for f in fields(BatchScript)}
-            kept = {k: v for k, v in body["job"].items() if k in known}
-            kept["extra"] = tuple(kept.get("extra", ()))
-            return BatchScript(**kept), self.path.stat().st_mtime
-        except (OSError, msgspec.DecodeError, KeyError, TypeError, AttributeError):
+            kept = msgspec.json.decode(self.path.read_bytes(), type=dict[str, BatchScript])["job"]
+            known = {k: v for k, v in kept.options.items() if k in OPTIONS}
+            return replace(kept, options=known), self.path.stat().st_mtime
+        except (OSError, msgspec.MsgspecError, KeyError):
             return None
 
     def keep(self, job: BatchScript) -> None:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=".draft")
-            with os.fdopen(handle, "wb") as file:
-                file.write(msgspec.json.encode({"job": asdict(job)}))
-            Path(name).replace(self.path)
+            write_private(self.path, msgspec.json.encode({"job": job}))
             self.problem = None
         except (OSError, UnicodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not text"
@@ -53,3 +47,16 @@ class Draft:
     def script_path(self) -> Path:
         """Where `$EDITOR` gets the script: beside the draft, so that it survives too."""
         return self.path.with_suffix(".sbatch")
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """The file whole or not at all, for its owner only (0600). Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(name).replace(path)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -8,6 +8,7 @@ import shlex
 import time
 
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step, Unknown
+from labtui.kept import Kept
 from labtui.model import Job
 from labtui.slurm.client import SlurmClient, submit_argv
 from labtui.slurm.errors import RPCError
@@ -31,7 +32,13 @@ class SubmitJob(Action):
     id = "queue.submit"
 
     def __init__(
-        self, client: SlurmClient, script: str, *, chdir: str = "", look: float = LOOK
+        self,
+        client: SlurmClient,
+        script: str,
+        *,
+        chdir: str = "",
+        look: float = LOOK,
+        kept: Kept | None = None,
     ) -> None:
         self.client = client
         self.script = script.replace("\r\n", "\n")
@@ -39,6 +46,7 @@ class SubmitJob(Action):
         self.token = secrets.token_hex(8)
         self.job_id: str | None = None
         self._look = look
+        self._kept = kept
 
     async def plan(self) -> Plan:
         self._check()
@@ -92,6 +100,8 @@ class SubmitJob(Action):
                 return Outcome("unknown", text, {"job_id": self.job_id})
             return Outcome("failed", "Slurm did not take it: no job carries its mark")
         job_id = job.job_id.partition("_")[0]
+        if self._kept:
+            self._kept.keep(job_id, self.token, self.script)
         words = f": {inert(job.reason_text, 120)}" if job.reason_text else ""
         return Outcome(
             "done",

@@ -14,13 +14,13 @@ from labtui.actions.base import ActionError
 from labtui.actions.submit import SubmitJob
 from labtui.commands.basics import OK, UNHEALTHY, UNREACHABLE, USAGE, fail
 from labtui.commands.common import echo_json, perform, with_session
+from labtui.kept import Kept
 from labtui.session import Session
 from labtui.slurm.errors import RPCError
-from labtui.slurm.limits import check_limits
 from labtui.slurm.script import BatchScript, ScriptError, parse_script
-from labtui.slurm.templates import template
+from labtui.slurm.templates import FileError, template
 from labtui.text import inert
-from labtui.views.submitform import FIELDS, set_field
+from labtui.views.submitform import FEEDS, FIELD, FIELDS, cluster, problems, set_field, word_of
 
 
 @click.command()
@@ -42,27 +42,30 @@ def submit(
 ) -> None:
     """Send SCRIPT (or - for standard input) to Slurm.
 
-    FIELD is one of the form's: name, partition, gpus, cpus, memory, time, command, directory,
-    output, after, array, nodes, account, qos; or an attribute of BatchScript.
+    FIELD is one of the form's (name, partition, gpus, cpus, memory, time, command, after,
+    directory, ...) or any option of sbatch by its long name.
     """
     text = _source(script, template_name)
     try:
         job = _with_fields(parse_script(text) if text else BatchScript(), fields)
         final = job.script() if fields or not text else text
     except ScriptError as error:
-        fail(str(error), USAGE)
+        fail(f"{word_of(error.field)}: {error.message}", USAGE)
 
     async def work(session: Session) -> int:
         slurm = session.need_slurm()
         try:
             if test_only:
                 return await _estimate(session, final, job, as_json)
-            for problem in check_limits(job, await slurm.partitions(), await slurm.nodes()):
+            await session.scheduler.once(FEEDS)
+            who = await slurm.whoami()
+            for problem in problems(cluster(session.store, who), job):
                 click.echo(f"! {inert(problem)}", err=True)
         except RPCError as error:
             click.echo(f"labtui: {inert(error.msg)}", err=True)
             return UNREACHABLE if error.kind in ("refused", "timeout") else UNHEALTHY
-        action = SubmitJob(slurm, final, chdir=job.working_directory)
+        kept = Kept(session.config.cluster.name)
+        action = SubmitJob(slurm, final, chdir=job.get("chdir"), kept=kept)
         return await perform(session, action, yes=yes or script == "-", as_json=as_json)
 
     with_session(context, work)
@@ -74,8 +77,8 @@ def _source(script: str | None, name: str | None) -> str:
     if name:
         try:
             return template(name).script
-        except KeyError as error:
-            fail(str(error.args[0]), USAGE)
+        except FileError as error:
+            fail(str(error), USAGE)
     if script == "-":
         return sys.stdin.read()
     if script:
@@ -87,21 +90,23 @@ def _source(script: str | None, name: str | None) -> str:
 
 
 def _with_fields(job: BatchScript, given: tuple[str, ...]) -> BatchScript:
-    known = {f.id: f for f in FIELDS}
+    by_option = {field.option: field for field in FIELDS}
     for pair in given:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise ScriptError(pair, "write FIELD=VALUE")
-        if name in known:
-            job = set_field(job, known[name], value)
-        else:
-            job = job.with_fields(**{name: value})
+            raise ScriptError(inert(pair, 60), "write FIELD=VALUE")
+        field = FIELD.get(name) or by_option.get(name)
+        if field is None:
+            near = [id for id in FIELD if id.startswith(name[:3])]
+            hint = f"; did you mean {' or '.join(near[:3])}?" if near else ""
+            raise ScriptError(inert(name, 60), f"no such field, and no option of sbatch{hint}")
+        job = set_field(job, field, value)
     return job
 
 
 async def _estimate(session: Session, script: str, job: BatchScript, as_json: bool) -> int:
     try:
-        found = await session.need_slurm().test_only(script, chdir=job.working_directory)
+        found = await session.need_slurm().test_only(script, chdir=job.get("chdir"))
     except RPCError as error:
         if error.kind in ("refused", "timeout"):
             raise

@@ -7,37 +7,58 @@ import os
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from typing import ClassVar, cast
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.events import DescendantBlur, DescendantFocus, Key
 from textual.message import Message
-from textual.suggester import SuggestFromList
 from textual.timer import Timer
+from textual.widget import Widget
 from textual.widgets import Input
 
 from labtui.actions.base import ActionError, Outcome
 from labtui.actions.submit import SubmitJob
 from labtui.draft import Draft
 from labtui.hosts.base import HostError
+from labtui.kept import Kept
 from labtui.screens.console import Console
 from labtui.screens.menu import Entry, Menu
 from labtui.screens.plan import PlanDialog
 from labtui.slurm.errors import RPCError
+from labtui.slurm.limits import Cluster
 from labtui.slurm.script import BatchScript, ScriptError, parse_script
 from labtui.slurm.templates import templates
+from labtui.spec import Cell
 from labtui.text import inert, inert_lines
-from labtui.views.submitform import FIELDS, notes, problems, set_field, value_of
+from labtui.views.submitform import (
+    FEEDS,
+    FIELD,
+    FIELDS,
+    Field,
+    choices,
+    cluster,
+    notes,
+    problems,
+    set_field,
+    shown,
+    value_of,
+    word_of,
+)
 from labtui.widgets.exact import ExactScreen
-from labtui.widgets.lines import LineLike, Lines, Pager
+from labtui.widgets.form import More, Row
+from labtui.widgets.lines import LineLike, Lines, Pager, Span
 
 ESTIMATE_AFTER = 1.0
 """Seconds without a key until the scheduler is asked (each question takes a job id)."""
 
-
+ROOM = 36
+"""Lines of the terminal from which on the common fields are all in sight."""
+NOTED = frozenset({"partition", "gpus", "cpus", "memory", "time", "nodes", "qos", "account"})
+"""Fields with something beside them: what is there now."""
 ASK_AGAIN, ASK_AGAIN_AFTER = 3, 4.0
 """How often a refused question is asked again, and after how many seconds."""
 
@@ -49,6 +70,7 @@ class SubmitScreen(ExactScreen[str | None]):
         Binding("ctrl+s", "submit", show=False, priority=True),
         Binding("ctrl+e", "editor", show=False, priority=True),
         Binding("ctrl+t", "template", show=False, priority=True),
+        Binding("ctrl+f", "field", show=False, priority=True),
         Binding("escape", "leave", show=False, priority=True),
         # Priority: the focus moves before the next key is delivered, however busy the loop is.
         Binding("tab,down", "next", show=False, priority=True),
@@ -62,10 +84,18 @@ class SubmitScreen(ExactScreen[str | None]):
             super().__init__()
             self.then = then
 
-    def __init__(self, script: str | None = None) -> None:
+    def __init__(self, script: str | None = None, *, after: str = "") -> None:
+        """With a script to begin with, or as a job after another one (`1429 ok`)."""
         super().__init__()
         self._given = parse_script(script) if script else None
+        if after:
+            self._given = set_field(self._given or BatchScript(), FIELD["after"], after)
         self.job = self._given or BatchScript()
+        self._opened: bool | None = None
+        """Whether the common fields are in sight; None: as the room allows."""
+        self._added: tuple[str, ...] = ()
+        self._user = ""
+        self._turn = asyncio.Lock()
         self._kept_at: float | None = None
         self._estimate = ""
         self._timer: Timer | None = None
@@ -76,59 +106,126 @@ class SubmitScreen(ExactScreen[str | None]):
     def lab(self) -> Console:
         return cast("Console", self.app)
 
+    @property
+    def known(self) -> Cluster:
+        return cluster(self.lab.session.store, self._user)
+
     def compose(self) -> ComposeResult:
+        self._draft = Draft(self.lab.session.config.cluster.name)
+        if self._given is None and (kept := self._draft.load()):
+            self.job, self._kept_at = kept
         yield Lines(id="top")
         with Horizontal(id="submit-body"):
             with VerticalScroll(id="form", can_focus=False):
-                for field in FIELDS:
-                    with Horizontal(classes="field"):
-                        yield Lines(id=f"label-{field.id}", classes="label")
-                        yield Input(id=f"field-{field.id}", select_on_focus=False)
-                        yield Lines(id=f"note-{field.id}", classes="note")
+                for field in self._in_sight:
+                    yield self._row(field)
+                yield More(id="more")
             with Vertical(id="script"):
                 yield Pager(id="preview")
+        yield Lines(id="field-help")
         yield Lines(id="problems", wrap=True)
         yield Lines(id="foot")
 
     def on_mount(self) -> None:
         session = self.lab.session
-        self._draft = Draft(session.config.cluster.name)
-        if self._given is None and (kept := self._draft.load()):
-            self.job, self._kept_at = kept
-        session.scheduler.show(["slurm.partitions", "slurm.nodes", "slurm.jobs"])
+        session.scheduler.show([*FEEDS])
         session.scheduler.refresh(["slurm.partitions"])
-        for field in FIELDS:
-            self.query_one(f"#label-{field.id}", Lines).set_lines([field.id])
-            box = self.query_one(f"#field-{field.id}", Input)
-            box.cursor_blink = False
-        self._leave_store = session.store.subscribe(
-            ["slurm.partitions", "slurm.nodes"], lambda old, new: self._draw()
-        )
-        self._fill()
-        self.query_one(f"#field-{FIELDS[0].id}", Input).focus()
+        self._leave_store = session.store.subscribe(list(FEEDS), lambda old, new: self._draw())
+        self.run_worker(self._ask_user(), exit_on_error=False, group="user")
+        self._draw_more()
+        self._draw()
+        self.query(Row).first().box.focus()
+        self._ask_later()
+
+    async def _ask_user(self) -> None:
+        """Whose limits hold: asked once."""
+        try:
+            self._user = await self.lab.session.need_slurm().whoami()
+        except (ActionError, HostError, RPCError):
+            return
+        self._draw()
 
     def on_unmount(self) -> None:
         self._leave_store()
         if self._asking:
             self._asking.cancel()
 
+    def on_resize(self) -> None:
+        if self._opened is None and self.is_mounted:
+            self._later(self._show_fields())
+
     # Fields <-> job
 
-    def _fill(self) -> None:
+    @property
+    def _in_sight(self) -> list[Field]:
+        room = self.app.size.height >= ROOM
+        return shown(self.job, room if self._opened is None else self._opened, self._added)
+
+    def _words(self, field: Field) -> list[str]:
+        return choices(self.known, field)
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Rows come and go one change after the other."""
+
+        async def in_turn() -> None:
+            async with self._turn:
+                await work
+
+        self.run_worker(in_turn(), exit_on_error=False, group="form")
+
+    async def _show_fields(self) -> None:
+        """A row for each field in sight; those that are there stay as they are."""
+        if not self.is_attached:
+            return
+        form = self.query_one("#form")
+        there = {row.name_of: row for row in self.query(Row)}
+        wanted = self._in_sight
+        after: Row | None = None
+        for field in wanted:
+            row = there.pop(field.id, None)
+            if row is None:
+                row = self._row(field)
+                await form.mount(row, **({"before": 0} if after is None else {"after": after}))
+            after = row
+        for row in there.values():
+            if not row.box.has_focus:
+                await row.remove()
+        self._draw_more()
+        self._draw()
+
+    def _row(self, field: Field) -> Row:
+        row = Row(field.id, field.id in NOTED, partial(self._words, field))
+        self._put(row)
+        return row
+
+    def _put(self, row: Row) -> None:
+        """What the job has, into a row."""
+        with self.prevent(Input.Changed):
+            row.box.value = inert(value_of(self.job, FIELD[row.name_of]))
+        row.box.disabled = row.name_of == "command" and "\n" in self.job.body.strip()
+
+    def _draw_more(self) -> None:
+        wanted = self._in_sight
+        hidden = len(FIELDS) - len(wanted)
+        common = [f for f in FIELDS if f.tier == "common" and f not in wanted]
+        words = f"+ {len(common)} common fields" if common else f"+ all of sbatch: {hidden} fields"
+        self.query_one("#more", Lines).set_lines([[(words, "dim"), ("  enter", "accent")]])
+
+    async def _fill(self) -> None:
         """The fields from the job: after a template, an editor, a kept draft."""
-        for field in FIELDS:
-            box = self.query_one(f"#field-{field.id}", Input)
-            with self.prevent(Input.Changed):
-                box.value = inert(value_of(self.job, field))
-            box.disabled = field.id == "command" and "\n" in self.job.body.strip()
+        await self._show_fields()
+        for row in self.query(Row):
+            self._put(row)
         self._draw()
         self._ask_later()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         name = (event.input.id or "").removeprefix("field-")
-        field = next((f for f in FIELDS if f.id == name), None)
-        if field is None:
+        field = FIELD.get(name)
+        if field is None or event.value == inert(value_of(self.job, field)):
             return
+        if name not in self._added:
+            self._added += (name,)  # a field that is emptied stays where it is
         self.job = set_field(self.job, field, event.value)
         self._draft.keep(self.job)
         self._kept_at = time.time()
@@ -150,33 +247,42 @@ class SubmitScreen(ExactScreen[str | None]):
         self.query_one("#top", Lines).set_lines(
             [[(" New job ", "accent"), (f" {where}", ""), (" " * gap, ""), (kept, "dim")]]
         )
-        said = notes(session.store, self.job)
-        for field in FIELDS:
-            self.query_one(f"#note-{field.id}", Lines).set_lines(
-                [[(inert(said.get(field.id, "")), "dim")]]
-            )
-        names = [p.name for p in session.store.value("slurm.partitions") or ()]
-        box = self.query_one("#field-partition", Input)
-        if names and box.suggester is None:
-            box.suggester = SuggestFromList([inert(n) for n in names])
+        said = notes(self.known, self.job)
+        for row in self.query(Row):
+            row.note.set_lines([[(inert(said.get(row.name_of, "")), "dim")]])
         self.query_one("#preview", Lines).set_lines(self._preview())
         self._draw_problems()
         typing = isinstance(self.focused, Input)
         keys = (
-            " ctrl+s submit  tab next  esc commands  ctrl+e editor  ctrl+t template"
+            " ctrl+s submit  ctrl+t template  ctrl+e editor  ctrl+f find field  esc commands"
             if typing
-            else " ctrl+s submit  e editor  t template  tab fields  esc keep draft and leave"
+            else " ctrl+s submit  e editor  t template  f find field  tab fields  esc keep, leave"
         )
         self.query_one("#foot", Lines).set_lines([[(keys, "accent")]])
+        self._draw_help()
+
+    def _draw_help(self) -> None:
+        """One line on the field that is typed in, and what it can be completed with."""
+        spans: list[Span] = []
+        row = self.focused.parent if isinstance(self.focused, Input) else None
+        if isinstance(row, Row):
+            field = FIELD[row.name_of]
+            spans = [(f"{field.id}: ", "accent"), (field.help, "")]
+            if words := self._words(field):
+                spans.append((f"  {' '.join(words)}", "dim"))
+        elif isinstance(self.focused, More):
+            spans = [("enter shows more fields; ctrl+f finds one by name", "dim")]
+        self.query_one("#field-help", Lines).set_lines([spans])
 
     def _preview(self) -> Sequence[LineLike]:
         try:
             return list(inert_lines(self.job.script()))
         except ScriptError as error:
-            return [[(f"{error.field}: {error.message}", "warn")]]
+            wrong = Cell(f"{word_of(error.field)}: {error.message}", "warn")
+            return [wrong, "", *[Cell(line, "dim") for line in inert_lines(self.job.text())]]
 
     def _problems(self) -> list[str]:
-        return problems(self.lab.session.store, self.job)
+        return problems(self.known, self.job)
 
     def _draw_problems(self) -> None:
         lines: list[LineLike] = [[("! ", "warn"), (inert(p), "")] for p in self._problems()[:3]]
@@ -211,7 +317,7 @@ class SubmitScreen(ExactScreen[str | None]):
         try:
             script = self.job.script()
             slurm = self.lab.session.need_slurm()
-            found = await slurm.test_only(script, chdir=self.job.working_directory)
+            found = await slurm.test_only(script, chdir=self.job.get("chdir"))
             if found.start_time is None:
                 words = "start estimate: the scheduler cannot tell"
             else:
@@ -236,12 +342,38 @@ class SubmitScreen(ExactScreen[str | None]):
     def on_key(self, event: Key) -> None:
         if isinstance(self.focused, Input):
             return
-        if event.key == "e":
+        if isinstance(self.focused, More) and event.key in ("enter", "space"):
             event.stop()
-            self.action_editor()
-        elif event.key == "t":
+            self._more()
+            return
+        act = {"e": self.action_editor, "t": self.action_template, "f": self.action_field}
+        if event.key in act:
             event.stop()
-            self.action_template()
+            act[event.key]()
+
+    def _more(self) -> None:
+        """First the common fields, then any of sbatch's by name."""
+        if any(f.tier == "common" and f not in self._in_sight for f in FIELDS):
+            self._opened = True
+            self._later(self._show_fields())
+        else:
+            self.action_field()
+
+    def action_field(self) -> None:
+        """Any option of sbatch, found by a few letters of its name or help."""
+        entries = [Entry(f.id, "", f.id, f.help, None) for f in FIELDS]
+        self.app.push_screen(Menu("Fields: all of sbatch", entries, typing=True), self._add)
+
+    def _add(self, id: str | None) -> None:
+        if id is None:
+            return
+        self._added += (id,)
+
+        async def show() -> None:
+            await self._show_fields()
+            self.query_one(f"#field-{id}", Input).focus()
+
+        self._later(show())
 
     def on_submit_screen_settled(self, event: Settled) -> None:
         event.then()
@@ -257,13 +389,14 @@ class SubmitScreen(ExactScreen[str | None]):
 
     def _step(self, by: int) -> None:
         """Round the fields that can be typed in; the preview is reached with esc."""
-        boxes = [b for b in self.query(Input) if not b.disabled]
-        at = boxes.index(self.focused) if self.focused in boxes else -1 if by > 0 else 0
-        self.set_focus(boxes[(at + by) % len(boxes)])
+        stops: list[Widget] = [r.box for r in self.query(Row) if not r.box.disabled]
+        stops.append(self.query_one(More))
+        at = stops.index(self.focused) if self.focused in stops else -1 if by > 0 else 0
+        self.set_focus(stops[(at + by) % len(stops)])
 
     def action_leave(self) -> None:
         """From a field to the commands; from there out, with the draft kept."""
-        if isinstance(self.focused, Input):
+        if isinstance(self.focused, (Input, More)):
             self._to_commands()
             return
         self._draft.keep(self.job)
@@ -274,17 +407,24 @@ class SubmitScreen(ExactScreen[str | None]):
         self._draw()
 
     def action_template(self) -> None:
-        found = templates()
+        found, broken = templates()
         entries = [Entry(t.name, "", t.name, t.summary, None) for t in found]
+        entries += [Entry("", "", "broken", inert(p, 300), "broken") for p in broken]
 
         def chosen(name: str | None) -> None:
             for template in found:
                 if template.name == name:
-                    self.job = parse_script(template.script)
-                    self._draft.keep(self.job)
-                    self._fill()
+                    self._use(parse_script(template.script))
 
         self.app.push_screen(Menu("Templates", entries, typing=True), chosen)
+
+    def _use(self, job: BatchScript) -> None:
+        """Another script in the form; what it waits for stays, when it has none of its own."""
+        if "dependency" not in job.options and self.job.get("dependency"):
+            job = job.with_options({"dependency": self.job.get("dependency")})
+        self.job = job
+        self._draft.keep(job)
+        self._later(self._fill())
 
     def action_editor(self) -> None:
         self._after_typing(
@@ -293,10 +433,7 @@ class SubmitScreen(ExactScreen[str | None]):
 
     async def _edit(self) -> None:
         path = self._draft.script_path
-        try:
-            script = self.job.script()
-        except ScriptError:
-            script = self.job.with_fields(body=self.job.body or "echo hello").script()
+        script = self.job.text()
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             path.touch(mode=0o600)
@@ -311,9 +448,7 @@ class SubmitScreen(ExactScreen[str | None]):
             self._estimate = f"the editor ended with {rc}; the script is as it was"
             self._draw_problems()
             return
-        self.job = parse_script(text)
-        self._draft.keep(self.job)
-        self._fill()
+        self._use(parse_script(text))
 
     def action_submit(self) -> None:
         self._after_typing(self._submit)
@@ -327,10 +462,11 @@ class SubmitScreen(ExactScreen[str | None]):
             script = self.job.script()
             slurm = self.lab.session.need_slurm()
         except (ScriptError, ActionError) as error:
-            self._estimate = str(error)
+            self._estimate = f"not sent: {error}"
             self._draw_problems()
             return
-        action = SubmitJob(slurm, script, chdir=self.job.working_directory)
+        kept = Kept(self.lab.session.config.cluster.name)
+        action = SubmitJob(slurm, script, chdir=self.job.get("chdir"), kept=kept)
 
         def done(outcome: Outcome | None) -> None:
             if outcome is not None and outcome.ok:

@@ -2,81 +2,177 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from labtui.model import Node
-from labtui.slurm.limits import check_limits
-from labtui.slurm.script import BatchScript, ScriptError
+from labtui.slurm.limits import Cluster, check_limits
+from labtui.slurm.options import OPTIONS
+from labtui.slurm.script import BatchScript, ScriptError, counts_pbs
 from labtui.slurm.types import Partition
 from labtui.store import Store
-from labtui.text import mib
+from labtui.text import inert, mib
+
+Tier = Literal["always", "common", "all"]
+FEEDS = ("slurm.partitions", "slurm.nodes", "slurm.jobs", "slurm.qos", "slurm.associations",
+         "slurm.reservations", "slurm.settings")  # fmt: skip
+"""What the form reads; the accounting's are there where Slurm keeps any."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One line of the form and the attribute of the description that it sets."""
+    """One line of the form and the option of sbatch that it sets; `command` is the body."""
 
     id: str
-    attribute: str
+    option: str
+    tier: Tier
     help: str
 
 
-FIELDS: tuple[Field, ...] = (
-    Field("name", "name", "what the queue calls it"),
-    Field("partition", "partitions", "which machines"),
-    Field("gpus", "gres_per_node", "how many on each node, or gpu:TYPE:N"),
-    Field("cpus", "cpus_per_task", "cores"),
-    Field("memory", "memory_per_node", "512M, 8G on each node"),
-    Field("time", "time_limit", "30 (minutes), 4:00:00, 1-12:00:00"),
-    Field("command", "body", "what runs; e edits a longer script"),
-    Field("directory", "working_directory", "where it runs"),
-    Field("output", "standard_output", "%j is the job's id"),
-    Field("after", "dependencies", "1429, or afterok:1429"),
-    Field("array", "array", "0-9%2"),
-    Field("nodes", "nodes", "how many machines"),
-    Field("account", "account", "who pays"),
-    Field("qos", "qos", "quality of service"),
+def _fields() -> tuple[Field, ...]:
+    named = {field: option for option, field in _NAMES.items()}
+    found = []
+    tiers: tuple[tuple[Tier, tuple[str, ...]], ...] = (("always", _ALWAYS), ("common", _COMMON))
+    for tier, ids in tiers:
+        for id in ids:
+            option = named.get(id, id)
+            found.append(Field(id, option, tier, _HELP.get(id) or OPTIONS[option].help))
+    taken = {field.option for field in found}
+    for option, known in OPTIONS.items():
+        if option not in taken:
+            found.append(Field(_NAMES.get(option, option), option, "all", known.help))
+    return tuple(found)
+
+
+_NAMES = {
+    "job-name": "name", "gres": "gpus", "gpus": "gpus-total", "cpus-per-task": "cpus",
+    "mem": "memory", "chdir": "directory", "dependency": "after", "": "command",
+}  # fmt: skip
+"""sbatch's option -> what the form calls it; the others have sbatch's own name."""
+_ALWAYS = ("name", "partition", "gpus", "cpus", "memory", "time", "command")
+_COMMON = (
+    "after", "directory", "output", "error", "account", "qos", "nodes", "ntasks", "array",
+    "mail-type", "mail-user", "begin", "constraint", "nodelist", "exclude", "exclusive",
+    "reservation", "comment", "export", "hold", "requeue",
+)  # fmt: skip
+_HELP = {"command": "what runs; ctrl+e edits a longer script"}
+FIELDS: tuple[Field, ...] = _fields()
+FIELD: dict[str, Field] = {field.id: field for field in FIELDS}
+_SAID = {field.option: field.id for field in FIELDS}
+
+
+def word_of(option: str) -> str:
+    """What the form calls an option of sbatch."""
+    return _SAID.get(option, option)
+
+
+def is_set(job: BatchScript, field: Field) -> bool:
+    return bool(job.body.strip()) if field.id == "command" else field.option in job.options
+
+
+_PLAIN_AFTER = re.compile(r"after(ok|any|notok|):([0-9_:+*]+)\Z")
+_KINDS = {"ok": "ok", "any": "any", "notok": "failed", "": "started"}
+_TYPED_AFTER = re.compile(
+    r"([0-9][0-9_+*]*(?:[,: ]+[0-9][0-9_+*]*)*)(?:\s+(ok|any|failed|started))?\Z"
 )
 
 
 def value_of(job: BatchScript, field: Field) -> str:
     """What the field shows. A script of several lines is shown by its size."""
-    value = str(getattr(job, field.attribute))
-    if field.id == "gpus" and value.startswith("gpu:") and value[4:].isdigit():
-        return value[4:]
     if field.id == "command":
-        lines = value.strip().splitlines()
-        return f"({len(lines)} lines: e edits)" if len(lines) > 1 else value.strip()
+        lines = job.body.strip().splitlines()
+        return f"({len(lines)} lines: ctrl+e edits)" if len(lines) > 1 else job.body.strip()
+    value = job.get(field.option)
+    if field.option in job.options and not value:
+        return "yes"
+    if field.id == "gpus" and re.fullmatch(r"gpu:[1-9][0-9]{0,8}", value):
+        return value[4:]
+    if field.id == "after" and (found := _PLAIN_AFTER.match(value)):
+        return f"{found[2].replace(':', ',')} {_KINDS[found[1]]}"
     return value
 
 
 def set_field(job: BatchScript, field: Field, text: str) -> BatchScript:
-    """The job with what was typed: a bare number of GPUs or of a job gets its prefix."""
-    text = text.strip() if field.id != "command" else text
-    if field.id == "gpus" and text.isdigit():
+    """The job with what was typed: a bare number of GPUs, `1429 ok`, `yes` mean what they say.
+
+    An option that stands alone takes yes and no. ScriptError where only one of these will do.
+    """
+    if field.id == "command":
+        return replace(job, body=text)
+    text = text.strip()
+    option = OPTIONS[field.option]
+    if option.takes != "text" and text.lower() in ("yes", "no"):
+        return job.with_options({option.name: "" if text.lower() == "yes" else None})
+    if not text:
+        return job.with_options({option.name: None})
+    if field.id == "gpus" and text.isascii() and text.isdigit() and len(text) < 10:
         text = f"gpu:{int(text)}" if int(text) else ""
-    if field.id == "after" and text and text.replace(",", "").replace("_", "").isdigit():
-        text = "afterok:" + text.replace(",", ":")
-    return job.with_fields(**{field.attribute: text})
+    if field.id == "after" and (found := _TYPED_AFTER.match(text)):
+        kinds = {word: kind for kind, word in _KINDS.items()}
+        text = f"after{kinds[found[2] or 'ok']}:{':'.join(re.split('[,: ]+', found[1]))}"
+    return job.with_options({option.name: text or None})
 
 
-def notes(store: Store, job: BatchScript) -> dict[str, str]:
-    """What is there now and what the partition allows, field by field."""
-    partitions: list[Partition] = store.value("slurm.partitions") or []
-    nodes: list[Node] = store.value("slurm.nodes") or []
-    chosen = _partition(partitions, job.partitions)
+def shown(job: BatchScript, opened: bool, added: tuple[str, ...] = ()) -> list[Field]:
+    """The fields in sight: always those of the first tier, the common ones when opened, and
+    whatever is in use or was asked for by name."""
+    return [
+        f
+        for f in FIELDS
+        if f.tier == "always" or (opened and f.tier == "common") or is_set(job, f) or f.id in added
+    ]
+
+
+def cluster(store: Store, user: str = "") -> Cluster:
+    """What is known of the cluster now."""
+    return Cluster(
+        partitions=store.value("slurm.partitions") or (),
+        nodes=store.value("slurm.nodes") or (),
+        jobs=store.value("slurm.jobs") or (),
+        qos=store.value("slurm.qos") or (),
+        associations=store.value("slurm.associations") or (),
+        reservations=store.value("slurm.reservations") or (),
+        settings=store.value("slurm.settings") or {},
+        user=user,
+    )
+
+
+def choices(known: Cluster, field: Field) -> list[str]:
+    """What a field can be completed with: what this cluster has, then what sbatch knows."""
+    there: dict[str, list[str]] = {
+        "partition": [p.name for p in known.partitions],
+        "qos": [q.name for q in known.qos],
+        "account": sorted({a.account for a in known.places() or known.associations}),
+        "nodelist": [n.name for n in known.nodes],
+        "exclude": [n.name for n in known.nodes],
+        "reservation": [str(getattr(r, "name", "")) for r in known.reservations],
+    }
+    if field.id == "command":
+        return []
+    option = OPTIONS[field.option]
+    words = list(option.choices) + ([] if option.takes == "text" else ["yes", "no"])
+    return [inert(word, 60) for word in there.get(field.id, [])] + words
+
+
+def notes(known: Cluster, job: BatchScript) -> dict[str, str]:
+    """What is there now and what the partition allows, by the field's name."""
+    chosen = known.partition(job.get("partition"))
     said: dict[str, str] = {}
+    if known.qos:
+        said["qos"] = " ".join(q.name for q in known.qos)
+    if places := known.places():
+        said["account"] = " ".join(sorted({p.account for p in places}))
     if chosen is None:
-        said["partition"] = " ".join(p.name for p in partitions)
+        said["partition"] = " ".join(p.name for p in known.partitions)
         return said
-    own = [n for n in nodes if n.name in chosen.nodes]
+    own = [n for n in known.nodes if n.name in chosen.nodes]
     states = [(n.slurm_state or "").lower() for n in own]
     counts = {
         word: sum(s.startswith(word) for s in states) for word in ("idle", "mixed", "alloc", "down")
     }
     said["partition"] = (
         " ".join(f"{w} {n}" for w, n in counts.items() if n)
-        if job.partitions
+        if job.get("partition")
         else f"default {chosen.name}"
     )
     gpus = [n for n in own if n.gpus]
@@ -89,9 +185,16 @@ def notes(store: Store, job: BatchScript) -> dict[str, str]:
         said["cpus"] = f"of {cpus}"
     if memory := max((n.memory_total_mib or 0 for n in own), default=0):
         said["memory"] = f"of {mib(memory)}"
-    if chosen.max_time is not None:
-        said["time"] = f"max {_span(chosen.max_time)}"
+    if chosen.total_nodes is not None:
+        said["nodes"] = f"of {chosen.total_nodes}"
+    said |= _times(chosen)
     return said
+
+
+def _times(partition: Partition) -> dict[str, str]:
+    if partition.max_time is not None:
+        return {"time": f"max {_span(partition.max_time)}"}
+    return {}
 
 
 def _span(minutes: int) -> str:
@@ -102,19 +205,13 @@ def _span(minutes: int) -> str:
     return f"{minutes} min"
 
 
-def _partition(partitions: list[Partition], name: str) -> Partition | None:
-    if name:
-        first = name.split(",")[0]
-        return next((p for p in partitions if p.name == first), None)
-    return next((p for p in partitions if p.is_default), None)
-
-
-def problems(store: Store, job: BatchScript) -> list[str]:
+def problems(known: Cluster, job: BatchScript) -> list[str]:
     """One sentence for each thing that is wrong, before anything is sent."""
     try:
         job.script()
     except ScriptError as error:
-        return [f"{error.field}: {error.message}"]
-    partitions: list[Partition] = store.value("slurm.partitions") or []
-    nodes: list[Node] = store.value("slurm.nodes") or []
-    return check_limits(job, partitions, nodes)
+        return [f"{word_of(error.field)}: {error.message}"]
+    found = check_limits(job, known)
+    if counts_pbs(job):
+        found.append("command: sbatch obeys its #PBS lines too; set ignore-pbs, or take them out")
+    return found
