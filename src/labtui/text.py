@@ -40,6 +40,17 @@ def _visible(char: str) -> str:
     return char
 
 
+class _Seen(dict[int, str]):
+    """What each character becomes, found out once: logs are long, and this is in their way."""
+
+    def __missing__(self, code: int) -> str:
+        shown = self[code] = _visible(chr(code))
+        return shown
+
+
+_SEEN = _Seen()
+
+
 def inert(value: object, limit: int = MAX_FIELD) -> str:
     """One line of harmless text. Newlines become spaces; escape sequences disappear."""
     text = value if isinstance(value, str) else str(value)
@@ -48,7 +59,7 @@ def inert(value: object, limit: int = MAX_FIELD) -> str:
     if _PLAIN.match(text):
         return text
     text = _ESCAPES.sub("", text)
-    return "".join(map(_visible, text))
+    return text.translate(_SEEN)
 
 
 def inert_lines(value: object, limit: int = 65536, width: int = MAX_FIELD) -> list[str]:

@@ -10,16 +10,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from labtui.actions.base import ActionError
+from labtui.actions.queue import is_array
 from labtui.keys import shown
 from labtui.registry import ACTIONS, COMMANDS, SUBJECT, SUBJECTS
 from labtui.screens.ask import Ask
 from labtui.screens.help import HELP_INDENT, help_lines
 from labtui.screens.job import JobScreen
+from labtui.screens.jobpages import job_page
 from labtui.screens.menu import Entry, Menu
 from labtui.screens.page import Page
 from labtui.screens.plan import PlanDialog
 from labtui.screens.prompt import Prompt
 from labtui.screens.submit import SubmitScreen
+from labtui.screens.tasks import TasksScreen
+from labtui.slurm.client import whole_id
 from labtui.spec import ActionSpec
 from labtui.text import age, inert
 from labtui.widgets.lines import Span
@@ -58,6 +62,7 @@ class Commands:
             "queue.edit": self.resubmit,
             "queue.log": self.log,
             "queue.why": self.detail,
+            "queue.script": lambda: self.job_page("queue.script"),
             "nodes.shell": self.shell,
         }
         for spec in SUBJECTS:
@@ -195,7 +200,15 @@ class Commands:
 
     def log(self) -> None:
         if self.item is not None:
-            self.screen.app.push_screen(JobScreen(self.item.job_id, log=True))
+            if is_array(self.item):
+                self.screen.app.push_screen(TasksScreen(whole_id(self.item.job_id)))
+            else:
+                self.screen.app.push_screen(JobScreen(self.item.job_id, log=True))
+
+    def job_page(self, id: str) -> None:
+        """What one job's own screens show: its script, its efficiency, why it waits."""
+        if self.item is not None:
+            self.screen.app.push_screen(job_page(id, self.item))
 
     def submit(self, script: str | None) -> None:
         self.screen.app.push_screen(SubmitScreen(script), self._submitted)

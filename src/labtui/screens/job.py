@@ -4,71 +4,81 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections.abc import Callable
 from typing import ClassVar, cast
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.events import Key
 
-from labtui.hosts.base import Host, HostError
+from labtui.actions.base import ActionError
+from labtui.hosts.base import HostError
 from labtui.model import Job
 from labtui.registry import SUBJECT
+from labtui.screens.ask import Ask
 from labtui.screens.console import Console
-from labtui.slurm.log import follow, locate
+from labtui.screens.logpane import LogPane
+from labtui.slurm.client import whole_id
+from labtui.slurm.errors import RPCError
+from labtui.slurm.log import LogFile, default_path, locate
+from labtui.slurm.logreader import LogReader
+from labtui.slurm.urgency import FINISHED
 from labtui.spec import Tone
 from labtui.store import Feed
 from labtui.text import inert
+from labtui.views.jobs import rows
 from labtui.widgets.exact import ExactScreen
-from labtui.widgets.lines import LineLike, Lines, Pager, Span
+from labtui.widgets.lines import LineLike, Lines, Span
 
-KEEP = 5000
-"""Lines of the log that are kept; the file itself is on the cluster."""
 SETTLE = 0.1
 RETRY = 2.0
 """Seconds until a log that was not there, or a lost connection, is tried again."""
+QUICK, IDLE, OVER = 0.25, 1.0, 5.0
+"""Seconds between two looks at a file: that grew just now, that did not, of a job that is over."""
+STREAMS = {"stdout": "stderr", "stderr": "stdout"}
+OTHERS = ("queue.cancel", "queue.script", "queue.efficiency")
+"""The queue's own actions that work here too, on this job."""
 
 
 class JobScreen(ExactScreen[None]):
     """Follows one job by its id; what the queue's feed says is what it shows."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "leave", show=False),
-        Binding("o", "other", show=False),
-    ]
+    AUTO_FOCUS: ClassVar[str] = ""
 
     def __init__(self, job_id: str, *, log: bool = False) -> None:
         super().__init__()
         self._job_id = job_id
         self._full = log
         self._stream = "stdout"
-        self._lines: deque[str] = deque(maxlen=KEEP)
-        self._note = ""
         self._path: str | None = None
         self._dirty = False
         self._following: asyncio.Task[None] | None = None
+        self._job: Job | None = None
 
     @property
     def lab(self) -> Console:
         return cast("Console", self.app)
 
+    @property
+    def pane(self) -> LogPane:
+        return self.query_one(LogPane)
+
+    @property
+    def job(self) -> Job | None:
+        return self._job
+
     def compose(self) -> ComposeResult:
         yield Lines(id="top")
         yield Lines(id="job", wrap=True)
-        yield Lines(id="log-title")
-        yield Pager(id="log", follow=True, wrap=True)
+        yield LogPane(id="log-pane")
         yield Lines(id="foot")
 
     def on_mount(self) -> None:
         self.query_one("#job").styles.height = 1 if self._full else min(9, self.size.height // 2)
-        self.query_one("#log-title").styles.height = 1
-        self.query_one("#log").styles.height = "1fr"
         session = self.lab.session
-        self._feeds = SUBJECT["jobs"].feeds
-        session.scheduler.show(self._feeds)
+        session.scheduler.show(SUBJECT["jobs"].feeds)
         self._leave_store = session.store.subscribe(["slurm.jobs", "slurm.finished"], self._on_feed)
         self.set_interval(1.0, self._draw)
-        self.query_one(Pager).focus()
+        self._find()
         self._draw()
         self._following = asyncio.create_task(self._follow())
 
@@ -77,20 +87,22 @@ class JobScreen(ExactScreen[None]):
         if self._following:
             self._following.cancel()
 
-    def _on_feed(self, _old: Feed, _new: Feed) -> None:
-        self._settle()
-
-    def _settle(self) -> None:
+    def _on_feed(self, old: Feed, new: Feed) -> None:
+        if old.value is not new.value:
+            self._find()
         if not self._dirty:
             self._dirty = True
             self.set_timer(SETTLE, self._draw)
 
-    @property
-    def job(self) -> Job | None:
+    def _find(self) -> None:
         """The row of this job, as the queue has it now."""
         session = self.lab.session
-        rows = SUBJECT["jobs"].rows(session.store, session.config, time.time())
-        return next((job for job in rows if job.job_id == self._job_id), None)
+        table = rows(session.store, session.config, time.time())
+        row = next((row for row in table.rows if row.key == self._job_id), None)
+        if row is not None:
+            self._job = table.job(row, keep=True)
+
+    # Drawing
 
     def _draw(self) -> None:
         self._dirty = False
@@ -110,78 +122,152 @@ class JobScreen(ExactScreen[None]):
             lines = list(SUBJECT["jobs"].detail(job, self.lab.session.store, time.time()))
         self.query_one("#top", Lines).set_lines([title])
         self.query_one("#job", Lines).set_lines(lines)
-        path = inert(self._path or "no log yet", 300)
-        self.query_one("#log-title", Lines).set_lines([[(f"{self._stream}: {path}", "dim")]])
-        log: list[LineLike] = list(self._lines)
-        if self._note:
-            log.append([(self._note, "dim")])
-        self.query_one("#log", Lines).set_lines(log)
-        other = "stderr" if self._stream == "stdout" else "stdout"
+        self.pane.name_line = f"{self._stream}: {inert(self._path or 'no file yet', 300)}"
+        self.pane.draw()
+
+    def on_log_pane_said(self, event: LogPane.Said) -> None:
+        event.stop()
         keys = self.lab.keys
-        foot = f" esc back  o {other}  {keys.key('queue.cancel')} cancel  j k g G scroll"
-        self.query_one("#foot", Lines).set_lines([[(foot, "dim")]])
+        more = [f"o {STREAMS[self._stream]}"]
+        more += ["t tasks"] if "_" in self._job_id else []
+        more += [f"{keys.key(id)} {keys.specs[id].words}" for id in self._here()]
+        foot = self.pane.foot(more, self.size.width)
+        self.query_one("#foot", Lines).set_lines([foot])
+
+    def _here(self) -> list[str]:
+        read_only = self.lab.session.runner.read_only
+        specs = self.lab.keys.specs
+        return [i for i in OTHERS if i in specs and not (read_only and specs[i].changes)]
 
     # The log
 
     async def _follow(self) -> None:
-        """Follow the file as soon as it is there; ends with the screen."""
+        """Look at the file as soon as it is there, again and again; ends with the screen."""
         while True:
-            job = self.job
-            path: str | None = getattr(job, self._stream) if job else None
-            session = self.lab.session
-            if job is None or not path:
-                self._note = "waiting for Slurm to name the log"
-            elif job.state == "PENDING":
-                self._path = path
-                self._note = "not started: " + inert(job.reason_text or job.reason or "pending")
-            else:
-                self._path = path
-                await self._read(
-                    path, await locate(session.hosts, session.config.slurm.login, job, path)
-                )
-            self._settle()
-            await asyncio.sleep(RETRY)
+            try:
+                pause = await self._look()
+            except HostError as error:
+                self.pane.note = inert(error.message, 200)
+                pause = RETRY
+            self._draw()
+            await asyncio.sleep(pause)
 
-    async def _read(self, path: str, host: Host | None) -> None:
+    async def _look(self) -> float:
+        """One look at the file; seconds until the next."""
+        job, pane = self.job, self.pane
+        if pane.reader is not None:
+            came = await pane.reader.poll()
+            pane.note = ""
+            if came:
+                return QUICK
+            return OVER if job is not None and job.state in FINISHED else IDLE
+        if job is None:
+            pane.note = "waiting for Slurm to know it"
+            return RETRY
+        path = await self._named(job)
+        guessed = "" if path else "  (sbatch's default: Slurm keeps no name of it)"
+        path = self._path = path or default_path(job)
+        if job.state == "PENDING":
+            pane.note = "not started: " + inert(job.reason_text or job.reason or "pending", 80)
+            return RETRY
+        if not path:
+            pane.note = "Slurm names no log of it"
+            return RETRY
+        session = self.lab.session
+        host = await locate(session.hosts, session.config.slurm.login, job, path)
         if host is None:
-            self._note = "the file is not there, on the login node or where the job ran"
-            return
-        self._lines.clear()
-        self._path = f"{path}  on {host.name}"
-        self._note = ""
-        try:
-            async for line in follow(host, path, lines=KEEP):
-                self._lines.append(line)
-                self._settle()
-            self._note = "the log cannot be followed any further"
-        except HostError as error:
-            self._note = inert(error.message, 200)
+            pane.note = self._not_there(job)
+            return RETRY
+        where = "" if host.name == session.config.slurm.login else f"  only on {host.name}"
+        self._path = f"{path}{where}{guessed}"
+        reader = LogReader(LogFile(host, path))
+        await reader.open()
+        pane.note = ""
+        pane.read(reader)
+        return QUICK
 
-    def action_leave(self) -> None:
-        self.dismiss()
+    async def _named(self, job: Job) -> str | None:
+        """The file's name as Slurm has it: a long queue comes without."""
+        path: str | None = getattr(job, self._stream)
+        if path is None and job.state != "PENDING":
+            try:
+                whole = await self.lab.session.need_slurm().job(job.job_id)
+            except (RPCError, ActionError):
+                return None
+            if whole is not None and whole.job_id == job.job_id:
+                path = getattr(whole, self._stream)
+        return path
 
-    def action_other(self) -> None:
+    def _not_there(self, job: Job) -> str:
+        login = self.lab.session.config.slurm.login
+        node = inert(job.nodes[0], 40) if job.nodes else ""
+        if node and node != login and job.nodes[0] not in self.lab.session.hosts:
+            return f"not on {login}, and {node}, where it ran, is not in the config"
+        places = f"{login} or {node}" if node and node != login else login
+        return f"no such file on {places}" + ("" if job.state in FINISHED else " yet")
+
+    # What a person does
+
+    def early_key(self, event: Key) -> bool:
+        """A key, before it is sent to a widget (screens/lab.py has the why)."""
+        if isinstance(self.focused, Ask):
+            return False
+        own: dict[str, Callable[[], object]] = {"o": self.other, "t": self.tasks, "y": self.copy,
+               "q": self.dismiss, "escape": self.back}  # fmt: skip
+        spec = self.lab.keys.lookup("jobs", event.key)
+        if spec is not None and spec.id in self._here():
+            self._act(spec.id)
+        elif event.key in own:
+            own[event.key]()
+        elif event.key in self.pane.keys:
+            self.pane.keys[event.key]()
+        else:
+            return False
+        return True
+
+    def back(self) -> None:
+        if not self.pane.back():
+            self.dismiss()
+
+    def other(self) -> None:
         """Standard error instead of standard output, and back."""
-        self._stream = "stderr" if self._stream == "stdout" else "stdout"
-        self._lines.clear()
-        self._path = None
+        self._stream = STREAMS[self._stream]
+        self._path, self.pane.note = None, ""
+        self.pane.read(None)
         if self._following:
             self._following.cancel()
         self._following = asyncio.create_task(self._follow())
         self._draw()
 
-    def on_key(self, event: Key) -> None:
-        """The queue's own actions work here too, on this job."""
-        spec = self.lab.keys.lookup("jobs", event.key)
-        if spec is None or spec.id != "queue.cancel":
+    def copy(self) -> None:
+        reader = self.pane.reader
+        path = reader.file.path if reader else self._path
+        if path:
+            self.app.copy_to_clipboard(path)
+            self.pane.say(f"sent to your terminal's clipboard: {inert(path, 60)}")
+
+    def tasks(self) -> None:
+        """The other tasks of its array."""
+        if "_" in self._job_id:
+            from labtui.screens.tasks import TasksScreen
+
+            self.app.push_screen(TasksScreen(whole_id(self._job_id)))
+
+    def _act(self, id: str) -> None:
+        job, spec = self.job, self.lab.keys.specs[id]
+        if job is None:
             return
-        event.stop()
-        job = self.job
-        if job is not None and not (spec.disabled and spec.disabled(job)):
+        why_not = spec.disabled(job) if spec.disabled else None
+        if why_not:
+            self.pane.say(f"{spec.words}: {why_not}", "warn")
+        elif spec.changes:
             from labtui.screens.plan import PlanDialog
 
-            action = self.lab.session.action(spec.id, [job])
-            self.app.push_screen(PlanDialog(action, spec.key))
+            self.app.push_screen(PlanDialog(self.lab.session.action(id, [job]), spec.key))
+        else:
+            from labtui.screens.jobpages import job_page
+
+            self.app.push_screen(job_page(id, job))
 
 
 _BAD = frozenset({

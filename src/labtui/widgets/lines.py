@@ -166,10 +166,13 @@ class Lines(Widget):
         strip = self._shown[y] = self._strip(y)
         return strip
 
+    def _line_at(self, y: int) -> Line:
+        index = self._top + y
+        return self._wrapped[index] if index < len(self._wrapped) else ()
+
     def _strip(self, y: int) -> Strip:
         width = self.size.width
-        index = self._top + y
-        line = self._wrapped[index] if index < len(self._wrapped) else ()
+        line = self._line_at(y)
         colours = palette(self.app)
         plain = bool(getattr(self.app, "ascii_mode", False))
         base = self._base

@@ -18,6 +18,7 @@ ANSI: Palette = {
     "crit": Style(color="red", bold=True),
     "dim": Style(dim=True),
     "accent": Style(color="cyan", bold=True),
+    "match": Style(reverse=True),
 }
 """The sixteen colours of the person's own terminal: five bytes a change instead of nineteen."""
 
@@ -28,6 +29,7 @@ MONO: Palette = {
     "crit": Style(bold=True, underline=True),
     "dim": Style(),
     "accent": Style(bold=True),
+    "match": Style(reverse=True),
 }
 """NO_COLOR: attributes only."""
 
@@ -49,4 +51,5 @@ def themed(app: TextualApp[Any]) -> Palette:
         "crit": Style(color=theme.error or "red", bold=True),
         "dim": plain,
         "accent": Style(color=theme.accent or theme.primary, bold=True),
+        "match": Style(reverse=True),
     }

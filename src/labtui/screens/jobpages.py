@@ -1,0 +1,14 @@
+"""From the id of a queue command to the screen that it opens for one job."""
+
+from __future__ import annotations
+
+from textual.screen import Screen
+
+from labtui.model import Job
+from labtui.screens.script import ScriptScreen
+
+
+def job_page(id: str, job: Job) -> Screen[None]:
+    if id == "queue.script":
+        return ScriptScreen(job)
+    raise KeyError(id)

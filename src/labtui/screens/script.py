@@ -1,0 +1,109 @@
+"""A job's batch script, as Slurm keeps it: to read, to search, to submit again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.events import Key
+
+from labtui.actions.base import ActionError
+from labtui.hosts.base import HostError
+from labtui.model import Job
+from labtui.screens.ask import Ask
+from labtui.screens.console import Console
+from labtui.screens.logpane import LogPane
+from labtui.slurm.errors import RPCError
+from labtui.slurm.log import TextFile
+from labtui.slurm.logreader import LogReader
+from labtui.text import inert
+from labtui.widgets.exact import ExactScreen
+from labtui.widgets.lines import Lines
+
+
+class ScriptScreen(ExactScreen[None]):
+    AUTO_FOCUS: ClassVar[str] = ""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__()
+        self._job = job
+        self._script: str | None = None
+
+    @property
+    def lab(self) -> Console:
+        return cast("Console", self.app)
+
+    @property
+    def pane(self) -> LogPane:
+        return self.query_one(LogPane)
+
+    def compose(self) -> ComposeResult:
+        yield Lines(id="top")
+        yield LogPane(id="log-pane")
+        yield Lines(id="foot")
+
+    def on_mount(self) -> None:
+        title = f" Script of job {inert(self._job.job_id, 40)} {inert(self._job.name, 60)}"
+        self.query_one("#top", Lines).set_lines([[(title, "accent")]])
+        self.pane.note = "asking Slurm"
+        self.pane.draw()
+        self.run_worker(self._load(), exit_on_error=False)
+
+    async def _load(self) -> None:
+        pane = self.pane
+        try:
+            self._script = await self.lab.session.need_slurm().script_of(self._job.job_id)
+        except (RPCError, HostError, ActionError, ValueError) as error:
+            pane.note = f"it cannot be had: {inert(error, 200)}"
+            pane.draw()
+            return
+        reader = LogReader(TextFile(self._script, "script"))
+        await reader.open()
+        await reader.goto(0)
+        pane.note, pane.name_line = "", "as Slurm keeps it"
+        pane.read(reader)
+        pane.view.to_top()
+
+    def on_log_pane_said(self, event: LogPane.Said) -> None:
+        event.stop()
+        keys = self.lab.keys
+        more = ["y copy"] if self._script else []
+        if self._script and not self.lab.session.runner.read_only:
+            more.append(f"{keys.key('queue.edit')} {keys.specs['queue.edit'].words}")
+        self.query_one("#foot", Lines).set_lines([self.pane.foot(more, self.size.width)])
+
+    def early_key(self, event: Key) -> bool:
+        if isinstance(self.focused, Ask):
+            return False
+        own: dict[str, Callable[[], object]] = {
+            "y": self.copy, "q": self.dismiss, "escape": self.back
+        }  # fmt: skip
+        spec = self.lab.keys.lookup("jobs", event.key)
+        if spec is not None and spec.id == "queue.edit" and self._script:
+            self.edit()
+        elif event.key in own:
+            own[event.key]()
+        elif event.key in self.pane.keys:
+            self.pane.keys[event.key]()
+        else:
+            return False
+        return True
+
+    def back(self) -> None:
+        if not self.pane.back():
+            self.dismiss()
+
+    def copy(self) -> None:
+        if self._script:
+            self.app.copy_to_clipboard(self._script)
+            self.pane.say(f"sent to your terminal's clipboard: {len(self._script)} characters")
+
+    def edit(self) -> None:
+        """Into the form, to be changed and submitted again."""
+        if self.lab.session.runner.read_only:
+            self.pane.say(f"{self.lab.session.config.cluster.name} is read-only here", "warn")
+            return
+        from labtui.screens.submit import SubmitScreen
+
+        self.app.push_screen(SubmitScreen(self._script))
