@@ -122,7 +122,11 @@ class JobScreen(ExactScreen[None]):
             lines = list(SUBJECT["jobs"].detail(job, self.lab.session.store, time.time()))
         self.query_one("#top", Lines).set_lines([title])
         self.query_one("#job", Lines).set_lines(lines)
-        self.pane.name_line = f"{self._stream}: {inert(self._path or 'no file yet', 300)}"
+        self.pane.is_over = job is not None and job.state in FINISHED
+        is_same = job is not None and job.stdout is not None and job.stdout == job.stderr
+        same = " (the same file)" if is_same and self._stream == "stderr" else ""
+        path = inert(self._path or "no file yet", 300)
+        self.pane.name_line = f"{self._stream}{same}: {path}"
         self.pane.draw()
 
     def on_log_pane_said(self, event: LogPane.Said) -> None:
@@ -248,9 +252,11 @@ class JobScreen(ExactScreen[None]):
 
     def tasks(self) -> None:
         """The other tasks of its array."""
-        if "_" in self._job_id:
-            from labtui.screens.tasks import TasksScreen
+        from labtui.screens.tasks import TasksScreen
 
+        if isinstance(self.app.screen_stack[-2], TasksScreen):
+            self.dismiss()
+        elif "_" in self._job_id:
             self.app.push_screen(TasksScreen(whole_id(self._job_id)))
 
     def _act(self, id: str) -> None:

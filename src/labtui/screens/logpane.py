@@ -40,6 +40,8 @@ class LogPane(Vertical):
         """What the status line calls the file."""
         self.note = ""
         """Why there is nothing to read, or nothing new."""
+        self.is_over = False
+        """Nothing more will be written to it."""
         self.reader: LogReader | None = None
         self._said: tuple[str, Tone, float] = ("", "", 0.0)
         self._busy: asyncio.Task[None] | None = None
@@ -99,7 +101,7 @@ class LogPane(Vertical):
         if self.note or reader is None:
             spans.append((self.note or "looking for it", "warn" if self.note else "dim"))
         elif reader.following:
-            spans.append(("following", "ok"))
+            spans.append(("job over, at its end", "dim") if self.is_over else ("following", "ok"))
             if reader.skipped:
                 fast = f" {size_words(int(reader.rate))}/s," if reader.rate > 1e6 else ""
                 words = f"{fast} {size_words(reader.skipped)} went by unread (scroll up for it)"

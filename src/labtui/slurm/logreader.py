@@ -20,6 +20,8 @@ SKIP = 1 << 20
 """Bytes that may have come between two looks; of more only the last window is read."""
 SCAN = 32 << 20
 """Bytes that are looked through for the next match, where matches are too many to list."""
+LEAST = 250
+"""Lines around a place that are read at once, where they are not very long: more than a screen."""
 SEAM = 64
 """Bytes read once more: they tell whether the file still is what it was."""
 OVERLAP = 4096
@@ -139,7 +141,8 @@ class LogReader:
                 return self.text.lines[self.text.index(offset)].start
             start = await self._line_start(offset)
             self.text, self._seam = LogText(start), b""
-            await self._read_on()
+            while await self._read_on() and self._is_short:
+                pass
             if start:
                 _, data = await self._lines_before(start, WINDOW)
                 self.text.prepend(data)
@@ -241,6 +244,14 @@ class LogReader:
         self.text = LogText(start)
         self.text.append(data)
         self._seam = data[-SEAM:]
+        while self.text.start and self._is_short:
+            _, data = await self._lines_before(self.text.start, WINDOW)
+            self.text.prepend(data)
+
+    @property
+    def _is_short(self) -> bool:
+        text = self.text
+        return len(text.lines) < LEAST and text.end - text.start < MAX_LINE
 
     async def _read_on(self) -> bool:
         """Append the next window; False at the end of the file."""
