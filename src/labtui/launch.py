@@ -33,7 +33,8 @@ def prepare_terminal(ascii_mode: bool) -> None:
     import os
 
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
-    os.environ.setdefault("TEXTUAL_FPS", "20")
+    # A key is answered at once unless the last repaint is younger than one frame.
+    os.environ.setdefault("TEXTUAL_FPS", "30" if "SSH_CONNECTION" in os.environ else "60")
     os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
     os.environ.setdefault("ESCDELAY", "50")
     if not sys.stdin.isatty() or not sys.stdout.isatty():

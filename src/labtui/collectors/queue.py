@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -12,6 +13,9 @@ from labtui.config import Config
 from labtui.slurm import accounting
 from labtui.slurm.client import SlurmClient
 from labtui.slurm.errors import RPCError
+
+MANY = 10_000
+"""Jobs that are worth taking out of Python's search for cycles."""
 
 Ask = Callable[[], Awaitable[Any]]
 
@@ -80,11 +84,22 @@ def build(config: Config, client: SlurmClient | None) -> list[Collector]:
     def feed(name: str, ask: Ask, interval: float, background: float = 4.0) -> Collector:
         return SlurmCollector(name, ask, interval=interval, timeout=limit, background=background)
 
+    frozen = 0
+
+    async def jobs() -> Any:
+        nonlocal frozen
+        found = await client.jobs()
+        if len(found) > MANY and len(found) > 1.2 * frozen:
+            # Else the collector of cycles goes through all of them again and again.
+            gc.freeze()
+            frozen = len(found)
+        return found
+
     async def finished() -> Any:
         return await client.finished(time.time() - slurm.history_h * 3600)
 
     return [
-        feed("slurm.jobs", client.jobs, slurm.interval_s, 2.0),
+        feed("slurm.jobs", jobs, slurm.interval_s, 2.0),
         # A node that fails must be noticed on every screen.
         feed("slurm.nodes", client.nodes, max(2.0, slurm.interval_s), 1.0),
         feed("slurm.allocations", client.allocations, max(4.0, slurm.interval_s)),

@@ -12,7 +12,7 @@ from labtui.slurm.script import PRIVATE_COMMENT
 from labtui.slurm.urgency import FINISHED
 from labtui.spec import Cell, Column, SubjectSpec, Tone
 from labtui.store import Store
-from labtui.text import clock, inert, mib
+from labtui.text import age, clock, inert, mib
 from labtui.views import waiting
 from labtui.views.jobtable import JobTable, arrange
 
@@ -174,6 +174,12 @@ def _plain(attribute: str, limit: int = 200) -> Any:
     return text
 
 
+def _time(job: Job) -> str:
+    """Run time to the second; of a waiting job how long it waits, coarser: it is no hurry."""
+    seconds = spent(job)
+    return age(seconds) if job.state == "PENDING" and seconds is not None else clock(seconds)
+
+
 def _id_key(job: Job) -> int:
     return urgency.place(0, job.job_id)
 
@@ -196,7 +202,7 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("why", "WHY / WHERE", 19, lambda job: inert(shown_why(job), 300), sort=why, grow=True),
     Column(
-        "time", "TIME", 8, lambda job: clock(spent(job)), sort=lambda job: spent(job) or 0.0,
+        "time", "TIME", 8, _time, sort=lambda job: spent(job) or 0.0,
         align="right", wide=11,
     ),
     Column("gres", "GRES", 14, _plain("gres", 60), sort=_text_key("gres"), min_total=130),
