@@ -13,6 +13,7 @@ import queue
 import sqlite3
 import threading
 import time
+from collections.abc import Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ KEEP_DAYS = 7.0
 KEEP_ROWS = 200_000
 MAX_VALUE = 256 * 1024
 """Bytes of one reading that are kept; a larger one is kept as its size only."""
+MAX_ITEMS = 2000
+"""Items beyond which a reading is not even encoded: it would hold up the event loop."""
 
 SCHEMA = """
 create table if not exists reading (
@@ -63,6 +66,23 @@ def default_path(cluster: str) -> Path:
     return root / "labtui" / f"{cluster}.db"
 
 
+def _encoded(value: Any) -> bytes:
+    """As JSON; of what is too long only how long it is."""
+    if isinstance(value, Sized) and len(value) > MAX_ITEMS:
+        return json.dumps({"items": len(value)}).encode()
+    try:
+        found = msgspec.json.encode(value, enc_hook=_items)
+    except (TypeError, ValueError):
+        return json.dumps({"unserialisable": type(value).__name__}).encode()
+    return found if len(found) <= MAX_VALUE else json.dumps({"bytes": len(found)}).encode()
+
+
+def _items(value: Any) -> Any:
+    if isinstance(value, Sequence):
+        return list(value)
+    raise TypeError
+
+
 class History:
     """Writes in its own thread; reading is for short-lived commands and opens its own handle."""
 
@@ -100,14 +120,7 @@ class History:
         reading = new.latest
         if reading is None:
             return
-        value: bytes | None = None
-        if reading.error is None:
-            try:
-                value = msgspec.json.encode(reading.value)
-            except (TypeError, ValueError):
-                value = json.dumps({"unserialisable": type(reading.value).__name__}).encode()
-            if len(value) > MAX_VALUE:
-                value = json.dumps({"bytes": len(value)}).encode()
+        value = None if reading.error else _encoded(reading.value)
         mark = hash((value, reading.error))
         if self._last.get(reading.source) == mark:
             return

@@ -8,10 +8,11 @@ timed out is therefore decided (accepted or not) when that time is over.
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import time
 from collections.abc import Iterable, Sequence
+
+import msgspec
 
 from labtui.hosts.base import Completed, Host, HostError, Sink
 from labtui.model import Job, Node
@@ -19,6 +20,7 @@ from labtui.slurm import polling, scontrol
 from labtui.slurm.allocations import allocations
 from labtui.slurm.errors import RPCError, error_of
 from labtui.slurm.joblist import Book, JobList
+from labtui.slurm.linebook import LineBook
 from labtui.slurm.script import TOKEN_PREFIX, directives
 from labtui.slurm.types import Allocation, Estimate, Partition, PingResponse
 from labtui.text import inert, inert_lines
@@ -29,6 +31,8 @@ down, squeue blocks for 9 s where `scontrol ping` knows at once."""
 PING_TIMEOUT = 1.5
 MARGIN = 2.0
 """Seconds that the transport may take beyond the command's own limit."""
+JSON_MOST = 2000
+"""Jobs up to which a listing of all of them as JSON is bearable."""
 LEAN_FROM, LEAN_TO = 5000, 4000
 """Jobs from which on the polls ask for less of each, and below which for all again."""
 
@@ -58,9 +62,11 @@ class SlurmClient:
         """Every task of an array on a record of its own (`squeue -r`)."""
         self._marks = polling.Marks()
         self._book = Book(self._marks)
+        self._node_lines = LineBook(scontrol.node)
         self._polling = asyncio.Lock()
         self._doubt = False
         self._columns: tuple[str, ...] = ()
+        self._numbers: tuple[int, ...] = ()
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -113,8 +119,9 @@ class SlurmClient:
 
     async def nodes(self) -> list[Node]:
         """Every node, with the fields that Slurm knows."""
-        done = await self._read(["scontrol", "-a", "-d", "-o", "show", "node"])
-        return scontrol.nodes(done.stdout)
+        answer = self._node_lines.begin()
+        await self._read(["scontrol", "-a", "-d", "-o", "show", "node"], sink=answer.feed)
+        return answer.done()
 
     async def partitions(self) -> list[Partition]:
         done = await self._read(["scontrol", "-a", "-o", "show", "partition"])
@@ -124,11 +131,18 @@ class SlurmClient:
         """Which job holds which GPU or share of one, node by node: squeue's JSON.
 
         The text of `scontrol show job` has it too, but a job's name can imitate its fields.
+        Nothing is asked while no job that runs has a generic resource.
         """
+        jobs = self._book.latest
+        if jobs is not None and not any(job.gres for job in jobs.active()):
+            return []
+        if jobs is not None and len(jobs) > JSON_MOST and await self._release() < (24, 5):
+            # Before 24.05 it lists every job, whatever it is asked for, at 6 KB each.
+            raise RPCError(msg=f"squeue --json of this release would list all {len(jobs)} jobs")
         done = await self._read(["squeue", "--local", "-a", "-t", "R,S,CG", "--json"])
         try:
-            return allocations(json.loads(done.stdout))
-        except (ValueError, TypeError, AttributeError, KeyError):
+            return allocations(msgspec.json.decode(done.stdout))
+        except (msgspec.DecodeError, ValueError, TypeError, AttributeError, KeyError):
             raise RPCError(msg="squeue --json gave something that is not its JSON") from None
 
     async def show(self, job_id: str) -> list[str]:
@@ -294,11 +308,17 @@ class SlurmClient:
             raise error_of("sacct", self.host.name, done.stdout, done.stderr)
         return polling.accounted_jobs(done.stdout, mark, names)
 
+    async def _release(self) -> tuple[int, ...]:
+        """(24, 11); asked once."""
+        if not self._numbers:
+            self._numbers = tuple(map(int, re.findall(r"\d+", await self.version())[:2])) or (0,)
+        return self._numbers
+
     async def _accounted(self) -> tuple[str, ...]:
         """What this release's sacct can tell; asked once."""
         if not self._columns:
-            numbers = [int(n) for n in re.findall(r"\d+", await self.version())[:2]]
-            self._columns = polling.ACCOUNTED + (polling.PATHS if numbers >= [24, 5] else ())
+            paths = polling.PATHS if await self._release() >= (24, 5) else ()
+            self._columns = polling.ACCOUNTED + paths
         return self._columns
 
     async def _read(self, argv: Sequence[str], sink: Sink | None = None) -> Completed:

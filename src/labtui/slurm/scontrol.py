@@ -27,8 +27,12 @@ def pairs(line: str) -> dict[str, str]:
 
 def nodes(output: str) -> list[Node]:
     """`scontrol -d -o show node`. Only what Slurm knows is filled in."""
-    lines = (line for line in output.split("\n") if line.startswith("NodeName="))
-    return [_node(pairs(line)) for line in lines]
+    return [found for line in output.split("\n") if (found := node(line)) is not None]
+
+
+def node(line: str) -> Node | None:
+    """One line of it; None for another kind of line."""
+    return _node(pairs(line)) if line.startswith("NodeName=") else None
 
 
 _SET_BY = re.compile(r" ?\[([\w.-]+)@[^\]\s]+\]\Z")
