@@ -18,7 +18,10 @@ _COMMANDS = {
     "get": ("labtui.commands.get:get", "Print a subject: nodes, gpus, jobs, vault, runs ..."),
     "status": ("labtui.commands.status:status", "One glance without a screen."),
     "submit": ("labtui.commands.submit:submit", "Send a job script to Slurm."),
-    "job": ("labtui.commands.job:job", "cancel, hold, release, requeue, suspend, resume, log."),
+    "job": (
+        "labtui.commands.job:job",
+        "cancel, hold, release, requeue, suspend, resume, modify, top, log.",
+    ),
     "node": ("labtui.commands.node:node", "drain, resume, shell."),
     "audit": (
         "labtui.commands.audit:audit",

@@ -6,6 +6,7 @@ snapshot. Adding an action: a class and its ActionSpec in actions/, and how it i
 
 from __future__ import annotations
 
+from labtui.actions import modify as modify_actions
 from labtui.actions import nodes as node_actions
 from labtui.actions import queue as queue_actions
 from labtui.actions import submit as submit_actions
@@ -26,6 +27,7 @@ SUBJECT: dict[str, SubjectSpec] = {s.name: s for s in SUBJECTS}
 ACTIONS: tuple[ActionSpec, ...] = (
     *submit_actions.ACTIONS,
     *queue_actions.ACTIONS,
+    *modify_actions.ACTIONS,
     *node_actions.ACTIONS,
     *trust_actions.ACTIONS,
 )

@@ -5,10 +5,11 @@ The console and the command line use the same one; neither knows how a source is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from labtui.actions.base import Action, ActionError
+from labtui.actions.modify import ModifyJob, TopJob
 from labtui.actions.nodes import DrainNode, ResumeNode
 from labtui.actions.queue import (
     CancelJob,
@@ -77,7 +78,13 @@ class Session:
             raise ActionError("no Slurm is configured: name its login node in [slurm] login")
         return self.slurm
 
-    def action(self, id: str, items: Sequence[Any], reason: str = "") -> Action:
+    def action(
+        self,
+        id: str,
+        items: Sequence[Any],
+        reason: str = "",
+        changes: Mapping[str, str] | None = None,
+    ) -> Action:
         """The action `id` on rows of its subject. Raises ActionError when it cannot be made."""
         if id == "nodes.trust":
             return TrustKey(self.hosts.get(items[0].name), items[0].name)
@@ -89,9 +96,12 @@ class Session:
             "queue.requeue": RequeueJob,
             "queue.suspend": SuspendJob,
             "queue.resume": ResumeJob,
+            "queue.top": TopJob,
         }
         if id in of_jobs:
             return of_jobs[id](slurm, [job.job_id for job in items])
+        if id == "queue.modify":
+            return ModifyJob(slurm, [job.job_id for job in items], changes or {})
         if id == "nodes.drain":
             return DrainNode(slurm, [node.name for node in items], reason)
         if id == "nodes.resume":

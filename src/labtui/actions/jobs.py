@@ -6,7 +6,7 @@ import asyncio
 import shlex
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import ClassVar
 
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step, Unknown
@@ -78,7 +78,7 @@ class JobAction(Action):
             self.argvs()
         except ValueError as error:
             raise ActionError(str(error)) from None
-        rows = await _read(self.client, self.asked)
+        rows = await _told(many.rows(self.client, self.asked))
         left_out: dict[str, str] = {}
         for job_id in self.asked:
             job = _main_row(rows, job_id)
@@ -129,7 +129,7 @@ class JobAction(Action):
         said: dict[str, str] = {}
         while True:
             late = [job_id for job_id in self.job_ids if job_id not in said]
-            rows = await _read(self.client, late)
+            rows = await _told(self._rows(late))
             for job_id in late:
                 if word := self._look(rows, job_id):
                     said[job_id] = word
@@ -138,8 +138,15 @@ class JobAction(Action):
             await asyncio.sleep(STEP if len(self.job_ids) == 1 else SEVERAL_STEP)
         return self._told(said)
 
+    def covers(self, wanted: str, job_id: str) -> bool:
+        return covers(wanted, job_id)
+
+    async def _rows(self, job_ids: Sequence[str]) -> list[Job]:
+        """What tells what became of them."""
+        return await many.rows(self.client, job_ids)
+
     def _look(self, rows: Sequence[Job], job_id: str) -> str | None:
-        of_it = [job for job in rows if covers(job_id, job.job_id)]
+        of_it = [job for job in rows if self.covers(job_id, job.job_id)]
         if not of_it and job_id in self._before:
             return self.gone or None
         if not of_it:
@@ -174,10 +181,10 @@ def covers(wanted: str, job_id: str) -> bool:
     return "_" not in wanted and "+" not in wanted and whole_id(job_id) == wanted
 
 
-async def _read(client: SlurmClient, job_ids: Sequence[str]) -> list[Job]:
-    """All rows of these jobs as they are now. ActionError where Slurm does not tell."""
+async def _told(asked: Awaitable[list[Job]]) -> list[Job]:
+    """The rows; ActionError where Slurm does not tell."""
     try:
-        return await many.rows(client, job_ids)
+        return await asked
     except RPCError as error:
         raise ActionError(error.msg) from None
     except ValueError as error:
@@ -194,6 +201,3 @@ def _refusal(error: RPCError, where: str) -> str:
     if error.kind == "permission":
         return f"{error.msg}: on {where} this account may not do that to another's job"
     return error.msg
-
-
-Disabled = Callable[[Job], "str | None"]

@@ -1,4 +1,4 @@
-"""`labtui job cancel|hold|release|requeue|suspend|resume|log JOBID ...`."""
+"""`labtui job cancel|hold|release|requeue|suspend|resume|top|modify|log JOBID ...`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 
 import click
 
-from labtui.commands.basics import OK, UNHEALTHY, UNREACHABLE
+from labtui.actions.modify import FIELD
+from labtui.commands.basics import OK, UNHEALTHY, UNREACHABLE, USAGE, fail
 from labtui.commands.common import perform, with_session
 from labtui.hosts.base import HostError
 from labtui.model import Job
@@ -43,8 +44,43 @@ for _verb, _words in (
     ("requeue", "Back into the queue, to run again."),
     ("suspend", "Stop running jobs where they are."),
     ("resume", "Let suspended jobs go on."),
+    ("top", "Put jobs before their user's other waiting ones."),
 ):
     _command(_verb, _words)
+
+
+@job.command()
+@click.argument("job_ids", nargs=-1, required=True, metavar="JOBID...")
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    required=True,
+    metavar="NAME=VALUE",
+    help=f"What to change, repeatable: {', '.join(FIELD)}.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.pass_context
+def modify(
+    context: click.Context,
+    job_ids: tuple[str, ...],
+    sets: tuple[str, ...],
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Change jobs that are in the queue: `modify 1431 --set time_limit=2:00:00`."""
+    wrong = next((one for one in sets if "=" not in one), None)
+    if wrong is not None:
+        fail(f"--set {inert(wrong, 60)}: write NAME=VALUE, such as time_limit=2:00:00", USAGE)
+    changes = {name: value for name, _, value in (one.partition("=") for one in sets)}
+
+    async def work(session: Session) -> int:
+        items = [Job(job_id=i, name="", state="") for i in job_ids]
+        action = session.action("queue.modify", items, changes=changes)
+        return await perform(session, action, yes=yes, as_json=as_json)
+
+    with_session(context, work)
 
 
 @job.command()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from labtui.model import Job
-from labtui.slurm import polling
+from labtui.slurm import polling, values
 from labtui.slurm.client import SlurmClient, exact_id, whole_id
 from labtui.slurm.errors import RPCError
 
@@ -27,23 +28,68 @@ def chunks(job_ids: Iterable[str]) -> list[list[str]]:
     return found
 
 
-async def rows(client: SlurmClient, job_ids: Sequence[str]) -> list[Job]:
+def has_task(folded: str, task: int) -> bool:
+    """Whether `9_[0-3,8%2]` names this task; a list that Slurm shortened with `...` may."""
+    inside = folded.partition("[")[2].rstrip("]").partition("%")[0]
+    if "..." in inside:
+        return True
+    for part in inside.split(","):
+        found = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([0-9]{1,9}))?)?", part)
+        if found is None:
+            continue
+        low, high, step = int(found[1]), int(found[2] or found[1]), int(found[3] or 1)
+        if low <= task <= high and (task - low) % max(1, step) == 0:
+            return True
+    return False
+
+
+async def rows(client: SlurmClient, job_ids: Sequence[str], *, apart: bool = False) -> list[Job]:
     """All rows of these ids, as `SlurmClient.tasks` gives them of one: what slurmctld has
-    forgotten comes from the accounting. One question a thousand jobs."""
-    if len(job_ids) == 1:
+    forgotten comes from the accounting. One question a thousand jobs.
+
+    `apart`: each waiting task of an array on a row of its own. Folded ones can differ, and squeue
+    then shows them as if they were all like the first.
+    """
+    if len(job_ids) == 1 and not apart:
         return await client.tasks(job_ids[0])
     found: list[Job] = []
     for part in chunks(dict.fromkeys(whole_id(job_id) for job_id in job_ids)):
-        live = await _queued(client, part)
+        live = await _queued(client, *(["-r"] if apart else []), "-j", ",".join(part))
         known = {whole_id(job.job_id) for job in live}
         gone = [job_id for job_id in part if job_id not in known]
         found += live + (await _accounted(client, gone) if gone else [])
     return found
 
 
-async def _queued(client: SlurmClient, ids: list[str]) -> list[Job]:
+async def of_user(client: SlurmClient, user: str) -> list[Job]:
+    """The waiting jobs of one user."""
+    return await _queued(client, f"--user={user}", states="PENDING")
+
+
+async def nice(client: SlurmClient, job_ids: Sequence[str]) -> dict[str, int]:
+    """Nice values by id, each waiting task of an array apart and as its folded row."""
+    found: dict[str, int] = {}
+    for part in chunks(dict.fromkeys(whole_id(job_id) for job_id in job_ids)):
+        for more in ([], ["-r"]):
+            argv = ["squeue", "--local", "-a", "-h", *more, "-t", "all", "-j", ",".join(part)]
+            try:
+                done = await client._read([*argv, "-O", "JobArrayID:\x1f,Nice:\x1f"])
+            except RPCError as error:
+                if error.kind == "not-found":
+                    continue
+                raise
+            for line in done.stdout.split("\n"):
+                fields = line.split("\x1f")
+                number = values.whole(fields[1].strip().removeprefix("-")) if fields[1:] else None
+                if number is not None:
+                    sign = -1 if fields[1].strip().startswith("-") else 1
+                    found[fields[0].strip()] = sign * number
+    return found
+
+
+async def _queued(client: SlurmClient, *more: str, states: str = "all") -> list[Job]:
     try:
-        done = await client._read(client._squeue("-t", "all", "-j", ",".join(ids)))
+        done = await client._read(client._squeue("-t", states, *more))
     except RPCError as error:
         if error.kind == "not-found":  # of none of them
             return []
