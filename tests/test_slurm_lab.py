@@ -242,7 +242,7 @@ def test_a_submission_whose_answer_was_lost_is_found(on: Callable[[Body], Any]) 
 
 def test_estimates_and_refusals(on: Callable[[Body], Any]) -> None:
     async def body(slurm: SlurmClient, login: Host) -> None:
-        for template in templates():
+        for template in templates()[0]:
             estimate = await slurm.test_only(template.script, chdir="/tmp")
             assert estimate.nodes and estimate.processors
         for text, words in (

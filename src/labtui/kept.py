@@ -81,7 +81,7 @@ class Kept:
         for path in _newest(self._runs, "*.json"):
             with contextlib.suppress(OSError, msgspec.MsgspecError):
                 run = msgspec.json.decode(path.read_bytes(), type=PipelineRun)
-                if not pipeline or run.pipeline == pipeline:
+                if run.stages and pipeline in ("", run.pipeline):
                     found.append(run)
         return sorted(found, key=lambda run: -run.at)
 

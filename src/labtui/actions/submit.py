@@ -50,9 +50,9 @@ class SubmitJob(Action):
 
     async def plan(self) -> Plan:
         self._check()
-        who = await self._whoami()
+        who = await self.client.whoami()
         if not self.chdir and "chdir" not in directives(self.script):
-            self.chdir = await self._folder(who)
+            self.chdir = await folder_for(self.client, who)
         argv = submit_argv(self.script, token=self.token, chdir=self.chdir)
         risks = []
         if who == "root":
@@ -127,16 +127,13 @@ class SubmitJob(Action):
         if len(self.script.encode()) > MAX_SCRIPT:
             raise ActionError(f"the script is larger than Slurm takes ({MAX_SCRIPT >> 20} MiB)")
 
-    async def _whoami(self) -> str:
-        done = await self.client.host.run(["id", "-un"], timeout=5.0)
-        return done.stdout.strip()
 
-    async def _folder(self, who: str) -> str:
-        """The account's folder on the shared file system, else that itself; else its home."""
-        for folder in (f"{SHARED}/{who}", SHARED):
-            if who and await self.client.is_writable(folder):
-                return folder
-        return ""
+async def folder_for(client: SlurmClient, who: str) -> str:
+    """The account's folder on the shared file system, else that itself; else its home (empty)."""
+    for folder in (f"{SHARED}/{who}", SHARED):
+        if who and await client.is_writable(folder):
+            return folder
+    return ""
 
 
 def _no_script(job: Job) -> str | None:

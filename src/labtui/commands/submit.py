@@ -17,10 +17,11 @@ from labtui.commands.common import echo_json, perform, with_session
 from labtui.kept import Kept
 from labtui.session import Session
 from labtui.slurm.errors import RPCError
+from labtui.slurm.form import FIELD, FIELDS, set_field, word_of
 from labtui.slurm.script import BatchScript, ScriptError, parse_script
 from labtui.slurm.templates import FileError, template
 from labtui.text import inert
-from labtui.views.submitform import FEEDS, FIELD, FIELDS, cluster, problems, set_field, word_of
+from labtui.views.submitform import FEEDS, cluster, problems
 
 
 @click.command()

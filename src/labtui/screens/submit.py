@@ -29,25 +29,13 @@ from labtui.screens.console import Console
 from labtui.screens.menu import Entry, Menu
 from labtui.screens.plan import PlanDialog
 from labtui.slurm.errors import RPCError
+from labtui.slurm.form import FIELD, FIELDS, Field, set_field, value_of, word_of
 from labtui.slurm.limits import Cluster
 from labtui.slurm.script import BatchScript, ScriptError, parse_script
 from labtui.slurm.templates import templates
 from labtui.spec import Cell
 from labtui.text import inert, inert_lines
-from labtui.views.submitform import (
-    FEEDS,
-    FIELD,
-    FIELDS,
-    Field,
-    choices,
-    cluster,
-    notes,
-    problems,
-    set_field,
-    shown,
-    value_of,
-    word_of,
-)
+from labtui.views.submitform import FEEDS, choices, cluster, notes, problems, shown
 from labtui.widgets.exact import ExactScreen
 from labtui.widgets.form import More, Row
 from labtui.widgets.lines import LineLike, Lines, Pager, Span
