@@ -15,7 +15,7 @@ from typing import Any
 
 from labtui.actions.base import ActionError, Plan
 from labtui.actions.jobs import SETTLE, JobAction
-from labtui.actions.queue import is_held
+from labtui.actions.queue import is_held, over, states
 from labtui.model import Job
 from labtui.slurm import accounting, many, values
 from labtui.slurm.client import SlurmClient, exact_id, whole_id
@@ -92,7 +92,7 @@ FIELDS: tuple[ModifyField, ...] = (
                 lambda job: job.partition, str, "while it waits"),
     ModifyField("qos", "QoS", "QOS", _bad_name, lambda job: job.qos, str, "while it waits"),
     ModifyField("priority", "priority", "Priority", _bad_priority,
-                lambda job: job.priority, int, "operators only; Slurm computes it no longer then"),
+                lambda job: job.priority, int, "operators only; it stays so then"),
     ModifyField("nice", "nice", "Nice", _bad_nice, lambda job: None, int,
                 "more waits longer; below 0 operators only"),
     ModifyField("at_once", "at once", "ArrayTaskThrottle", _bad_count, _at_once, int,
@@ -124,10 +124,6 @@ def checked(changes: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _over(job: Job) -> str | None:
-    return f"it is over ({job.state.lower()})" if job.state in FINISHED else None
-
-
 class ModifyJob(JobAction):
     """`changes`: field -> new value, as typed."""
 
@@ -135,7 +131,7 @@ class ModifyJob(JobAction):
     verb = "Modify"
     past = "changed"
 
-    refusal = staticmethod(_over)
+    refusal = staticmethod(over)
 
     def __init__(
         self,
@@ -286,7 +282,8 @@ class ModifyJob(JobAction):
 def _cannot_be_first(job: Job) -> str | None:
     if is_held(job):
         return "it is held: release it first"
-    return None if job.state == "PENDING" else f"only a waiting job: it is {job.state.lower()}"
+    waits = "PENDING" in states(job)
+    return None if waits else f"only a waiting job: it is {job.state.lower()}"
 
 
 class TopJob(JobAction):
@@ -346,7 +343,7 @@ _JOBS = ("jobs",)
 ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec(
         "queue.modify", "m", "modify", "Its time limit, partition, QoS, priority, nice.", _JOBS,
-        many=True, disabled=_over, footer=False,
+        many=True, disabled=over, footer=False,
     ),
     ActionSpec(
         "queue.top", "t", "put first", "Before its user's other waiting jobs.", _JOBS,

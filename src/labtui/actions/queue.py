@@ -16,36 +16,44 @@ __all__ = ["covers"]
 HELD = ("JobHeldUser", "JobHeldAdmin", "JobHoldMaxRequeue")
 
 
+def states(job: Job) -> set[str]:
+    """Of a folded array those of its tasks."""
+    return set(job.tasks) if isinstance(job, ArrayJob) else {job.state}
+
+
 def is_held(job: Job) -> bool:
     return job.state == "PENDING" and (job.reason or "").startswith(HELD)
 
 
-def _over(job: Job) -> str | None:
-    return f"it is over ({job.state.lower()})" if job.state in FINISHED else None
+def over(job: Job) -> str | None:
+    return f"it is over ({job.state.lower()})" if states(job) <= FINISHED else None
 
 
 def _not_waiting(job: Job) -> str | None:
     if is_held(job):
         return "it is held already"
-    return None if job.state == "PENDING" else f"only a waiting job: it is {job.state.lower()}"
+    waits = "PENDING" in states(job)
+    return None if waits else f"only a waiting job: it is {job.state.lower()}"
 
 
 def _not_held(job: Job) -> str | None:
+    if isinstance(job, ArrayJob):  # its row does not tell why its tasks wait
+        return None if "PENDING" in job.tasks else "no task of it waits"
     return None if is_held(job) else "it is not held"
 
 
 def _cannot_requeue(job: Job) -> str | None:
     if job.source == "sacct":
         return "Slurm has forgotten it: submit it again"
-    return "it waits already" if job.state == "PENDING" else None
+    return "it waits already" if states(job) == {"PENDING"} else None
 
 
 def _not_running(job: Job) -> str | None:
-    return None if job.state == "RUNNING" else f"only a running job: it is {job.state.lower()}"
+    return None if "RUNNING" in states(job) else f"only a running job: it is {job.state.lower()}"
 
 
 def _not_suspended(job: Job) -> str | None:
-    return None if job.state == "SUSPENDED" else "it is not suspended"
+    return None if "SUSPENDED" in states(job) else "it is not suspended"
 
 
 def _no_log(job: Job) -> str | None:
@@ -71,7 +79,7 @@ class CancelJob(JobAction):
     def commands(self, job_ids: Sequence[str]) -> list[list[str]]:
         return cancel_argv(job_ids)
 
-    refusal = staticmethod(_over)
+    refusal = staticmethod(over)
 
     def settled(self, rows: list[Job]) -> str | None:
         if any(job.state not in FINISHED for job in rows):
@@ -174,7 +182,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ),
     ActionSpec(
         "queue.cancel", "c", "cancel", "End it, or take it out of the queue.", _JOBS,
-        many=True, disabled=_over,
+        many=True, disabled=over,
     ),
     ActionSpec(
         "queue.hold", "h", "hold", "Keep it from starting until it is released.", _JOBS,

@@ -12,18 +12,22 @@ from typing import TYPE_CHECKING, Any
 from labtui.actions.base import ActionError
 from labtui.actions.queue import is_array
 from labtui.keys import shown
+from labtui.model import ArrayJob
 from labtui.registry import ACTIONS, COMMANDS, SUBJECT, SUBJECTS
 from labtui.screens.ask import Ask
+from labtui.screens.columns import ColumnChooser
 from labtui.screens.help import HELP_INDENT, help_lines
 from labtui.screens.job import JobScreen
 from labtui.screens.jobpages import job_page
 from labtui.screens.menu import Entry, Menu
+from labtui.screens.modify import ModifyForm
 from labtui.screens.page import Page
 from labtui.screens.plan import PlanDialog
 from labtui.screens.prompt import Prompt
 from labtui.screens.submit import SubmitScreen
 from labtui.screens.tasks import TasksScreen
 from labtui.slurm.client import whole_id
+from labtui.slurm.usage import Context
 from labtui.spec import ActionSpec
 from labtui.text import age, inert
 from labtui.widgets.lines import Span
@@ -46,11 +50,14 @@ class Commands:
         self._do: dict[str, Callable[[], object]] = {
             "show.detail": self.detail,
             "show.actions": self.menu,
-            "filter": lambda: screen.query_one(Ask).open("/", screen.view.filter),
+            "filter": self.filter,
             "command": lambda: screen.query_one(Ask).open(":"),
             "palette": self.palette,
             "sort": screen.sort_next,
             "sort.reverse": self.reverse,
+            "columns": lambda: screen.run_worker(self.columns(), exit_on_error=False, group="act"),
+            "fold": self.fold,
+            "tree": self.tree,
             "mark": self.mark,
             "copy": self.copy,
             "refresh": self.refresh,
@@ -150,8 +157,14 @@ class Commands:
             if not answer:
                 return
             reason = answer
+        changes: dict[str, str] | None = None
+        if spec.id == "queue.modify":
+            form = ModifyForm(items, Context.of(screen.session.store))
+            changes = await screen.app.push_screen_wait(form)
+            if changes is None:
+                return
         try:
-            action = screen.session.action(spec.id, items, reason)
+            action = screen.session.action(spec.id, items, reason, changes)
         except ActionError as error:
             screen.say(inert(error), "warn")
             return
@@ -162,6 +175,35 @@ class Commands:
 
     def reverse(self) -> None:
         self.screen.view.reverse = not self.screen.view.reverse
+        self.screen._remember()
+        self.screen.rearrange()
+
+    def filter(self) -> None:
+        screen = self.screen
+        earlier = screen.session.tables.subject(screen.current).filters
+        screen.query_one(Ask).open("/", screen.view.filter, earlier)
+
+    async def columns(self) -> None:
+        screen = self.screen
+        view, width = screen.view, screen.table.size.width
+        chooser = ColumnChooser(view.spec.columns, view.chosen_columns(), width)
+        chosen = await screen.app.push_screen_wait(chooser)
+        if chosen is not None:
+            screen.set_columns(chosen)
+
+    def fold(self) -> None:
+        """The array of the row under the cursor; its first row then has the cursor."""
+        view, item = self.screen.view, self.item
+        array = item.job_id.partition("_")[0] if item is not None else ""
+        if not isinstance(item, ArrayJob) and array not in view.unfolded:
+            self.screen.say("no folded array: it has one row", "warn")
+            return
+        view.unfolded ^= {array}
+        self.screen.table.move_to(array)
+        self.screen.rearrange()
+
+    def tree(self) -> None:
+        self.screen.view.tree = not self.screen.view.tree
         self.screen.rearrange()
 
     def mark(self) -> None:

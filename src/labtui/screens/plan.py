@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 BURST = 0.3
 """Seconds after opening, and 0.03 s between keys: quicker ones were not meant as an answer."""
+FIRST_TARGETS = 5
+"""Targets that are named; of more the number is told."""
+FIRST_STEPS, LONG_STEP = 4, 240
+"""Commands shown, and characters shown of one: hundreds of ids are not read, they are counted."""
 
 
 class PlanDialog(ModalScreen["Outcome | None"]):
@@ -75,8 +79,17 @@ class PlanDialog(ModalScreen["Outcome | None"]):
         if plan is None:
             return
         lines: list[LineLike] = []
-        for step in plan.steps:
-            lines.append([(f"{inert(step.where)}: ", "dim"), (inert(step.what), "")])
+        if len(plan.targets) > 1:
+            rest = len(plan.targets) - FIRST_TARGETS
+            named = [f"  {inert(target, 100)}" for target in plan.targets[:FIRST_TARGETS]]
+            lines += [*named, *([f"  and {rest} more"] if rest > 0 else []), ""]
+        for step in plan.steps[:FIRST_STEPS]:
+            what = inert(step.what)
+            if len(what) > LONG_STEP:
+                what = f"{what[:LONG_STEP]} ... ({len(what)} characters)"
+            lines.append([(f"{inert(step.where)}: ", "dim"), (what, "")])
+        if len(plan.steps) > FIRST_STEPS:
+            lines.append(Cell(f"and {len(plan.steps) - FIRST_STEPS} more commands like it", "dim"))
         if plan.preview:
             text = inert_lines(plan.preview.rstrip())
             room = max(4, self.size.height - 13)
