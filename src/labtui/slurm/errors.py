@@ -80,8 +80,8 @@ _PREFIX = re.compile(
     r"^(?:(?:sbatch|squeue|sacct|scontrol|sinfo|scancel): )?(?:error: |fatal: |\w+ error: )*"
     r"(?:allocation failure: |Batch job submission failed: )?"
 )
-_ABOUT = re.compile(r"^Kill job error on job id [^:]*: | for job [\w+\[\]-]+$")
-"""What commands write around Slurm's own text."""
+_BEHIND = re.compile(r" for job [\w+\[\]-]+$")
+"""What commands write behind Slurm's own text; before it stands a part that ends with a colon."""
 
 
 def _kind(text: str) -> FaultKind:
@@ -93,7 +93,11 @@ def _kind(text: str) -> FaultKind:
 
 def errno_of(text: str) -> int:
     """Slurm's number for a text that a command wrote; SLURM_ERROR where it is not one of its."""
-    return _numbers().get(_ABOUT.sub("", text.strip()).lower(), SLURM_ERROR)
+    whole = _BEHIND.sub("", text.strip()).lower()
+    for part in (whole, whole.rpartition(": ")[2]):
+        if part in _numbers():
+            return _numbers()[part]
+    return SLURM_ERROR
 
 
 def error_of(command: str, where: str, stdout: str, stderr: str) -> RPCError:

@@ -1,0 +1,224 @@
+"""Jobs and steps, asked for without blocking. Every function raises HostError or RPCError."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from typing import Any
+
+from labtui.hosts.base import HostError
+from labtui.slurm import documents, values
+from labtui.slurm.client import SlurmClient
+from labtui.slurm.core.job.actions import plain
+from labtui.slurm.core.job.job import Job, Jobs
+from labtui.slurm.core.job.step import JobStep, JobSteps
+from labtui.slurm.db.stats import JobStatistics, JobStepStatistics
+from labtui.slurm.documents import jobtext
+from labtui.slurm.documents import step as step_documents
+from labtui.slurm.documents.jobtext import Known
+from labtui.slurm.errors import ESLURM_INVALID_JOB_ID, RPCError
+from labtui.slurm.polling import Marks
+from labtui.slurm.release import document, has_json, named
+
+GONE = ("COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL",
+        "DEADLINE", "OUT_OF_MEMORY")  # fmt: skip
+AT_ONCE = 4
+"""sstat commands that run side by side: each asks the nodes of one job."""
+
+
+async def jobs(client: SlurmClient) -> Jobs:
+    """All jobs that slurmctld knows: `scontrol show job`, before 23.02 squeue's JSON."""
+    await named(client)
+    if await has_json(client):
+        found = await document(client, "scontrol", "-a", "-d", "show", "job", "--json")
+    else:
+        found = await document(client, "squeue", "--local", "-a", "-t", "all", "--json")
+    return await asyncio.to_thread(documents.job.jobs, found)
+
+
+async def job(client: SlurmClient, job_id: int) -> Job:
+    """One job, and its steps if it has started. RPCError where slurmctld does not know it."""
+    await named(client)
+    found = await _job(client, job_id)
+    if found.state != "PENDING":
+        with contextlib.suppress(RPCError, HostError):
+            found.__dict__["steps"] = await steps(client, found.id, found)
+    return found
+
+
+async def _job(client: SlurmClient, job_id: int) -> Job:
+    try:
+        if await has_json(client):
+            argv = ("scontrol", "-a", "-d", "show", "job", str(job_id), "--json")
+            candidates = documents.job.jobs(await document(client, *argv))
+        else:
+            candidates = await _from_text(client, job_id)
+    except RPCError as error:
+        raise plain(error) from None
+    if not candidates:
+        raise RPCError(ESLURM_INVALID_JOB_ID)
+    own = candidates.get(job_id)
+    found: Job = next(iter(candidates.values())) if own is None else own
+    return found
+
+
+async def _from_text(client: SlurmClient, job_id: int) -> Jobs:
+    """Slurm before 23.02: scontrol's text, read with the names that squeue tells apart."""
+    marks = Marks()
+    form = f"JobID:{marks.text},Comment:{marks.text},Name:{marks.end}"
+    argv = ["squeue", "--local", "-a", "-h", "-r", "-t", "all", "-j", str(job_id), "-O", form]
+    told = (await client.read(argv)).stdout.split(marks.end)
+    known: dict[int, Known] = {}
+    for record in told:
+        number, _, rest = record.partition(marks.text)
+        comment, mark, name = rest.partition(marks.text)
+        whole = values.whole(number.rsplit("\n", 1)[-1])
+        if mark and whole is not None:
+            known[whole] = Known(name, values.text(comment))
+    shown = await client.read(["scontrol", "-a", "-d", "show", "job", str(job_id)])
+    found = Jobs()
+    for one in jobtext.records(shown.stdout, known):
+        found.add(Job.of(jobtext.from_text(one)))
+    return found
+
+
+# -- steps --------------------------------------------------------------------------------
+
+
+async def all_steps(client: SlurmClient) -> dict[int, JobSteps]:
+    """Steps of all jobs that run, by job id. Of array tasks by the task's own job id."""
+    await named(client)
+    found = await _steps(client)
+    every = [step for part in found.values() for step in part.values()]
+    if await has_json(client) or not any(step.array_id for step in every):
+        return found
+    return _by_job(every, await _task_ids(client))
+
+
+async def steps(client: SlurmClient, job_id: int, about: Job | None = None) -> JobSteps:
+    """Steps of one job; `about` saves asking what it is. RPCError for an unknown job."""
+    await named(client)
+    if about is None:
+        about = await _job(client, job_id)
+    mine = JobSteps()
+    task = (about.array_id, about.array_task_id)
+    for part in (await _steps(client, about.array_id or job_id)).values():
+        for step in part.values():
+            if (step.array_id, step.array_task_id) == task:
+                step.__dict__["job_id"] = job_id
+                mine[step.id] = step
+    return mine
+
+
+async def step(client: SlurmClient, job_id: int, step_id: int | str) -> JobStep:
+    """One step. RPCError where there is none."""
+    found = (await steps(client, job_id)).get(step_id)
+    if found is None:
+        raise RPCError(ESLURM_INVALID_JOB_ID, f"job {job_id} has no step {step_id}")
+    return found
+
+
+async def _steps(client: SlurmClient, target: int | None = None) -> dict[int, JobSteps]:
+    """Of all jobs, or of one (an array whole: scontrol's JSON finds no single task of one)."""
+    argv = ["scontrol", "show", "step", *([] if target is None else [str(target)])]
+    if await has_json(client):
+        return step_documents.steps(await document(client, *argv, "--json"))
+    done = await client.read(argv)
+    found: dict[int, JobSteps] = documents.parse(done.stdout, kind="step")
+    return found
+
+
+async def _task_ids(client: SlurmClient) -> dict[tuple[int, int], int]:
+    """The job id of each task of an array that has started."""
+    form = "JobID:|,ArrayJobID:|,ArrayTaskID:;"
+    argv = ["squeue", "--local", "-a", "-h", "-t", "R,S,CG,ST", "-O", form]
+    found = {}
+    for record in (await client.read(argv)).stdout.split(";"):
+        parts = [values.whole(word) for word in record.split("|")]
+        if len(parts) == 3 and None not in parts:
+            found[parts[1], parts[2]] = parts[0]
+    return found  # type: ignore[return-value]
+
+
+def _by_job(all_: Iterable[JobStep], ids: dict[tuple[int, int], int]) -> dict[int, JobSteps]:
+    found: dict[int, JobSteps] = {}
+    for one in all_:
+        if one.array_id is not None and one.array_task_id is not None:
+            one.__dict__["job_id"] = ids.get((one.array_id, one.array_task_id), one.job_id)
+        found.setdefault(one.job_id, JobSteps())[one.id] = one
+    return found
+
+
+async def load_steps(client: SlurmClient, into: Jobs) -> None:
+    """Give every job of a collection its steps."""
+    found = await all_steps(client)
+    for one in into.values():
+        one.__dict__["steps"] = found.get(one.id, JobSteps())
+
+
+# -- measuring ----------------------------------------------------------------------------
+
+
+async def _measure(client: SlurmClient, target: str) -> tuple[dict[Any, Any], dict[Any, Any]]:
+    """(statistics, process ids) by job and step, of a job or a step that runs."""
+    base = ["sstat", "-a", "-n", "-P", "--noconvert", "-j", target]
+    try:
+        usage, processes = await asyncio.gather(
+            client.read([*base, f"--format={','.join(step_documents.SSTAT)}"]),
+            client.read([*base, "-i", "--format=JobID,Nodelist,Pids"]),
+        )
+    except RPCError as error:
+        raise plain(error) from None
+    return step_documents.statistics(usage.stdout), step_documents.pids(processes.stdout)
+
+
+async def job_stats(client: SlurmClient, about: Job) -> JobStatistics:
+    """Measure a job's steps; fills them, and the job's `stats` and `pids`."""
+    if not about.steps:
+        fresh = await job(client, about.id)
+        about.__dict__.update({**fresh.__dict__, "stats": about.stats})
+    usage, processes = await _measure(client, str(about.id))
+    pids: dict[str, list[int]] = {}
+    for one in about.steps.values():
+        _give(one, usage, processes)
+        for node, numbers in one.pids.items():
+            pids.setdefault(node, []).extend(numbers)
+    stats = JobStatistics.from_steps(about.steps)
+    stats.elapsed_cpu_time = about.elapsed_cpu_time
+    about.__dict__.update(stats=stats, pids=pids)
+    return stats
+
+
+async def step_stats(client: SlurmClient, about: JobStep) -> JobStepStatistics:
+    """Measure one step; fills its `stats` and `pids`."""
+    _give(about, *await _measure(client, f"{about.job_id}.{about.id}"))
+    return about.stats
+
+
+def _give(step: JobStep, usage: dict[Any, Any], processes: dict[Any, Any]) -> None:
+    key = (step.job_id, step.id)
+    stats = usage.get(key)
+    if stats is not None:
+        stats.elapsed_cpu_time = step.elapsed_cpu_time
+        step.__dict__["stats"] = stats
+    step.__dict__["pids"] = processes.get(key, {})
+
+
+async def jobs_stats(client: SlurmClient, of: Jobs) -> JobStatistics:
+    """Measure all jobs of a collection that run; their sum becomes its `stats`."""
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(about: Job) -> JobStatistics | None:
+        async with gate:
+            with contextlib.suppress(RPCError):  # it ended meanwhile
+                return await job_stats(client, about)
+        return None
+
+    running = [about for about in of.values() if about.state == "RUNNING"]
+    total = JobStatistics()
+    for found in await asyncio.gather(*map(one, running)):
+        if found is not None:
+            total.add(found)
+    of.stats = total
+    return total

@@ -1,0 +1,46 @@
+"""Which Slurm the commands are of, asked once a client, and what that means."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from labtui.slurm import bridge, documents
+from labtui.slurm.client import SlurmClient
+from labtui.slurm.errors import RPCError
+
+JSON_SINCE = (23, 2)
+"""From this release on scontrol prints JSON."""
+
+_releases: weakref.WeakKeyDictionary[SlurmClient, tuple[int, int]] = weakref.WeakKeyDictionary()
+
+
+async def release(client: SlurmClient) -> tuple[int, int]:
+    """(24, 11). Asks no daemon; (0, 0) where it is not told."""
+    known = _releases.get(client)
+    if known is None:
+        parts = [int(part) for part in (await client.version()).split(".")[:2] if part.isdigit()]
+        known = _releases[client] = (parts[0], parts[1]) if len(parts) == 2 else (0, 0)
+    return known
+
+
+async def has_json(client: SlurmClient) -> bool:
+    """Whether scontrol prints JSON."""
+    return await release(client) >= JSON_SINCE
+
+
+async def document(client: SlurmClient, *argv: str) -> dict[str, Any]:
+    """The JSON object that a command printed. RPCError where it is none, or reports an error."""
+    done = await client.read(argv)
+    found = documents.load(done.stdout)
+    if isinstance(found, str):
+        raise RPCError(msg=f"{argv[0]} gave something that is not its JSON")
+    return found
+
+
+async def named(client: SlurmClient) -> None:
+    """See that the cluster's name is known: items that nobody named a cluster for are of it."""
+    current = bridge.current()
+    if current.client is client and not current.named:
+        current.cluster = await bridge.ask_cluster(client)
+        current.named = True
