@@ -28,6 +28,8 @@ def test_the_defaults_have_no_clash_and_no_gap() -> None:
     keys = KeyMap()
     for subject in SUBJECTS:
         for spec in (*keys.of(subject.name), *COMMANDS):
+            if spec.subjects and subject.name not in spec.subjects:
+                continue
             assert keys.lookup(subject.name, keys.keys[spec.id]) is spec
     assert {s.id for s in ACTIONS} <= set(keys.keys)
 
@@ -63,22 +65,22 @@ def test_two_keys_may_change_places() -> None:
 
 @pytest.mark.usefixtures("frozen")
 async def test_a_remapped_key_does_it_and_the_old_one_does_not() -> None:
-    config = msgspec.structs.replace(CONFIG, keys={"queue.cancel": "x", "help": "f1"})
+    config = msgspec.structs.replace(CONFIG, keys={"queue.cancel": "u", "help": "f1"})
     app = sample_app(screen="jobs", config=config)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
         app.screen.goto("jobs", "1422")  # type: ignore[attr-defined]
         await pilot.pause()
         foot = app.screen.query_one("#foot").plain  # type: ignore[attr-defined]
-        assert " x cancel" in foot and " f1 help" in foot and " c " not in foot
+        assert " u cancel" in foot and " f1 help" in foot and " c " not in foot
         await pilot.press("c")
         await pilot.pause(0.1)
         assert not isinstance(app.screen, PlanDialog)
-        await pilot.press("x")
+        await pilot.press("u")
         await until(pilot, lambda: isinstance(app.screen, PlanDialog))
         await pilot.press("escape", "f1")
         await until(pilot, lambda: "Help" in str(app.screen.query_one("#top").plain))  # type: ignore[attr-defined]
-        assert re.search(r"\bx +cancel", app.screen.query_one("#page").plain)  # type: ignore[attr-defined]
+        assert re.search(r"\bu +cancel", app.screen.query_one("#page").plain)  # type: ignore[attr-defined]
 
 
 def labtui(*argv: str) -> subprocess.CompletedProcess[str]:

@@ -23,15 +23,20 @@ from labtui.actions.runner import Runner
 from labtui.actions.trust import TrustKey
 from labtui.collectors import alerts, experiments, gpus, nodes, queue, vault
 from labtui.collectors.base import Collector
+from labtui.collectors.efficiency import Efficiencies
 from labtui.collectors.schedule import Scheduler
 from labtui.config import Config
 from labtui.history import History, default_path
-from labtui.hosts.base import Host
+from labtui.hosts.base import Host, HostError
 from labtui.hosts.connect import connect
-from labtui.model import Run
+from labtui.model import Job, Run
 from labtui.slurm.client import SlurmClient
+from labtui.slurm.efficiency import Efficiency
+from labtui.slurm.errors import RPCError
 from labtui.sources.base import SourceError
 from labtui.store import Store
+from labtui.tablestate import TableStates
+from labtui.views import efficiency as efficiency_view
 from labtui.views import gpus as gpus_view
 from labtui.views import runs as runs_view
 
@@ -50,8 +55,10 @@ class Session:
         )
         self.scheduler = Scheduler(self.store, self._collectors())
         self._curves = experiments.Curves(config.mlflow) if config.mlflow.url else None
+        self._efficiencies = Efficiencies(config, self.store)
         self._looked: set[str] = set()
         gpus_view.remember(self.store)
+        self.tables = TableStates(config.cluster.name)
         self.history = History(default_path(config.cluster.name)) if keep else None
         if self.history:
             self.history.follow(self.store)
@@ -113,6 +120,8 @@ class Session:
 
         A run's curves: once for a run that is over, each time it is looked at while it runs.
         """
+        if isinstance(item, Job):
+            return await self._look_at_job(item)
         if not isinstance(item, Run) or self._curves is None:
             return False
         if item.status != "RUNNING" and item.run_id in self._looked:
@@ -125,8 +134,31 @@ class Session:
         runs_view.remember(self.store, item, curves)
         return True
 
+    async def efficiency(self, job_id: str) -> Efficiency | None:
+        """How well a job used what it asked for; None where the accounting does not know it.
+
+        Raises RPCError, HostError, ActionError, and ValueError for what is no job id.
+        """
+        found = await self._efficiencies.of(self.need_slurm(), job_id)
+        if found is not None:
+            efficiency_view.remember(self.store, found)
+        return found
+
+    async def _look_at_job(self, job: Job) -> bool:
+        """The figures of a job that is over, once."""
+        if job.end_time is None or job.job_id in self._looked or "[" in job.job_id:
+            return False
+        try:
+            found = await self.efficiency(job.job_id)
+        except (RPCError, HostError, ActionError, ValueError):
+            return False
+        if found is not None and found.end_time is not None:
+            self._looked.add(job.job_id)
+        return found is not None
+
     async def close(self) -> None:
         await self.runner.close()
+        self._efficiencies.close()
         if self._curves:
             self._curves.close()
         await self.scheduler.close()

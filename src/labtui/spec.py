@@ -36,6 +36,8 @@ class Column:
     grow: bool = False
     wide: int | None = None
     """Width to use instead where the table is at least 120 cells wide."""
+    help: str = ""
+    """What it says, in a few words, where the title does not."""
     lead: bool = False
     """What marks a row's place (the branch of a tree, a fold) stands before its text."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -15,6 +16,8 @@ class Ask(Input):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", show=False, priority=True),
         Binding("tab", "complete", show=False, priority=True),
+        Binding("up", "recall(-1)", show=False, priority=True),
+        Binding("down", "recall(1)", show=False, priority=True),
     ]
 
     class Edited(Message):
@@ -35,9 +38,12 @@ class Ask(Input):
         self.cursor_blink = False
         self.mode = "/"
         self.before = ""
+        self.earlier: Sequence[str] = ()
+        self._at = 0
 
-    def open(self, mode: str, text: str = "") -> None:
+    def open(self, mode: str, text: str = "", earlier: Sequence[str] = ()) -> None:
         self.mode, self.before = mode, text
+        self.earlier, self._at = earlier, len(earlier)
         self.display = True
         with self.prevent(Input.Changed):
             self.value = mode + text
@@ -67,6 +73,15 @@ class Ask(Input):
 
     def action_leave(self) -> None:
         self._finish(self.before if self.mode == "/" else None)
+
+    def action_recall(self, step: int) -> None:
+        """An earlier filter: `up` older, `down` newer."""
+        if self.mode != "/" or not self.earlier:
+            return
+        self._at = max(0, min(len(self.earlier), self._at + step))
+        text = self.earlier[self._at] if self._at < len(self.earlier) else ""
+        self.value = "/" + text
+        self.cursor_position = len(self.value)
 
     def action_complete(self) -> None:
         complete = getattr(self.screen, "commands", None)

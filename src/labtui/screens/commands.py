@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from labtui.actions.base import ActionError
 from labtui.actions.queue import is_array
+from labtui.actions.submit import script_of, waited_for
+from labtui.hosts.base import HostError
+from labtui.kept import Kept
 from labtui.keys import shown
 from labtui.model import ArrayJob
 from labtui.registry import ACTIONS, COMMANDS, SUBJECT, SUBJECTS
@@ -22,11 +25,14 @@ from labtui.screens.jobpages import job_page
 from labtui.screens.menu import Entry, Menu
 from labtui.screens.modify import ModifyForm
 from labtui.screens.page import Page
+from labtui.screens.pipeline import chosen_screen, entries
 from labtui.screens.plan import PlanDialog
 from labtui.screens.prompt import Prompt
 from labtui.screens.submit import SubmitScreen
 from labtui.screens.tasks import TasksScreen
 from labtui.slurm.client import whole_id
+from labtui.slurm.errors import RPCError
+from labtui.slurm.templates import FileError
 from labtui.slurm.usage import Context
 from labtui.spec import ActionSpec
 from labtui.text import age, inert
@@ -67,9 +73,12 @@ class Commands:
             "quit": lambda: screen.app.exit(None),
             "queue.submit": lambda: self.submit(None),
             "queue.edit": self.resubmit,
+            "queue.after": self.submit_after,
+            "queue.pipeline": self.pipeline,
             "queue.log": self.log,
             "queue.why": self.detail,
             "queue.script": lambda: self.job_page("queue.script"),
+            "queue.efficiency": lambda: self.job_page("queue.efficiency"),
             "nodes.shell": self.shell,
         }
         for spec in SUBJECTS:
@@ -265,13 +274,37 @@ class Commands:
         self.screen.run_worker(self._resubmit(), exit_on_error=False, group="act")
 
     async def _resubmit(self) -> None:
-        """The script of a job that was, in the form: as Slurm keeps it."""
+        """The script of a job that was, in the form."""
+        session = self.screen.session
+        kept = Kept(session.config.cluster.name)
         try:
-            script = await self.screen.session.need_slurm().batch_script(self.item.job_id)
-        except Exception as error:  # noqa: BLE001 - shown as one sentence
+            script = await script_of(session.need_slurm(), kept, self.item)
+        except (ActionError, HostError, RPCError) as error:
             self.screen.say(f"its script cannot be had: {inert(error, 120)}", "warn")
             return
         self.submit(script)
+
+    def submit_after(self) -> None:
+        """A new job that waits for the marked ones; how they must end is chosen in its field."""
+        jobs = self.targets(self.screen.lab.keys.specs["queue.after"])
+        ids = ",".join(dict.fromkeys(waited_for(job.job_id) for job in jobs))
+        self.screen.app.push_screen(SubmitScreen(after=f"{ids} ok"), self._submitted)
+
+    def pipeline(self) -> None:
+        session = self.screen.session
+        kept = Kept(session.config.cluster.name)
+        item = self.item
+        found = entries(kept, session.store, waited_for(item.job_id) if item else "")
+
+        def chosen(id: str | None) -> None:
+            if not id:
+                return
+            try:
+                self.screen.app.push_screen(chosen_screen(kept, id))
+            except FileError as error:
+                self.screen.say(inert(error, 200), "warn")
+
+        self.screen.app.push_screen(Menu("Pipelines", found, typing=True), chosen)
 
     def shell(self) -> None:
         host = self.screen.session.hosts.get(getattr(self.item, "name", ""))

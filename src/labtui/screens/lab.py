@@ -155,6 +155,8 @@ class LabScreen(ExactScreen[None]):
         """Bring a subject to the screen, as it was left."""
         self.view.place = self.table.place
         self.current = name
+        if name not in self._seen:
+            self._recall(self.view)
         self.table.switch(
             self.view.chosen_columns(), self.view.place if name in self._seen else None
         )
@@ -163,6 +165,13 @@ class LabScreen(ExactScreen[None]):
         self.query_one(Ask).close()
         self.update()
         self.set_focus(self.table)
+
+    def _recall(self, view: View) -> None:
+        state = self.session.tables.subject(view.spec.name)
+        known = {column.id for column in view.spec.columns}
+        view.columns = tuple(id for id in state.columns if id in known)
+        view.sort = state.sort if state.sort in known else ""
+        view.reverse = state.reverse
 
     def goto(self, subject: str, key: str) -> bool:
         """Show a subject with the cursor on one row, past any filter that hides it."""
@@ -195,7 +204,24 @@ class LabScreen(ExactScreen[None]):
         at = ids.index(self.view.sort) if self.view.sort in ids else 0
         self.view.sort = ids[(at + 1) % len(ids)]
         self.view.reverse = False
+        self._remember()
         self.rearrange()
+
+    def set_columns(self, chosen: tuple[str, ...]) -> None:
+        """Other columns for this subject; empty: its own."""
+        self.view.columns = chosen
+        self.table.set_columns(self.view.chosen_columns())
+        self._remember()
+
+    def _remember(self) -> None:
+        """Columns and order outlive the console."""
+        view, tables = self.view, self.session.tables
+        state = tables.subject(view.spec.name)
+        state.columns, state.sort, state.reverse = view.columns, view.sort, view.reverse
+        try:
+            tables.keep()
+        except OSError as error:
+            self.say(f"your columns and order cannot be kept: {error.strerror}", "warn")
 
     # Drawing
 
@@ -355,7 +381,7 @@ class LabScreen(ExactScreen[None]):
         if self.table.marked:
             left.append((f"  {len(self.table.marked)} marked", "accent"))
         right = f"/{view.filter} " if view.filter else ""
-        right += f"sort: {view.sort or view.spec.default_sort} "
+        right += "tree " if view.tree else f"sort: {view.sort or view.spec.default_sort} "
         right += "reversed " if view.reverse else ""
         room = self.size.width - len(right)
         used = sum(len(t) for t, _ in left)
@@ -427,6 +453,8 @@ class LabScreen(ExactScreen[None]):
         self._draw_foot()
         if event.mode == "/":
             self.set_filter(event.text or "")
+            self.session.tables.subject(self.current).used(self.view.filter)
+            self._remember()
         elif event.text:
             self.commands.go(event.text)
 

@@ -13,7 +13,7 @@ from labtui.slurm.urgency import FINISHED
 from labtui.spec import Cell, Column, SubjectSpec, Tone
 from labtui.store import Store
 from labtui.text import age, clock, inert, mib
-from labtui.views import waiting
+from labtui.views import efficiency, waiting
 from labtui.views.jobtable import JobTable, arrange
 
 _ACTIVE = frozenset({"RUNNING", "COMPLETING", "CONFIGURING", "STAGE_OUT", "SIGNALING"})
@@ -136,6 +136,8 @@ def detail(job: Job, store: Store, now: float) -> list[str | Cell]:
             f"submitted {_when(job.submit_time)} · started {_when(job.start_time)}{ended}"
             f" · ran {clock(job.time_used_s)}" + (f" · on {inert(place(job))}" if job.nodes else "")
         )
+    if job.state in FINISHED and (found := efficiency.known(store, job.job_id)):
+        lines.append(efficiency.short(found))
     more = [
         f"{word} {inert(value, 120)}"
         for word, value in (
@@ -192,39 +194,79 @@ def _number_key(attribute: str) -> Any:
     return lambda job: getattr(job, attribute) or 0
 
 
+CHOSEN = 10_000
+"""`min_total` of a column that is only there when a person chooses it."""
+
+
+def _left(job: Job) -> float | None:
+    """Seconds until its time limit ends it."""
+    if job.state != "RUNNING" or job.time_limit_s is None or job.time_used_s is None:
+        return None
+    return max(0.0, job.time_limit_s - job.time_used_s)
+
+
+def _start(job: Job) -> str:
+    text = _when(job.start_time)
+    return f"~{text}" if job.state == "PENDING" and job.start_time else text
+
+
+def _number(
+    id: str, title: str, width: int, attribute: str, help: str = "", min_total: int = CHOSEN
+) -> Column:
+    return Column(
+        id, title, width, _plain(attribute), sort=_number_key(attribute), align="right",
+        min_total=min_total, help=help,
+    )  # fmt: skip
+
+
+def _words(id: str, title: str, width: int, attribute: str, help: str = "") -> Column:
+    return Column(
+        id, title, width, _plain(attribute), sort=_text_key(attribute), min_total=CHOSEN, help=help
+    )
+
+
 COLUMNS: tuple[Column, ...] = (
     Column("job", "JOB", 11, _plain("job_id", 40), sort=_id_key, wide=14),
     Column("name", "NAME", 15, _plain("name"), sort=_text_key("name"), wide=24, lead=True),
     Column("user", "USER", 5, _plain("user", 40), sort=_text_key("user"), wide=10),
-    Column("partition", "PART", 5, _plain("partition", 40), sort=_text_key("partition"), wide=10),
+    Column("partition", "PART", 5, _plain("partition", 40), sort=_text_key("partition"), wide=10,
+           help="partition"),
     Column(
         "state", "STATE", 9, lambda job: Cell(inert(state_word(job), 20), tone(job)), sort=due
     ),
-    Column("why", "WHY / WHERE", 19, lambda job: inert(shown_why(job), 300), sort=why, grow=True),
-    Column(
-        "time", "TIME", 8, _time, sort=lambda job: spent(job) or 0.0,
-        align="right", wide=11,
-    ),
-    Column("gres", "GRES", 14, _plain("gres", 60), sort=_text_key("gres"), min_total=130),
-    Column(
-        "cpus", "CPUS", 5, _plain("cpus"), sort=_number_key("cpus"), align="right", min_total=100
-    ),
+    Column("why", "WHY / WHERE", 19, lambda job: inert(why(job), 300), sort=why, grow=True,
+           help="why it waits, where it runs, how it ended"),
+    Column("time", "TIME", 8, _time, sort=lambda job: spent(job) or 0.0, align="right", wide=11,
+           help="how long it ran, or waits"),
+    Column("gres", "GRES", 14, _plain("gres", 60), sort=_text_key("gres"), min_total=130,
+           help="GPUs and other generic resources"),
+    _number("cpus", "CPUS", 5, "cpus", min_total=100),
     Column(
         "memory", "MEM", 6, lambda job: mib(job.memory_mib), sort=_number_key("memory_mib"),
-        align="right", min_total=100,
+        align="right", min_total=100, help="memory it asked for, on all its nodes",
     ),
     Column(
         "limit", "LIMIT", 10, lambda job: clock(job.time_limit_s),
-        sort=_number_key("time_limit_s"), align="right", min_total=120,
+        sort=_number_key("time_limit_s"), align="right", min_total=120, help="time limit",
     ),
     Column(
         "submitted", "SUBMITTED", 11, lambda job: _when(job.submit_time),
         sort=_number_key("submit_time"), min_total=150,
     ),
-    Column(
-        "priority", "PRIO", 10, _plain("priority"), sort=_number_key("priority"), align="right",
-        min_total=170,
-    ),
+    _number("priority", "PRIO", 10, "priority", min_total=170),
+    Column("start", "START", 12, _start, sort=_number_key("start_time"), min_total=CHOSEN,
+           help="when it started, or ~ would start"),
+    Column("end", "ENDED", 11, lambda job: _when(job.end_time), sort=_number_key("end_time"),
+           min_total=CHOSEN),
+    Column("left", "LEFT", 10, lambda job: clock(_left(job)), sort=_left, align="right",
+           min_total=CHOSEN, help="until its time limit ends it"),
+    Column("nodes", "NODES", 14, lambda job: inert(",".join(job.nodes), 200) or "-",
+           sort=lambda job: ",".join(job.nodes), min_total=CHOSEN),
+    _words("account", "ACCOUNT", 10, "account"),
+    _words("qos", "QOS", 10, "qos"),
+    _words("exit", "EXIT", 6, "exit_code", "exit code : signal"),
+    _words("after", "AFTER", 20, "dependency", "the jobs it waits for"),
+    _words("reason", "REASON", 20, "reason", "Slurm's own word for why it waits"),
 )  # fmt: skip
 
 
