@@ -11,25 +11,20 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime
-import fcntl
 import json
 import os
 import platform
-import pty
 import select
-import signal
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
-import termios
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-WIDTH, HEIGHT = 160, 48
+from terminal import HEIGHT, WIDTH, Terminal
+
 PEERS = ("empty", "rows", "scrollview", "datatable", "fastdatatable")
 FAST = "textual-fastdatatable==0.19.5"
 TITLES = ("JOB", "NAME", "USER", "PARTITION", "STATE", "GPUS", "NODES", "TIME", "REASON")
@@ -160,8 +155,11 @@ def table_datatable(rows: list[Row]) -> tuple[Any, Update]:
 
 
 def table_fastdatatable(rows: list[Row]) -> tuple[Any, Update]:
-    import pyarrow as pa
-    from textual_fastdatatable import ArrowBackend, DataTable
+    import pyarrow as pa  # type: ignore[import-not-found]
+    from textual_fastdatatable import (  # type: ignore[import-not-found]
+        ArrowBackend,
+        DataTable,
+    )
 
     def backend(rows: list[Row]) -> Any:
         columns = zip(*rows, strict=True)
@@ -195,7 +193,7 @@ def run_app(kind: str, count: int) -> None:
     from textual.app import App
     from textual.widgets import Static
 
-    class Bench(App[None]):
+    class Table(App[None]):
         CSS = "Screen { layout: vertical; } DataTable { height: 1fr; }"
         ENABLE_COMMAND_PALETTE = False
         turn = 0
@@ -243,33 +241,23 @@ def run_app(kind: str, count: int) -> None:
 
             self.call_after_refresh(painted)
 
-    Bench().run(mouse=False)
+    Table().run(mouse=False)
 
 
 # The reader
 
 
-class Terminal:
+class Bench(Terminal):
     """A pty with one app in it, and a pipe on which the app reports its own timings."""
 
     def __init__(self, python: str, kind: str, count: int) -> None:
         self.reports, writer = os.pipe()
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", HEIGHT, WIDTH, 0, 0))
-            os.set_inheritable(writer, True)
-            env = {
-                **os.environ,
-                "BENCH_FD": str(writer),
-                "TERM": "xterm-256color",
-                "COLORTERM": "truecolor",
-            }
-            command = [python, __file__, "--app", kind, str(count)]
-            os.execve(python, command, env)
+        argv = [python, __file__, "--app", kind, str(count)]
+        super().__init__(argv, {"BENCH_FD": str(writer)}, keep=[writer])
         os.close(writer)
 
     def report(self, timeout: float = 120) -> dict[str, Any]:
-        """The next report; reads and drops what is drawn meanwhile so that the app can go on."""
+        """The next report; reads what is drawn meanwhile so that the app can go on."""
         line = b""
         end = time.perf_counter() + timeout
         while not line.endswith(b"\n"):
@@ -277,61 +265,30 @@ class Terminal:
             if not ready:
                 raise TimeoutError("the app reported nothing")
             if self.fd in ready:
-                self.dropped += len(os.read(self.fd, 1 << 16))
+                self.dropped += len(self.take(0))
             if self.reports in ready:
                 line += os.read(self.reports, 1)
         return dict(json.loads(line))
 
     dropped = 0
 
-    def read(self, quiet: float, timeout: float, needle: bytes = b"") -> tuple[bytes, float, float]:
-        """What comes until `needle` was seen and then nothing for `quiet` seconds; and when the
-        first and the last byte came."""
-        data, first, last = b"", 0.0, 0.0
-        end = time.perf_counter() + timeout
-        while (now := time.perf_counter()) < end:
-            wait = quiet if data and needle in data else end - now
-            if not select.select([self.fd], [], [], wait)[0]:
-                break
-            chunk = os.read(self.fd, 1 << 16)
-            last = time.perf_counter()
-            first = first or last
-            data += chunk
-            if b"\x1b[?2026$p" in chunk:  # yes, this terminal knows synchronised output
-                os.write(self.fd, b"\x1b[?2026;2$y")
-        return data, first, last
-
-    def key(self, key: bytes, quiet: float = 0.03, timeout: float = 60) -> tuple[int, float]:
-        """Bytes that a key costs, and seconds to the first of them."""
-        start = time.perf_counter()
-        os.write(self.fd, key)
-        data, first, _ = self.read(quiet, timeout)
-        return len(data), first - start
-
-    def rss(self) -> float:
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        return int(status.split("VmRSS:")[1].split()[0]) / 1024
-
     def close(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
-        os.close(self.fd)
+        super().close()
         os.close(self.reports)
 
 
 def measure(python: str, kind: str, count: int) -> dict[str, str]:
-    terminal = Terminal(python, kind, count)
+    terminal = Bench(python, kind, count)
     try:
         terminal.report()
         start = time.perf_counter()
         _, _, last = terminal.read(0.3, 120, needle=make_rows(41)[40][1].encode())
         found = {"first frame s": f"{last - start:.2f}"}
         if kind == "empty":
-            return found | {"RSS MiB": f"{terminal.rss():.0f}"}
+            return found | {"RSS MiB": f"{terminal.memory()[0]:.0f}"}
         down, up = b"\x1b[B", b"\x1b[A"
         moves = [terminal.key(key) for key in [down] * 40 + [up] * 30]
-        delays = sorted(seconds * 1e3 for _, seconds in moves)
+        delays = sorted(seconds * 1e3 for _, seconds in moves if seconds is not None)
         found["key p50 ms"] = f"{statistics.median(delays):.1f}"
         found["key p95 ms"] = f"{delays[int(len(delays) * 0.95)]:.1f}"
         found["bytes a move"] = f"{statistics.mean(size for size, _ in moves):.0f}"
@@ -345,7 +302,7 @@ def measure(python: str, kind: str, count: int) -> dict[str, str]:
         if count > 300:
             held = [terminal.key(down)[0] for _ in range(37 + 100)][37:]
             found["scrolling"] = f"{statistics.mean(held):.0f}"
-        found["RSS MiB"] = f"{terminal.rss():.0f}"
+        found["RSS MiB"] = f"{terminal.memory()[0]:.0f}"
         return found
     finally:
         terminal.close()

@@ -1,0 +1,352 @@
+"""The queue beside its peers: a hundred to a hundred thousand jobs of a real slurmctld.
+
+    python benchmarks/jobs.py [--jobs 100 10000 100000] [--only labtui turm ...] [--write FILE]
+
+One run, one pty of 160x48 a program, the same slurmctld (cluster.py) under all of them. Needs root.
+Prints a markdown table for each number of jobs; what a column means: benchmarks/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import report
+from cluster import Cluster, cluster
+from terminal import Gone, Terminal, cpu_of, quantile
+
+from labtui.config import SlurmConfig
+from labtui.lab.layout import Lab
+from labtui.lab.system import LabError
+
+DOWN, UP = b"\x1b[B", b"\x1b[A"
+PATIENCE_S = 40.0
+"""Without a job on the screen after that, a program is given up."""
+KEY_S = 0.05
+"""A person who holds a key down: one in so many seconds."""
+Figures = dict[str, float | str]
+
+
+@dataclass(frozen=True)
+class Program:
+    """One of those compared."""
+
+    name: str
+    argv: tuple[str, ...]
+    poll: str = ""
+    """A regular expression for the call that is its refresh."""
+    pip: str = ""
+    """What it is installed from, into an environment of its own."""
+    needs: Callable[[], str] = lambda: ""
+    """Why it cannot run, if so."""
+    config: str = ""
+    env: dict[str, str] = field(default_factory=dict)
+    most: int = 1_000_000
+    """More jobs than that are not tried: it would take all the time there is."""
+
+
+CONFIG = """\
+[cluster]
+name = "bench"
+[slurm]
+login = "here"
+{more}
+[nodes.here]
+transport = "local"
+"""
+LABTUI = (sys.executable, "-m", "labtui", "--config", "{config}", "--screen", "jobs")
+PLAIN = (sys.executable, str(Path(__file__).with_name("plain.py")))
+POLL = r"squeue .*-O JobArrayID"
+
+
+def _tasks() -> str:
+    return "" if hasattr(SlurmConfig(), "tasks") else "this labtui cannot show a row a task"
+
+
+PROGRAMS = (
+    Program("labtui", LABTUI, POLL, config=CONFIG.format(more="")),
+    Program(
+        "labtui, a row a task",
+        LABTUI,
+        POLL,
+        needs=_tasks,
+        config=CONFIG.format(more="tasks = true"),
+    ),
+    Program("turm", ("{bin}/turm",), "squeue ", pip="turm==0.17.0"),
+    Program("stui", ("{bin}/stui",), "squeue ", pip="stui==0.3.6", most=10_000),
+    Program(
+        "slurmtui",
+        ("{bin}/slurmtui", "--check_all_jobs"),
+        "squeue ",
+        pip="slurmtui==0.6.3",
+        most=10_000,
+    ),
+    Program("plain DataTable", (*PLAIN, "datatable"), POLL),
+    Program("empty Textual app", (*PLAIN, "empty")),
+)
+
+
+def environment(requirement: str) -> Path:
+    """The `bin` of a virtual environment with one peer in it; kept. Raises CalledProcessError."""
+    folder = Lab().cache / "peers" / requirement.replace("==", "-")
+    if not (folder / "done").exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True, timeout=120)
+        install = [str(folder / "bin/python"), "-m", "pip", "-q", "install", requirement]
+        subprocess.run(install, check=True, timeout=600)
+        (folder / "done").touch()
+    return folder / "bin"
+
+
+class Run:
+    """One program on one queue."""
+
+    def __init__(self, program: Program, made: Cluster, bin: Path | None, home: Path) -> None:
+        self.program, self.cluster = program, made
+        config = home / "labtui.toml"
+        config.write_text(program.config)
+        env = {"HOME": str(home), "PATH": f"{made.bin}:{os.environ['PATH']}", "USER": "root"}
+        env |= {name: str(home) for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")}
+        argv = [word.format(bin=bin, config=config) for word in program.argv]
+        self.terminal = Terminal(argv, env | program.env)
+        self.turn = 0
+
+    def polls(self) -> int:
+        """How often it has asked for the queue."""
+        return len(re.findall(f"(?m)^{self.program.poll}", self.cluster.calls.read_text()))
+
+    def settle(self, timeout: float = 8.0) -> int:
+        """Wait until it has nothing to do; bytes that came meanwhile."""
+        end, size = time.perf_counter() + timeout, 0
+        while time.perf_counter() < end:
+            before = self.terminal.cpu().own
+            came = self.terminal.drain(0.3)
+            size += came
+            if not came and self.terminal.cpu().own - before < 0.07:
+                break
+        return size
+
+    def next_poll(self, timeout: float = 15.0) -> int:
+        """Wait for its next question, its answer and the repaint; bytes that came meanwhile."""
+        before, size = self.polls(), 0
+        end = time.perf_counter() + timeout
+        while self.polls() == before and time.perf_counter() < end:
+            size += self.terminal.drain(0.05)
+        return size + self.settle()
+
+    def change(self, in_sight: bool) -> None:
+        """Give 1 % of the jobs another name: one of them is on the screen, or none."""
+        self.turn += 1
+        name = f"Name=job-new-{self.turn:03}"
+        lines = [line for line in self.terminal.screen() if "job-" in line]
+        seen = [m[0] for line in lines if (m := re.search(r"\b40\d{5}(_\d+\b)?", line))]
+        bases = {number.partition("_")[0] for number in seen}
+        tasks = self.cluster.tasks
+        most = max(tasks.values())
+        hidden = [i for i, size in tasks.items() if size == most and i not in bases]
+        targets = [hidden[self.turn % len(hidden)]]
+        if in_sight:
+            # Not under the cursor: what else shows that job would be drawn anew too.
+            targets = [*targets[: most > 0], seen[len(seen) // 2]]
+        for target in targets:
+            self.cluster.run("scontrol", "update", f"JobId={target}", name)
+
+    # -- what is measured -------------------------------------------------------------------
+
+    def start(self) -> Figures:
+        """From exec to pictures."""
+
+        def jobs(lines: list[str]) -> int:
+            return sum("job-" in line for line in lines)
+
+        terminal = self.terminal
+        if not self.program.poll:
+            terminal.read(0.5, PATIENCE_S)
+            last = terminal.shown(any=lambda lines: any(line.strip() for line in lines))
+            return {"frame": last["any"]}
+        terminal.read(0.3, PATIENCE_S, b"job-")
+        self.settle()
+        whole = lambda lines: bool(lines[0].strip() and "".join(lines[-2:]).strip())  # noqa: E731
+        times = terminal.shown(frame=whole, jobs=lambda lines: jobs(lines) > 0)
+        if "jobs" not in times:
+            raise Gone(f"no job on its screen after {PATIENCE_S:.0f} s")
+        return dict(times)
+
+    def keys(self, count: int = 70) -> Figures:
+        """The cursor within the screen, while nothing changes."""
+        moves: list[tuple[int, float | None]] = []
+        start = time.perf_counter()
+        for key in [DOWN] * (count * 4 // 7) + [UP] * (count * 3 // 7):
+            late = self.terminal.drain(0)
+            if moves:
+                moves[-1] = (moves[-1][0] + late, moves[-1][1])
+            moves.append(self.terminal.key(key, timeout=10))
+            if time.perf_counter() - start > 20:
+                break
+        delays = [seconds * 1e3 for _, seconds in moves if seconds is not None]
+        if not delays:
+            return {}
+        sizes = sorted(size for size, _ in moves)
+        sizes = sizes[: -len(sizes) // 20] or sizes  # those that met a refresh
+        return {
+            "p50": quantile(delays, 0.5),
+            "p95": quantile(delays, 0.95),
+            "p99": quantile(delays, 0.99),
+            "move B": statistics.mean(sizes),
+        }
+
+    def idle(self, seconds: float) -> Figures:
+        """Nobody presses a key and nothing changes."""
+        pid = self.cluster.slurmctld()
+        polls, own, server = self.polls(), self.terminal.cpu(), cpu_of(pid)
+        size = self.terminal.drain(seconds)
+        polls, now, server_now = self.polls() - polls, self.terminal.cpu(), cpu_of(pid)
+        found: Figures = {
+            "idle %": (now.own - own.own) / seconds * 100,
+            "idle squeue %": (now.children - own.children) / seconds * 100,
+            "idle slurmctld %": (server_now.own - server.own) / seconds * 100,
+            "idle B/s": size / seconds,
+        }
+        if polls:
+            found |= {"polls/min": polls / seconds * 60, "unchanged B": size / polls}
+        return found
+
+    def refreshes(self, count: int) -> Figures:
+        """1 % of the jobs changes, then its next poll."""
+        found: Figures = {}
+        for name, in_sight in (("away B", False), ("sight B", True)):
+            sizes, spent, polls = [], 0.0, 0
+            for _ in range(count):
+                self.settle()
+                self.change(in_sight)
+                before, asked = self.terminal.cpu(), self.polls()
+                sizes.append(self.next_poll())
+                spent += self.terminal.cpu().own - before.own
+                polls += self.polls() - asked
+            found[name] = quantile(sizes, 0.5)
+            if polls:
+                found["refresh ms"] = max(spent / polls * 1e3, float(found.get("refresh ms", 0)))
+        return found
+
+    def keys_meanwhile(self, seconds: float) -> Figures:
+        """A key every 50 ms while 1 % of the jobs changes before each poll.
+
+        Keys that a blocked program kept waiting count with the time since they were due.
+        """
+        delays: list[float] = []
+        polls, moves = self.polls(), 0
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            if (now := self.polls()) != polls:
+                polls = now
+                self.change(in_sight=True)
+            start = time.perf_counter()
+            _, took = self.terminal.key(
+                DOWN if moves // 35 % 2 == 0 else UP, quiet=0.02, timeout=10
+            )
+            moves += 1
+            while took is not None and took > 0:
+                delays.append(took * 1e3)
+                took -= KEY_S
+            self.terminal.drain(start + KEY_S - time.perf_counter())
+        if not delays:
+            return {}
+        return {
+            "busy p50": quantile(delays, 0.5),
+            "busy p95": quantile(delays, 0.95),
+            "busy p99": quantile(delays, 0.99),
+            "busy max": max(delays),
+        }
+
+    def all(self, long: bool) -> Figures:
+        found = self.start()
+        if self.program.poll:
+            found |= self.keys()
+            found |= self.idle(20 if long else 8)
+            found |= self.refreshes(3 if long else 2)
+            found |= self.keys_meanwhile(12 if long else 6)
+        else:
+            found |= self.idle(5)
+        now, most = self.terminal.memory()
+        return found | {"RSS": now, "peak": most}
+
+
+def measure(program: Program, made: Cluster, jobs: int, long: bool) -> Figures:
+    """Every figure there is; "why" where a program could not be measured to the end."""
+    print(f"{jobs:,} jobs: {program.name} ...", file=sys.stderr, flush=True)
+    if why := program.needs():
+        return skipped(program, why)
+    if jobs > program.most:
+        return {"why": f"not tried beyond {program.most:,} jobs"}
+    try:
+        bin = environment(program.pip) if program.pip else None
+    except (subprocess.SubprocessError, OSError) as error:
+        return skipped(program, f"{program.pip} could not be installed: {error}")
+    found: Figures = {}
+    with tempfile.TemporaryDirectory(prefix="bench-") as home:
+        run = Run(program, made, bin, Path(home))
+        try:
+            found = run.all(long)
+        except Gone as gone:
+            found = skipped(program, str(gone))
+        finally:
+            run.terminal.close()
+    return found
+
+
+def skipped(program: Program, why: str) -> Figures:
+    print(f"!! SKIPPED {program.name}: {why}", file=sys.stderr, flush=True)
+    return {"why": why}
+
+
+def results(sizes: list[int], nodes: int, programs: list[Program]) -> Iterator[report.Results]:
+    """One queue after the other, every program on it."""
+    for jobs in sizes:
+        start = time.perf_counter()
+        with cluster(jobs, nodes) as made:
+            took = time.perf_counter() - start
+            asked = time.perf_counter()
+            subprocess.run(
+                [made.bin / "squeue", "--array", "-h"], stdout=subprocess.DEVNULL, check=True
+            )
+            asked = time.perf_counter() - asked
+            print(f"{jobs:,} jobs: up after {took:.1f} s", file=sys.stderr, flush=True)
+            rows = {p.name: measure(p, made, jobs, jobs == max(sizes)) for p in programs}
+            yield report.Results(jobs, nodes, took, asked, rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--jobs", type=int, nargs="+", default=[100, 10_000, 100_000])
+    parser.add_argument("--nodes", type=int, default=5_000)
+    parser.add_argument("--only", nargs="+", default=[p.name for p in PROGRAMS], metavar="NAME")
+    parser.add_argument("--write", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    programs = [p for p in PROGRAMS if p.name in options.only]
+    if unknown := set(options.only) - {p.name for p in programs}:
+        names = ", ".join(p.name for p in PROGRAMS)
+        parser.error(f"no such program: {', '.join(unknown)} (there are {names})")
+    found: list[report.Results] = []
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            for one in results(options.jobs, options.nodes, programs):
+                found.append(one)
+                print(report.table(one), flush=True)
+    except LabError as error:
+        sys.exit(f"jobs: {error}")
+    print(report.budgets(found))
+    if options.write:
+        report.write(options.write, "queue", report.whole(found, sys.argv))
+
+
+if __name__ == "__main__":
+    main()
