@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import PurePosixPath
-from typing import Any
 
 from labtui.hosts.base import Completed, HostError
 from labtui.lab import machines
@@ -51,9 +50,3 @@ class MachineHost:
 
     async def close(self) -> None:
         return None
-
-
-def released(pyslurm: Any) -> tuple[int, int]:
-    """(24, 11) of the Slurm that is connected."""
-    found: tuple[int, int] = pyslurm.bridge.call(pyslurm.aio.release)
-    return found

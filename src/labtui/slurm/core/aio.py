@@ -6,6 +6,7 @@ All functions take a SlurmClient first and raise HostError or RPCError.
 from __future__ import annotations
 
 import re
+import weakref
 
 from labtui.slurm.client import SlurmClient
 from labtui.slurm.core.node import Node, Nodes
@@ -17,6 +18,10 @@ from labtui.slurm.documents import reservation as reservation_documents
 from labtui.slurm.errors import RPCError
 from labtui.slurm.values import whole
 
+_facts: weakref.WeakKeyDictionary[SlurmClient, tuple[str | None, int | None]] = (
+    weakref.WeakKeyDictionary()
+)
+
 
 async def cluster(client: SlurmClient) -> str | None:
     """The cluster's name. Asked once a client, with slurmd's port."""
@@ -24,12 +29,11 @@ async def cluster(client: SlurmClient) -> str | None:
 
 
 async def _known(client: SlurmClient) -> tuple[str | None, int | None]:
-    known: tuple[str | None, int | None] | None = client.__dict__.get("_cluster")
+    known = _facts.get(client)
     if known is None:
         done = await client.read(["scontrol", "show", "config"])
         said = dict(re.findall(r"^(ClusterName|SlurmdPort)\s*= (\S+)$", done.stdout, re.MULTILINE))
-        known = said.get("ClusterName"), whole(said.get("SlurmdPort", ""))
-        client.__dict__["_cluster"] = known
+        known = _facts[client] = said.get("ClusterName"), whole(said.get("SlurmdPort", ""))
     return known
 
 
