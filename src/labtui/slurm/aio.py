@@ -5,6 +5,15 @@ All functions take a SlurmClient first and raise HostError or RPCError.
 
 from __future__ import annotations
 
+from labtui.slurm.core.aio import (
+    cluster,
+    node,
+    nodes,
+    partition,
+    partitions,
+    reservation,
+    reservations,
+)
 from labtui.slurm.core.job.actions import (
     batch_script,
     hold_job,
@@ -31,10 +40,13 @@ from labtui.slurm.core.job.aio import (
 )
 from labtui.slurm.core.job.submission import submit
 from labtui.slurm.release import document, release
+from labtui.slurm.slurmctld.aio import config, pings, statistics
 
 __all__ = [
     "all_steps",
     "batch_script",
+    "cluster",
+    "config",
     "document",
     "hold_job",
     "job",
@@ -44,12 +56,20 @@ __all__ = [
     "load_steps",
     "modify_job",
     "modify_step",
+    "node",
+    "nodes",
     "notify_job",
+    "partition",
+    "partitions",
+    "pings",
     "release",
     "release_job",
     "requeue_job",
+    "reservation",
+    "reservations",
     "signal_job",
     "signal_step",
+    "statistics",
     "step",
     "step_stats",
     "steps",
