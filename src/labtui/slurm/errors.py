@@ -10,7 +10,7 @@ import errno as _errno
 import os
 import re
 from functools import cache
-from importlib import resources
+from pathlib import Path
 
 from labtui.store import FaultKind
 
@@ -27,7 +27,7 @@ SLURMCTLD_COMMUNICATIONS_CONNECTION_ERROR = 1800
 @cache
 def strerrors() -> dict[int, str]:
     """Number -> text."""
-    source = resources.files("labtui.slurm").joinpath("errno.tsv").read_text(encoding="utf-8")
+    source = Path(__file__).with_name("errno.tsv").read_text(encoding="utf-8")
     pairs = (line.split("\t", 1) for line in source.splitlines() if "\t" in line)
     return {int(number): text for number, text in pairs}
 

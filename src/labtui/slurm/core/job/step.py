@@ -35,7 +35,7 @@ class JobStep(Record):
     time_limit: Field[Any] = Field("minutes; None: unlimited or not set", settable=True)
     start_time = Whole("unix seconds")
     _ran = Whole("seconds, when it was asked")
-    cpus = Whole("how many CPUs")
+    cpus = Whole("how many CPUs; 1 for a batch step, of which Slurm counts none")
     ntasks = Whole("how many tasks")
     distribution: Field[dict[str, Any] | None] = Field("how tasks are spread")
     allocated_nodes = Text("its nodes, as a list with ranges")
