@@ -27,6 +27,7 @@ from labtui.config import (
     UrlConfig,
     VaultConfig,
 )
+from labtui.hosts.base import Sink
 from labtui.hosts.command import CommandHost
 from labtui.model import Gpu, Job, Node, Run, VaultNode
 from labtui.session import Session
@@ -241,7 +242,7 @@ class RecordedHost(CommandHost):
         self.said = said or {}
 
     async def _exec(
-        self, argv: Sequence[str], stdin: bytes | None, timeout: float
+        self, argv: Sequence[str], stdin: bytes | None, timeout: float, sink: Sink | None = None
     ) -> tuple[int, bytes, bytes]:
         words = [w for w in argv if w in self.said]
         if words:

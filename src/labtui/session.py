@@ -144,6 +144,10 @@ class Session:
             efficiency_view.remember(self.store, found)
         return found
 
+    async def efficiencies(self, job_id: str) -> list[Efficiency]:
+        """The same of a job, or of each started task of an array."""
+        return await self._efficiencies.tasks_of(self.need_slurm(), job_id)
+
     async def _look_at_job(self, job: Job) -> bool:
         """The figures of a job that is over, once."""
         if job.end_time is None or job.job_id in self._looked or "[" in job.job_id:

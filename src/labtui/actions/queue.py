@@ -63,6 +63,12 @@ def _no_log(job: Job) -> str | None:
     return None
 
 
+def _not_started(job: Job) -> str | None:
+    if is_array(job):
+        return "choose one of its tasks"
+    return "it has not started" if job.state == "PENDING" else None
+
+
 def is_array(job: Job) -> bool:
     """A row that stands for several tasks."""
     return isinstance(job, ArrayJob) or "[" in job.job_id
@@ -179,6 +185,10 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec(
         "queue.script", "v", "script", "Its batch script, as Slurm keeps it.", _JOBS,
         changes=False, footer=False,
+    ),
+    ActionSpec(
+        "queue.efficiency", "E", "efficiency", "How much it used of what it asked.", _JOBS,
+        changes=False, footer=False, disabled=_not_started,
     ),
     ActionSpec(
         "queue.cancel", "c", "cancel", "End it, or take it out of the queue.", _JOBS,

@@ -65,7 +65,7 @@ def cards_of(samples: list[Sample], config: Config) -> GpuMetrics:
     found: dict[tuple[str, int], dict[str, Any]] = {}
     up: dict[str, bool] = {}
     for sample in samples:
-        node = _node(sample.labels, config)
+        node = node_of(sample.labels, config)
         if sample.name == "up":
             if sample.labels.get("instance") in config.gpu.metrics:
                 up[node] = sample.value == 1
@@ -121,7 +121,7 @@ def _card(node: str, index: int, card: dict[str, Any]) -> Gpu:
     )
 
 
-def _node(labels: dict[str, str], config: Config) -> str:
+def node_of(labels: dict[str, str], config: Config) -> str:
     """The configured node that a series is of: where it was scraped counts before its labels."""
     host = labels.get("instance", "").rpartition(":")[0]
     for name, node in config.nodes.items():

@@ -1,4 +1,4 @@
-"""`labtui job cancel|hold|release|requeue|suspend|resume|top|modify|log JOBID ...`."""
+"""`labtui job cancel|hold|release|requeue|suspend|resume|top|modify|log|efficiency JOBID ...`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import click
 
 from labtui.actions.modify import FIELD
 from labtui.commands.basics import OK, UNHEALTHY, UNREACHABLE, USAGE, fail
-from labtui.commands.common import perform, with_session
+from labtui.commands.common import document, echo_json, perform, with_session
 from labtui.hosts.base import HostError
 from labtui.model import Job
 from labtui.session import Session
 from labtui.slurm.errors import RPCError
 from labtui.slurm.log import follow, locate, tail
+from labtui.spec import Cell
 from labtui.text import inert
+from labtui.views.efficiency import lines as efficiency_lines
 
 
 @click.group()
@@ -123,6 +125,36 @@ def log(context: click.Context, job_id: str, stderr: bool, following: bool, line
         except (HostError, RPCError) as error:
             click.echo(f"labtui: {inert(error)}", err=True)
             return UNREACHABLE
+        return OK
+
+    with_session(context, work)
+
+
+@job.command()
+@click.argument("job_id", metavar="JOBID")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.pass_context
+def efficiency(context: click.Context, job_id: str, as_json: bool) -> None:
+    """How much a job (or each task of an array) used of what it asked for."""
+
+    async def work(session: Session) -> int:
+        try:
+            found = await session.efficiencies(job_id)
+        except ValueError as error:
+            fail(str(error), USAGE)
+        except (HostError, RPCError) as error:
+            click.echo(f"labtui: {inert(error)}", err=True)
+            return UNREACHABLE
+        if not found:
+            click.echo(f"labtui: the accounting knows no job {inert(job_id, 40)}", err=True)
+            return UNHEALTHY
+        if as_json:
+            echo_json(document("efficiency", found, ()))
+            return OK
+        for one in found:
+            click.echo(f"job {inert(one.job_id, 40)}: ", nl=False)
+            for line in efficiency_lines(one):
+                click.echo(line.text if isinstance(line, Cell) else line)
         return OK
 
     with_session(context, work)

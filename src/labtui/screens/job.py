@@ -101,6 +101,8 @@ class JobScreen(ExactScreen[None]):
         row = next((row for row in table.rows if row.key == self._job_id), None)
         if row is not None:
             self._job = table.job(row, keep=True)
+            if self._job.state in FINISHED:
+                self.run_worker(session.look(self._job), exit_on_error=False, group="look")
 
     # Drawing
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from textual.screen import Screen
 
 from labtui.model import Job
+from labtui.screens.efficiency import EfficiencyPage
 from labtui.screens.script import ScriptScreen
 
 
 def job_page(id: str, job: Job) -> Screen[None]:
     if id == "queue.script":
         return ScriptScreen(job)
+    if id == "queue.efficiency":
+        return EfficiencyPage(job)
     raise KeyError(id)

@@ -16,7 +16,7 @@ import msgspec
 
 from labtui.hosts.base import Completed, Host, HostError, Sink
 from labtui.model import Job, Node
-from labtui.slurm import polling, scontrol
+from labtui.slurm import efficiency, polling, scontrol
 from labtui.slurm.allocations import allocations
 from labtui.slurm.errors import RPCError, error_of
 from labtui.slurm.joblist import Book, JobList
@@ -179,6 +179,22 @@ class SlurmClient:
             text += " (AccountingStoreFlags=job_script would), or not for this account"
             raise RPCError(msg=text, kind="not-found") from None
         raise known
+
+    async def usage(self, job_id: str) -> str:
+        """What the accounting has of a job and its steps, for `efficiency.parse`."""
+        fields = ",".join(efficiency.ACCOUNTED)
+        argv = ["sacct", "-n", "-P", f"--format={fields}"]
+        done = await self._run([*argv, "-j", exact_id(job_id)], env=READ_ENV)
+        if done.rc != 0:
+            raise error_of("sacct", self.host.name, done.stdout, done.stderr)
+        return done.stdout
+
+    async def live_usage(self, job_id: str) -> str:
+        """What slurmd measures of a running job's steps; "" where this account may not ask."""
+        fields = ",".join(efficiency.LIVE)
+        argv = ["sstat", "-a", "-n", "-P", f"--format={fields}"]
+        done = await self._run([*argv, "-j", exact_id(job_id)], env=READ_ENV)
+        return done.stdout if done.rc == 0 else ""
 
     async def whoami(self) -> str:
         """The account that jobs are submitted as; empty where it cannot be told."""
