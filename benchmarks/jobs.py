@@ -23,17 +23,14 @@ from pathlib import Path
 
 import report
 from cluster import Cluster, cluster
-from terminal import Gone, Terminal, cpu_of, quantile
+from terminal import DOWN, UP, Gone, Terminal, cpu_of, hold_key, quantile
 
 from labtui.config import SlurmConfig
 from labtui.lab.layout import Lab
 from labtui.lab.system import LabError
 
-DOWN, UP = b"\x1b[B", b"\x1b[A"
 PATIENCE_S = 40.0
 """Without a job on the screen after that, a program is given up."""
-KEY_S = 0.05
-"""A person who holds a key down: one in so many seconds."""
 Figures = dict[str, float | str]
 
 
@@ -197,12 +194,7 @@ class Run:
             return {}
         sizes = sorted(size for size, _ in moves)
         sizes = sizes[: -len(sizes) // 20] or sizes  # those that met a refresh
-        return {
-            "p50": quantile(delays, 0.5),
-            "p95": quantile(delays, 0.95),
-            "p99": quantile(delays, 0.99),
-            "move B": statistics.mean(sizes),
-        }
+        return report.delays("", delays) | {"move B": statistics.mean(sizes)}
 
     def idle(self, seconds: float) -> Figures:
         """Nobody presses a key and nothing changes."""
@@ -238,49 +230,33 @@ class Run:
         return found
 
     def keys_meanwhile(self, seconds: float) -> Figures:
-        """A key every 50 ms while 1 % of the jobs changes before each poll.
+        """1 % of the jobs changes before each poll."""
+        polls = self.polls()
 
-        Keys that a blocked program kept waiting count with the time since they were due.
-        """
-        delays: list[float] = []
-        polls, moves = self.polls(), 0
-        end = time.perf_counter() + seconds
-        while time.perf_counter() < end:
+        def change() -> None:
+            nonlocal polls
             if (now := self.polls()) != polls:
                 polls = now
                 self.change(in_sight=True)
-            start = time.perf_counter()
-            _, took = self.terminal.key(
-                DOWN if moves // 35 % 2 == 0 else UP, quiet=0.02, timeout=10
-            )
-            moves += 1
-            while took is not None and took > 0:
-                delays.append(took * 1e3)
-                took -= KEY_S
-            self.terminal.drain(start + KEY_S - time.perf_counter())
-        if not delays:
-            return {}
-        return {
-            "busy p50": quantile(delays, 0.5),
-            "busy p95": quantile(delays, 0.95),
-            "busy p99": quantile(delays, 0.99),
-            "busy max": max(delays),
-        }
 
-    def all(self, long: bool) -> Figures:
+        delays = hold_key(self.terminal, seconds, change)
+        return report.delays("busy ", delays) | {"busy max": max(delays)} if delays else {}
+
+    def all(self, seconds: float) -> Figures:
+        """Every figure; `seconds` of idleness, the rest in proportion."""
         found = self.start()
         if self.program.poll:
             found |= self.keys()
-            found |= self.idle(20 if long else 8)
-            found |= self.refreshes(3 if long else 2)
-            found |= self.keys_meanwhile(12 if long else 6)
+            found |= self.idle(seconds)
+            found |= self.refreshes(max(1, min(3, int(seconds // 4))))
+            found |= self.keys_meanwhile(seconds * 0.6)
         else:
-            found |= self.idle(5)
+            found |= self.idle(min(5.0, seconds))
         now, most = self.terminal.memory()
         return found | {"RSS": now, "peak": most}
 
 
-def measure(program: Program, made: Cluster, jobs: int, long: bool) -> Figures:
+def measure(program: Program, made: Cluster, jobs: int, idle_s: float) -> Figures:
     """Every figure there is; "why" where a program could not be measured to the end."""
     print(f"{jobs:,} jobs: {program.name} ...", file=sys.stderr, flush=True)
     if why := program.needs():
@@ -295,7 +271,7 @@ def measure(program: Program, made: Cluster, jobs: int, long: bool) -> Figures:
     with tempfile.TemporaryDirectory(prefix="bench-") as home:
         run = Run(program, made, bin, Path(home))
         try:
-            found = run.all(long)
+            found = run.all(idle_s)
         except Gone as gone:
             found = skipped(program, str(gone))
         finally:
@@ -320,7 +296,8 @@ def results(sizes: list[int], nodes: int, programs: list[Program]) -> Iterator[r
             )
             asked = time.perf_counter() - asked
             print(f"{jobs:,} jobs: up after {took:.1f} s", file=sys.stderr, flush=True)
-            rows = {p.name: measure(p, made, jobs, jobs == max(sizes)) for p in programs}
+            idle_s = 20.0 if jobs == max(sizes) else 8.0
+            rows = {p.name: measure(p, made, jobs, idle_s) for p in programs}
             yield report.Results(jobs, nodes, took, asked, rows)
 
 
@@ -345,7 +322,7 @@ def main() -> None:
         sys.exit(f"jobs: {error}")
     print(report.budgets(found))
     if options.write:
-        report.write(options.write, "queue", report.whole(found, sys.argv))
+        report.write(options.write, "queue", report.whole(found))
 
 
 if __name__ == "__main__":

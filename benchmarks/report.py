@@ -7,12 +7,13 @@ import os
 import platform
 import re
 import shlex
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from terminal import HEIGHT, WIDTH
+from terminal import HEIGHT, WIDTH, quantile
 
 Figures = Mapping[str, float | str]
 
@@ -58,6 +59,11 @@ def cell(found: Figures, keys: Sequence[str], form: str) -> str:
     if all(value is None for value in values):
         return "-"
     return " / ".join("-" if value is None else format(value, form) for value in values)
+
+
+def delays(prefix: str, values: Sequence[float]) -> dict[str, float | str]:
+    """The usual three quantiles of them."""
+    return {f"{prefix}p{n}": quantile(values, n / 100) for n in (50, 95, 99)}
 
 
 def table(results: Results) -> str:
@@ -132,10 +138,14 @@ def machine() -> str:
     )
 
 
-def whole(found: Sequence[Results], argv: Sequence[str]) -> str:
+def command() -> str:
+    """How this program was started, as one would type it."""
+    return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+
+
+def whole(found: Sequence[Results]) -> str:
     """The queue's section."""
-    command = shlex.join(["python", f"benchmarks/{Path(argv[0]).name}", *argv[1:]])
-    head = f"## The queue and its peers\n\n`{command}`\n\n{machine()}.\n\n"
+    head = f"## The queue and its peers\n\n`{command()}`\n\n{machine()}.\n\n"
     return head + "\n".join([budgets(found), *(table(one) for one in found)])
 
 

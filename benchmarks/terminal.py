@@ -19,6 +19,9 @@ from pathlib import Path
 import pyte
 
 WIDTH, HEIGHT = 160, 48
+DOWN, UP = b"\x1b[B", b"\x1b[A"
+KEY_S = 0.05
+"""A person who holds a key down: one in so many seconds."""
 TICKS = os.sysconf("SC_CLK_TCK")
 ANSWERS = {
     b"\x1b[?2026$p": b"\x1b[?2026;2$y",  # yes, this terminal knows synchronised output
@@ -167,6 +170,29 @@ class Terminal:
                 end(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
         os.close(self.fd)
+
+
+def hold_key(
+    terminal: Terminal, seconds: float, meanwhile: Callable[[], None] = lambda: None
+) -> list[float]:
+    """Milliseconds to the first byte of each repaint, with the cursor going down and up.
+
+    Keys that a blocked program kept waiting count too, from when they were due.
+    """
+    delays: list[float] = []
+    moves = 0
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        meanwhile()
+        start = time.perf_counter()
+        key = DOWN if moves // 35 % 2 == 0 else UP
+        _, took = terminal.key(key, quiet=0.02, timeout=10)
+        moves += 1
+        while took is not None and took > 0:
+            delays.append(took * 1e3)
+            took -= KEY_S
+        terminal.drain(start + KEY_S - time.perf_counter())
+    return delays
 
 
 def cpu_of(pid: int) -> Cpu:
