@@ -10,7 +10,17 @@ import click
 from labtui import __version__
 from labtui.commands.basics import START_LAB
 
-SCREENS = ("nodes", "gpus", "jobs", "vault", "runs")
+SCREENS = (
+    "nodes",
+    "gpus",
+    "jobs",
+    "vault",
+    "runs",
+    "partitions",
+    "reservations",
+    "qos",
+    "fairshare",
+)
 
 
 _COMMANDS = {

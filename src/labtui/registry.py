@@ -12,7 +12,7 @@ from labtui.actions import queue as queue_actions
 from labtui.actions import submit as submit_actions
 from labtui.actions import trust as trust_actions
 from labtui.spec import ActionSpec, SubjectSpec
-from labtui.views import gpus, jobs, nodes, runs, vault
+from labtui.views import fairshare, gpus, jobs, nodes, partitions, qos, reservations, runs, vault
 
 SUBJECTS: tuple[SubjectSpec, ...] = (
     nodes.SUBJECT,
@@ -20,9 +20,19 @@ SUBJECTS: tuple[SubjectSpec, ...] = (
     jobs.SUBJECT,
     vault.SUBJECT,
     runs.SUBJECT,
+    partitions.SUBJECT,
+    reservations.SUBJECT,
+    qos.SUBJECT,
+    fairshare.SUBJECT,
 )
 
 SUBJECT: dict[str, SubjectSpec] = {s.name: s for s in SUBJECTS}
+
+SUB_VIEWS: dict[str, tuple[str, ...]] = {
+    parent: tuple(s.name for s in SUBJECTS if s.parent == parent)
+    for parent in dict.fromkeys(s.parent for s in SUBJECTS if s.parent)
+}
+"""Subject -> the closer looks at it, in the order that a key goes through them."""
 
 ACTIONS: tuple[ActionSpec, ...] = (
     *submit_actions.ACTIONS,
@@ -40,7 +50,7 @@ def _command(
 
 
 COMMANDS: tuple[ActionSpec, ...] = (
-    *(_command(f"go.{s.name}", s.key, s.title, s.words, footer=False) for s in SUBJECTS),
+    *(_command(f"go.{s.name}", s.key, s.title, s.words, footer=False) for s in SUBJECTS if s.key),
     _command("show.detail", "enter", "detail", "Everything known of this row; esc comes back."),
     _command("show.actions", "a", "actions", "What can be done to this row, and why not."),
     _command("filter", "slash", "filter", "Substring, /regex/, !inverse, field:value."),

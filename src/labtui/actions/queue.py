@@ -176,6 +176,7 @@ class ResumeJob(JobAction):
 
 
 _JOBS = ("jobs",)
+_CLOSER = ("partitions", "reservations", "qos", "fairshare")
 
 ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec(
@@ -213,6 +214,18 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec(
         "queue.resume", "Z", "resume", "Let a suspended job go on.", _JOBS,
         many=True, disabled=_not_suspended, footer=False,
+    ),
+    ActionSpec(
+        "queue.views", "p", "partitions", "Partitions, reservations, QoS, fair share.", _JOBS,
+        changes=False, footer=False,
+    ),
+    ActionSpec(
+        "queue.only", "f", "its jobs", "The queue, with only the jobs of this row.",
+        ("partitions", "qos", "fairshare"), changes=False,
+    ),
+    ActionSpec(
+        "queue.next_view", "p", "next view", "Partitions, reservations, QoS, fair share in turn.",
+        _CLOSER, changes=False,
     ),
     ActionSpec(
         "queue.why", "w", "why not", "Why it waits, and all that is known of it.", _JOBS,

@@ -13,12 +13,28 @@ from labtui.commands.basics import OK, UNHEALTHY, UNREACHABLE, USAGE
 from labtui.commands.common import document, echo_json, with_session
 from labtui.registry import SUBJECT
 from labtui.session import Session
-from labtui.spec import Cell
+from labtui.spec import Cell, SubjectSpec
 from labtui.store import Feed, matches
 from labtui.text import age, cut, inert
 from labtui.views import alerts, shares, vault
 
-NOUNS = ("nodes", "gpus", "jobs", "vault", "runs", "alerts", "sources")
+NOUNS = (
+    "nodes",
+    "gpus",
+    "jobs",
+    "partitions",
+    "reservations",
+    "qos",
+    "shares",
+    "vault",
+    "runs",
+    "alerts",
+    "sources",
+)
+_SUBJECT_OF = {"shares": "fairshare"}
+"""Nouns that are not called as their screen is."""
+_NEEDED = {"qos": ("slurm.partitions",)}
+"""Feeds that make rows of a noun right, beside those that its screen is told of."""
 
 _ITEMS: dict[str, Callable[..., Sequence[Any]]] = {
     "gpus": shares.items,
@@ -29,17 +45,21 @@ _ITEMS: dict[str, Callable[..., Sequence[Any]]] = {
 _ALERT_FEEDS = ("alerts",)
 
 
+def subject_of(noun: str) -> SubjectSpec:
+    return SUBJECT[_SUBJECT_OF.get(noun, noun)]
+
+
 def feeds_of(noun: str) -> tuple[str, ...]:
     if noun == "sources":
         return ("*",)
-    return _ALERT_FEEDS if noun == "alerts" else SUBJECT[noun].feeds
+    return _ALERT_FEEDS if noun == "alerts" else (*subject_of(noun).feeds, *_NEEDED.get(noun, ()))
 
 
 def items_of(noun: str, session: Session) -> Sequence[Any]:
     now = time.time()
     if noun == "sources":
         return session.store.sources(now)
-    rows = _ITEMS.get(noun) or SUBJECT[noun].rows
+    rows = _ITEMS.get(noun) or subject_of(noun).rows
     return rows(session.store, session.config, now)
 
 
@@ -54,7 +74,8 @@ def chosen_feeds(session: Session, names: tuple[str, ...]) -> list[Feed]:
 @click.option("--watch", is_flag=True, help="Again every two seconds, until interrupted.")
 @click.pass_context
 def get(context: click.Context, noun: str, name: str | None, as_json: bool, watch: bool) -> None:
-    """Print NOUN: nodes, gpus, jobs, vault, runs, alerts or sources.
+    """Print NOUN: nodes, gpus, jobs, partitions, reservations, qos, shares, vault, runs, alerts or
+    sources.
 
     Exit status: 0 healthy, 1 something is unhealthy, 2 wrong usage, 3 a needed source failed.
     """
@@ -82,7 +103,8 @@ def get(context: click.Context, noun: str, name: str | None, as_json: bool, watc
 
 
 def _names(noun: str, item: Any) -> set[str]:
-    fields = ("name", "job_id", "run_id", "node", "id", "array_task")
+    fields: tuple[str, ...] = ("name", "job_id", "run_id", "node", "id", "array_task")
+    fields += ("account", "user") if noun == "shares" else ()
     return {str(getattr(item, f)) for f in fields if getattr(item, f, None)}
 
 
@@ -102,10 +124,10 @@ def _code(
     if any(f.error for f in feeds):
         return UNHEALTHY
     if noun in ("nodes", "vault", "gpus"):
-        rows = SUBJECT[noun].rows(session.store, session.config, time.time())
+        rows = subject_of(noun).rows(session.store, session.config, time.time())
         if name is not None:
             rows = [row for row in rows if name in _names(noun, row)]
-        return UNHEALTHY if any(SUBJECT[noun].severity(row) >= 2 for row in rows) else OK
+        return UNHEALTHY if any(subject_of(noun).severity(row) >= 2 for row in rows) else OK
     return UNHEALTHY if noun == "alerts" and items else OK
 
 
@@ -121,16 +143,18 @@ def _table(noun: str, session: Session, name: str | None) -> None:
         for line in lines:
             click.echo("  ".join(map(cut, line, widths)).rstrip())
         return
-    spec = SUBJECT[noun]
+    spec = subject_of(noun)
     width = shutil.get_terminal_size((200, 40)).columns if sys.stdout.isatty() else 200
     columns = [c for c in spec.columns if c.min_total <= width]
-    click.echo(" ".join(cut(c.title, c.width) for c in columns).rstrip())
+    spare = max(0, width - sum(c.width + 1 for c in columns))
+    widths = [c.width + spare if c.grow else c.width for c in columns]
+    click.echo(" ".join(cut(c.title, w) for c, w in zip(columns, widths, strict=True)).rstrip())
     for item in spec.rows(session.store, session.config, time.time()):
         if name is not None and name not in _names(noun, getattr(item, "gpu", item)):
             continue
         cells = [c.text(item) for c in columns]
         texts = [c.text if isinstance(c, Cell) else c for c in cells]
-        click.echo(" ".join(cut(t, c.width) for t, c in zip(texts, columns, strict=True)).rstrip())
+        click.echo(" ".join(cut(t, w) for t, w in zip(texts, widths, strict=True)).rstrip())
 
 
 def _source(item: Any) -> list[str]:

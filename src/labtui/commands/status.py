@@ -26,6 +26,8 @@ def status(context: click.Context, plain: bool) -> None:
         wrong: list[tuple[int, str]] = []
         counts: list[str] = []
         for spec in SUBJECTS:
+            if spec.parent:
+                continue
             rows = spec.rows(session.store, session.config, now)
             heading = f" ({spec.heading(rows)})" if spec.heading else ""
             counts.append(f"{spec.title}: {len(rows)}{heading}")

@@ -16,7 +16,7 @@ from labtui.hosts.base import HostError
 from labtui.kept import Kept
 from labtui.keys import shown
 from labtui.model import ArrayJob
-from labtui.registry import ACTIONS, COMMANDS, SUBJECT, SUBJECTS
+from labtui.registry import ACTIONS, COMMANDS, SUB_VIEWS, SUBJECT, SUBJECTS
 from labtui.screens.ask import Ask
 from labtui.screens.columns import ColumnChooser
 from labtui.screens.help import HELP_INDENT, help_lines
@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 _ALIASES = {
     "queue": "jobs", "job": "jobs", "j": "jobs", "squeue": "jobs", "node": "nodes", "n": "nodes",
     "sinfo": "nodes", "gpu": "gpus", "shares": "gpus", "g": "gpus", "v": "vault", "mlflow": "runs",
-    "experiments": "runs", "exp": "runs", "run": "runs",
+    "experiments": "runs", "exp": "runs", "run": "runs", "partition": "partitions",
+    "sprio": "fairshare", "sshare": "fairshare", "reservation": "reservations",
 }  # fmt: skip
 
 
@@ -79,6 +80,9 @@ class Commands:
             "queue.why": self.detail,
             "queue.script": lambda: self.job_page("queue.script"),
             "queue.efficiency": lambda: self.job_page("queue.efficiency"),
+            "queue.views": lambda: screen.show(SUB_VIEWS["jobs"][0]),
+            "queue.next_view": self.next_view,
+            "queue.only": self.only,
             "nodes.shell": self.shell,
         }
         for spec in SUBJECTS:
@@ -120,7 +124,10 @@ class Commands:
         specs += [s for s in COMMANDS if s.footer and s not in tail]
         first = [s for s in specs if s.id == "show.detail"]
         specs = first + [s for s in specs if s not in first]
+        parent = self.screen.view.spec.parent
+        back = _hint("esc", SUBJECT[parent].title.lower()) if parent else []
         room = width - 1 - sum(len(keys.key(s.id)) + len(s.words) + 3 for s in tail)
+        room -= sum(len(text) for text, _ in back)
         spans: list[Span] = []
         for spec in specs:
             size = len(keys.key(spec.id)) + len(spec.words) + 3
@@ -131,7 +138,7 @@ class Commands:
             spans += _hint(keys.key(spec.id), spec.words, dim=off)
         for spec in tail:
             spans += _hint(keys.key(spec.id), spec.words)
-        return spans
+        return back + spans
 
     # Doing them
 
@@ -181,6 +188,24 @@ class Commands:
         if outcome is not None:
             screen.table.clear_marks()
             screen.say(outcome.message, "ok" if outcome.ok else "crit")
+
+    def next_view(self) -> None:
+        """From one closer look at the queue to the next."""
+        views = SUB_VIEWS[self.screen.view.spec.parent]
+        self.screen.show(views[(views.index(self.screen.current) + 1) % len(views)])
+
+    def only(self) -> None:
+        """The queue, filtered by the partition, QoS, account or user of this row."""
+        item, subject = self.item, self.screen.current
+        if item is None:
+            return
+        if subject == "fairshare":
+            user = f" user:{inert(item.user, 60)}" if item.user else ""
+            text = f"account:{inert(item.account, 60)}{user}"
+        else:
+            text = f"{'qos' if subject == 'qos' else 'partition'}:{inert(item.name, 60)}"
+        self.screen.show(self.screen.view.spec.parent)
+        self.screen.set_filter(text)
 
     def reverse(self) -> None:
         self.screen.view.reverse = not self.screen.view.reverse
@@ -359,6 +384,9 @@ class Commands:
             for s in (*self.available(), *COMMANDS)
         ]
         entries += [
+            Entry(f"go {s.name}", "", s.title, s.words, None) for s in SUBJECTS if not s.key
+        ]
+        entries += [
             Entry(f"theme {name}", "", f"theme {name}", "Colours.", None)
             for name in sorted(self.screen.app.available_themes)
         ]
@@ -369,8 +397,8 @@ class Commands:
     def _chosen(self, id: str | None) -> None:
         if id is None:
             return
-        if id.startswith("theme "):
-            self.go(id)
+        if id.startswith(("theme ", "go ")):
+            self.go(id.removeprefix("go "))
         elif id.startswith(":"):
             name, _, key = id[1:].partition(" ")
             self.screen.goto(name, key)
