@@ -92,6 +92,8 @@ class SubjectSpec:
     unit: str = "rows"
     arrange: Callable[..., Any] | None = None
     """`arrange(items, spec, how)` instead of views/arrange.py's, for tables without a limit."""
+    counted: bool = True
+    """Its severities are part of the top line's counts; not where there may be 100,000 rows."""
     default_sort: str = "severity"
     """A column's id, or `severity`."""
     also: tuple[str, ...] = ()

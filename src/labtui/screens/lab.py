@@ -24,6 +24,7 @@ from labtui.spec import Column, SubjectSpec, Tone
 from labtui.store import Feed, matches
 from labtui.views.arrange import Arranged, How, Work, arrange
 from labtui.views.filtering import FilterError, Test, compile_filter
+from labtui.views.severities import Severities
 from labtui.views.summary import top_line
 from labtui.widgets.exact import ExactScreen
 from labtui.widgets.lines import Lines, Span
@@ -104,7 +105,7 @@ class LabScreen(ExactScreen[None]):
         self._arranging: Arranging | None = None
         self._again = False
         self._changed_how = False
-        self._levels: dict[str, tuple[tuple[object, ...], tuple[int, int]]] = {}
+        self._severities: Severities | None = None
         self.commands = Commands(self)
 
     @property
@@ -324,28 +325,10 @@ class LabScreen(ExactScreen[None]):
         return f"no {view.spec.title.lower()}"
 
     def severities(self) -> tuple[int, int]:
-        """(critical, warning) counts over what is never large: all but jobs and runs."""
-        found = [self._level(spec) for spec in SUBJECTS if spec.name not in ("jobs", "runs")]
-        return sum(crit for crit, _ in found), sum(warn for _, warn in found)
-
-    def _level(self, spec: SubjectSpec) -> tuple[int, int]:
-        """Counted anew when one of its sources has said something else."""
-        said = tuple((id(f.value), f.error) for f in self._feeds(spec))
-        known = self._levels.get(spec.name)
-        if known is not None and known[0] == said:
-            return known[1]
-        crit = warn = 0
-        seen: set[str] = set()
-        for item in spec.rows(self.session.store, self.session.config, time.time()):
-            name = f"{getattr(item, 'node', None) or spec.row_key(item)}"
-            level = spec.severity(item)
-            if name in seen or level < 2:
-                continue
-            seen.add(name)
-            crit += level >= 3
-            warn += level == 2
-        self._levels[spec.name] = said, (crit, warn)
-        return crit, warn
+        """(critical, warning) counts of the whole lab."""
+        if self._severities is None:
+            self._severities = Severities(SUBJECTS, self.session.store, self.session.config)
+        return self._severities.counts()
 
     def _draw_top(self) -> None:
         now = time.time()
@@ -474,7 +457,7 @@ class LabScreen(ExactScreen[None]):
         return True
 
     def _escape(self) -> None:
-        """One step back: the message, the marks, the filter."""
+        """One step back: the message, the marks, the filter, the closer look."""
         if self._message:
             self._unsay()
         elif self.table.marked:
@@ -482,3 +465,5 @@ class LabScreen(ExactScreen[None]):
             self._draw_title()
         elif self.view.filter:
             self.set_filter("")
+        elif self.view.spec.parent:
+            self.show(self.view.spec.parent)

@@ -234,8 +234,8 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "state", "STATE", 9, lambda job: Cell(inert(state_word(job), 20), tone(job)), sort=due
     ),
-    Column("why", "WHY / WHERE", 19, lambda job: inert(why(job), 300), sort=why, grow=True,
-           help="why it waits, where it runs, how it ended"),
+    Column("why", "WHY / WHERE", 19, lambda job: inert(shown_why(job), 300), sort=why,
+           grow=True, help="why it waits, where it runs, how it ended"),
     Column("time", "TIME", 8, _time, sort=lambda job: spent(job) or 0.0, align="right", wide=11,
            help="how long it ran, or waits"),
     Column("gres", "GRES", 14, _plain("gres", 60), sort=_text_key("gres"), min_total=130,
@@ -284,6 +284,7 @@ SUBJECT = SubjectSpec(
     words="The queue: what runs, what waits and why, what failed",
     feeds=("slurm.jobs", "slurm.finished"),
     columns=COLUMNS,
+    counted=False,
     row_key=lambda job: str(job.job_id),
     severity=severity,
     rows=rows,

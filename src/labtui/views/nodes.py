@@ -33,12 +33,31 @@ def rows(store: Store, config: Config, now: float) -> list[Node]:
     result = []
     for name in (*config.nodes, *(n for n in slurm if n not in config.nodes)):
         feed = store.feed(f"host.{name}")
-        node = slurm.get(name, Node(name=name))
+        node = slurm.get(name) or Node(name=name)
+        if feed is None and name not in config.nodes:
+            result.append(_only_slurm(node, jobs.get(name, ()), config, store, now))
+            continue
         of_config = config.nodes.get(name)
         if of_config is not None and of_config.slurm and slurm and name not in slurm:
             node = Node(name=name, slurm_state="unknown to slurm")
         result.append(_merge(node, feed, config, jobs.get(name, ()), store, now))
     return result
+
+
+_known: dict[str, tuple[Node, tuple[str, ...], Node]] = {}
+"""Machines that only Slurm tells of: what it said, and the item made of it. There may be 5,000."""
+
+
+def _only_slurm(
+    node: Node, jobs: tuple[str, ...], config: Config, store: Store, now: float
+) -> Node:
+    """The same item as before while Slurm says the same."""
+    known = _known.get(node.name)
+    if known is not None and known[0] is node and known[1] == jobs:
+        return known[2]
+    made = _merge(node, None, config, jobs, store, now)
+    _known[node.name] = node, jobs, made
+    return made
 
 
 def _merge(

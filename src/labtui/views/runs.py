@@ -184,6 +184,7 @@ SUBJECT = SubjectSpec(
         Column("node", "NODE", 12, lambda r: inert(r.node or "-"), min_total=100),
         Column("params", "PARAMETERS", 16, _params, min_total=120, grow=True),
     ),
+    counted=False,
     row_key=lambda r: str(r.run_id),
     severity=severity,
     rows=rows,
