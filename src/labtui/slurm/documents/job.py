@@ -12,8 +12,9 @@ from labtui.slurm import values
 from labtui.slurm.constants import NO_VAL16
 from labtui.slurm.core.job.job import Job, Jobs
 from labtui.slurm.core.job.util import dependency_str_to_dict, mail_words
-from labtui.slurm.db.tres import TrackableResources
 from labtui.slurm.documents import Document, cluster_of, entries, jobtext
+from labtui.slurm.documents.layout import layout
+from labtui.slurm.documents.resources import tres
 from labtui.slurm.fields import exit_status, flag, moment, num, real, states, text, words, written
 from labtui.slurm.utils.cstr import to_gres_dict
 from labtui.slurm.utils.helpers import cpu_freq_int_to_str
@@ -47,37 +48,31 @@ def state_word(value: Any) -> str | None:
     return next((flag for flag in FLAGS_FIRST if flag in found), found[0] if found else None)
 
 
-def tres(value: Any) -> TrackableResources | None:
-    """`cpu=1,mem=4G`; None for nothing and for what cannot be read."""
-    return _tres(value.replace("gres:", "gres/")) if isinstance(value, str) else None
-
-
-def _tres(value: str) -> TrackableResources | None:
-    # `gres/gpu:a100:2` of what was asked, `gres/gpu:a100=2` of what is had
-    parts = []
-    for part in value.split(","):
-        name, mark, count = part.rpartition(":")
-        asked = "=" not in part and mark and values.whole(count) is not None
-        parts.append(f"{name}={count}" if asked else part if "=" in part else f"{part}=1")
-    try:
-        found: TrackableResources | None = TrackableResources.from_str(
-            ",".join(parts) if values.text(value) else None
-        )
-    except (ValueError, OverflowError):
-        return None
-    if found is not None:
-        found.raw_str = value
-    return found
-
-
 def _nonzero(value: Any) -> int | None:
     found: int | None = num(value, zero=False)
     return found
 
 
+_PER_CPU = 1 << 63
+
+
+def _memory(value: Any) -> int | None:
+    """MiB. Some releases leave the bit in it that says "a CPU", as a sign."""
+    found = num(value, zero=False)
+    if found is None:
+        return None
+    plain = found + _PER_CPU if found < 0 else found & ~_PER_CPU
+    return plain or None
+
+
 def _short(value: Any) -> int | None:
     found: int | None = num(value, zero=False, short=True)
     return found
+
+
+def _count(value: Any) -> int | None:
+    """1 where it is not set. Up to v0.0.38 null may hide a number: that is not known."""
+    return None if value is None else _short(value) or 1
 
 
 def _minutes(value: Any) -> int | None:
@@ -91,7 +86,7 @@ def _spec(value: Any) -> int | None:
     return None if found == _SPEC_UNSET else found
 
 
-def _frequency(value: Any) -> int | str | None:
+def frequency(value: Any) -> int | str | None:
     if isinstance(value, str):
         return text(value)
     found = num(value)
@@ -116,7 +111,6 @@ def _profiles(value: Any) -> list[str]:
     return [word for word in words(value) if word.upper() not in ("NOT_SET", "NONE")]
 
 
-_ID: Read = num
 TABLE: tuple[tuple[str, str, Read], ...] = (
     ("name", "name", written),
     ("association_id", "association_id", _nonzero),
@@ -182,8 +176,8 @@ TABLE: tuple[tuple[str, str, Read], ...] = (
     ("ntasks_per_gpu", "tasks_per_tres", _short),
     ("cores_reserved_for_system", "core_spec", _spec),
     ("threads_reserved_for_system", "thread_spec", _spec),
-    ("memory_per_cpu", "memory_per_cpu", _nonzero),
-    ("memory_per_node", "memory_per_node", _nonzero),
+    ("memory_per_cpu", "memory_per_cpu", _memory),
+    ("memory_per_node", "memory_per_node", _memory),
     ("memory_per_gpu", "memory_per_tres", _per_gpu),
     ("temporary_disk_per_node", "minimum_tmp_disk_per_node", _nonzero),
     ("resource_sharing", "shared", _sharing),
@@ -204,9 +198,9 @@ TABLE: tuple[tuple[str, str, Read], ...] = (
     ("extra", "extra", written),
     ("burst_buffer", "burst_buffer", text),
     ("burst_buffer_state", "burst_buffer_state", text),
-    ("cpu_frequency_min", "cpu_frequency_minimum", _frequency),
-    ("cpu_frequency_max", "cpu_frequency_maximum", _frequency),
-    ("cpu_frequency_governor", "cpu_frequency_governor", _frequency),
+    ("cpufrequency_min", "cpufrequency_minimum", frequency),
+    ("cpufrequency_max", "cpufrequency_maximum", frequency),
+    ("cpufrequency_governor", "cpufrequency_governor", frequency),
     ("mail_user", "mail_user", words),
     ("mail_types", "mail_type", lambda v: mail_words(words(v))),
     ("profile_types", "profile", _profiles),
@@ -245,10 +239,10 @@ def from_json(entry: dict[str, Any], cluster: str | None = None) -> dict[str, An
     )
     found["requeue_count"] = num(entry.get("restart_cnt")) or 0
     found["billable_tres"] = real(entry.get("billable_tres")) or 0.0
-    found["cpus"] = num(entry.get("cpus"), zero=False) or 1
-    found["ntasks"] = num(entry.get("tasks"), zero=False) or 1
+    found["cpus"] = _count(entry.get("cpus"))
+    found["ntasks"] = _count(entry.get("tasks"))
     per_gpu = _per_gpu(entry.get("cpus_per_tres"))
-    found["cpus_per_task"] = None if per_gpu else _short(entry.get("cpus_per_task")) or 1
+    found["cpus_per_task"] = None if per_gpu else _count(entry.get("cpus_per_task"))
     found["cpus_per_gpu"] = per_gpu
     found["exit_code"], found["exit_code_signal"] = exit_status(entry.get("exit_code"))
     derived = exit_status(entry.get("derived_exit_code"))
@@ -256,7 +250,7 @@ def from_json(entry: dict[str, Any], cluster: str | None = None) -> dict[str, An
     _array(found, entry)
     _files(found, entry)
     _bits(found, states(entry.get("flags")))
-    found["_layout"] = _layout(entry)
+    found["_layout"] = layout(entry)
     return found
 
 
@@ -289,65 +283,3 @@ def _bits(found: dict[str, Any], flags: list[str]) -> None:
         found["gres_binding"] = "enforce-binding"
     elif known & {"GRES_BINDING_DISABLED", "GRES_DISABLE_BIND"}:
         found["gres_binding"] = "disable-binding"
-
-
-def _layout(entry: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """CPUs, memory and generic resources by node.
-
-    Cores are numbered over all sockets. v0.0.38 lists only the sockets and cores in use, and not
-    how many cores a socket has: there the numbers are known only where each socket has one core.
-    """
-    resources = entry.get("job_resources")
-    if not isinstance(resources, dict):
-        return {}
-    nodes = resources.get("nodes")
-    newer = nodes.get("allocation") if isinstance(nodes, dict) else None
-    older = resources.get("allocated_nodes")
-    parts = newer if isinstance(newer, list) else older if isinstance(older, list) else []
-    details = entry.get("gres_detail")
-    gres = details if isinstance(details, list) else []
-    found: dict[str, dict[str, Any]] = {}
-    for index, part in enumerate(p for p in parts if isinstance(p, dict)):
-        name = text(part.get("name") or part.get("nodename"))
-        if name is None:
-            continue
-        memory = part.get("memory")
-        held = memory.get("allocated") if isinstance(memory, dict) else part.get("memory_allocated")
-        detail = gres[index] if index < len(gres) and isinstance(gres[index], str) else None
-        found[name] = {
-            "cpu_ids": _cores(part.get("sockets")),
-            "memory": num(held),
-            "gres": to_gres_dict(detail),
-        }
-    return found
-
-
-def _cores(sockets: Any) -> str | None:
-    """`3,7-8`: the allocated cores of one node, counted from its first socket on."""
-    held: list[int] = []
-    if isinstance(sockets, list):  # v0.0.41 and later: all of them
-        count = 0
-        for socket in sockets:
-            cores = socket.get("cores") if isinstance(socket, dict) else None
-            for core in cores if isinstance(cores, list) else []:
-                if isinstance(core, dict) and "ALLOCATED" in states(core.get("status")):
-                    held.append(count)
-                count += 1
-    elif isinstance(sockets, dict):
-        for number, socket in sockets.items():
-            cores = socket.get("cores") if isinstance(socket, dict) else None
-            whole = values.whole(str(number))
-            if whole is None or not isinstance(cores, dict) or set(cores) != {"0"}:
-                return None
-            held.append(whole)
-    return _ranges(sorted(held)) if held else None
-
-
-def _ranges(numbers: list[int]) -> str:
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and runs[-1][1] == number - 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)

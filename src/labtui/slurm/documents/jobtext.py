@@ -14,6 +14,7 @@ from typing import Any
 
 from labtui.slurm import values
 from labtui.slurm.core.job.util import dependency_str_to_dict, mail_words
+from labtui.slurm.documents.resources import tres
 from labtui.slurm.fields import exit_status, flag
 from labtui.slurm.fields import moment as when
 from labtui.slurm.utils.cstr import to_gres_dict
@@ -45,7 +46,7 @@ def records(
 ) -> Iterator[tuple[str, Known | None]]:
     """Each record with what is known of it. A record ends before the next head, if it is whole."""
     known = known or {}
-    text = text.replace("\r\n", "\n")
+    text = _unfolded(text.replace("\r\n", "\n"))
     heads = [m.start() for m in re.finditer(r"(?:\A|(?<=\n))JobId=\d+ ", text, re.ASCII)]
     at = 0
     while at < len(heads):
@@ -57,10 +58,28 @@ def records(
             while at < len(heads) and heads[at] < least:
                 at += 1
             end = heads[at] if at < len(heads) else len(text)
-            if end == len(text) or _BODY.search(text, start, end):
+            words = f"\n   Comment={about.comment}" if about and about.comment else ""
+            if end == len(text) or (_BODY.search(text, start, end) and words in text[start:end]):
                 break
             at += 1
         yield text[start:end].rstrip("\n"), about
+
+
+_LINE_STARTS = re.compile(
+    r" +(?=(?:SLUID|UserId|Priority|JobState|Requeue|DerivedExitCode|RunTime|SubmitTime|AccrueTime"
+    r"|StartTime|Deadline|SuspendTime|Partition|ReqNodeList|NodeList|BatchHost|NumNodes|ReqTRES"
+    r"|AllocTRES|TRES|Socks/Node|JOB_GRES|MinCPUsNode|Features|OverSubscribe|Command|SubmitLine"
+    r"|WorkDir|Comment|AdminComment|SystemComment|Extra|StdErr|StdIn|StdOut|TresPerJob|TresPerNode"
+    r"|TresPerSocket|TresPerTask|MailUser|Power|Switches)=)"
+)
+_NODE_STARTS = re.compile(r" +(?=Nodes=\S+ CPU_IDs=)")
+
+
+def _unfolded(text: str) -> str:
+    """`scontrol -o` as if it were without: a new line before each key that begins one."""
+    if _BODY.search(text) or " UserId=" not in text:
+        return text
+    return _NODE_STARTS.sub("\n     ", _LINE_STARTS.sub("\n   ", text))
 
 
 def from_text(record: tuple[str, Known | None]) -> dict[str, Any]:
@@ -217,8 +236,6 @@ TABLE: tuple[tuple[str, str, Callable[[str], Any]], ...] = (
 
 def _derived(of: dict[str, str]) -> dict[str, Any]:
     """What takes more than one key, or a key that holds several things."""
-    from labtui.slurm.documents.job import tres
-
     found: dict[str, Any] = {}
     host, _, session = of.get("AllocNode:Sid", "").partition(":")
     found["submit_host"], found["submit_session_id"] = values.text(host), _positive(session)
@@ -285,8 +302,6 @@ _RESOURCES = (
 
 def _free(tail: str, known: Known | None) -> dict[str, Any]:
     """The lines that people's words are on. One that comes twice is not certain: None."""
-    from labtui.slurm.documents.job import tres
-
     found: dict[str, Any] = {}
     if known is not None and known.comment:
         tail = tail.replace(f"\n   Comment={known.comment}", "", 1)

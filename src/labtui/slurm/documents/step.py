@@ -10,7 +10,7 @@ from labtui.slurm.core.job.step import JobStep, JobSteps
 from labtui.slurm.core.job.task_dist import distribution_of
 from labtui.slurm.db.stats import COLUMNS, JobStepStatistics
 from labtui.slurm.documents import Document, cluster_of, entries
-from labtui.slurm.documents.job import _frequency, tres
+from labtui.slurm.documents.resources import tres
 from labtui.slurm.errors import RPCError
 from labtui.slurm.fields import moment, num, states, text, written
 
@@ -88,9 +88,9 @@ def from_json(entry: dict[str, Any], cluster: str | None = None) -> dict[str, An
         "container_id": written(entry.get("container_id")),
         "network": text(entry.get("network")),
         "reserved_ports": text(entry.get("reserved_ports")),
-        "cpu_frequency_min": _frequency(frequency.get("min")),
-        "cpu_frequency_max": _frequency(frequency.get("max")),
-        "cpu_frequency_governor": _frequency(frequency.get("governor")),
+        "cpu_frequency_min": frequency(frequency.get("min")),
+        "cpu_frequency_max": frequency(frequency.get("max")),
+        "cpu_frequency_governor": frequency(frequency.get("governor")),
         "standard_input": written(entry.get("stdin_expanded") or entry.get("stdin")),
         "standard_output": written(entry.get("stdout_expanded") or entry.get("stdout")),
         "standard_error": written(entry.get("stderr_expanded") or entry.get("stderr")),
@@ -115,6 +115,7 @@ def _dict(value: Any) -> dict[str, Any]:
 
 _RECORD = re.compile(
     r"StepId=(?P<id>\S+) UserId=(?P<user>\d+) StartTime=(?P<start>\S+) TimeLimit=(?P<limit>\S+)\n"
+    r"(?:   SLUID=\S+\n)?"
     r"   State=(?P<state>\S+) Partition=(?P<partition>\S*) NodeList=(?P<nodes>\S*)\n"
     r"   Nodes=(?P<count>\d+) CPUs=(?P<cpus>\d+) Tasks=(?P<tasks>\d+) Name=(?P<name>.*?)"
     r" Network=(?P<network>[^\n]*)\n   TRES=(?P<tres>[^\n]*)\n"

@@ -185,7 +185,7 @@ async def job_stats(client: SlurmClient, about: Job) -> JobStatistics:
         for node, numbers in one.pids.items():
             pids.setdefault(node, []).extend(numbers)
     stats = JobStatistics.from_steps(about.steps)
-    stats.elapsed_cpu_time = about.elapsed_cpu_time
+    stats.elapsed_cpu_time = about.elapsed_cpu_time or 0
     about.__dict__.update(stats=stats, pids=pids)
     return stats
 

@@ -34,7 +34,7 @@ class Job(Record):
     group_id = Whole("number of its group")
     group_name = Text("name of its group")
     priority = Whole("scheduling priority; 0: held")
-    nice = Whole("what its user took off its priority")
+    nice = Whole("what its user took off its priority; 0 is not in lists before Slurm 23.02")
     qos = Text("quality of service")
     wckey = Text("workload characterisation key")
     mcs_label = Text("label of the multi-category security plugin")
@@ -95,8 +95,10 @@ class Job(Record):
     federation_siblings_active = Words("clusters where it runs")
     federation_siblings_viable = Words("clusters where it may run")
 
-    cpus: Field[int] = Field("how many CPUs it has or asks", default=lambda: 1)
-    cpus_per_task: Field[int | None] = Field("CPUs a task", default=lambda: 1)
+    cpus: Field[int | None] = Field("how many CPUs it has or asks", default=lambda: 1)
+    cpus_per_task: Field[int | None] = Field(
+        "CPUs a task; not in lists before Slurm 23.02", default=lambda: 1
+    )
     cpus_per_gpu = Whole("CPUs a GPU, where it asked so")
     min_cpus_per_node = Whole("CPUs a node at least")
     boards_per_node = Whole("boards a node; only in the text of scontrol")
@@ -104,7 +106,7 @@ class Job(Record):
     sockets_per_node = Whole("sockets a node")
     cores_per_socket = Whole("cores a socket")
     threads_per_core = Whole("threads a core")
-    ntasks: Field[int] = Field("how many tasks", default=lambda: 1)
+    ntasks: Field[int | None] = Field("how many tasks", default=lambda: 1)
     ntasks_per_node = Whole("tasks a node")
     ntasks_per_board = Whole("tasks a board")
     ntasks_per_socket = Whole("tasks a socket")
@@ -189,7 +191,7 @@ class Job(Record):
     def memory(self) -> int | None:
         """MiB for the whole job: what it asks a CPU or a node, multiplied."""
         if self.memory_per_cpu is not None:
-            return self.memory_per_cpu * self.cpus
+            return None if self.cpus is None else self.memory_per_cpu * self.cpus
         if self.memory_per_node is not None:
             return self.memory_per_node * (self.num_nodes or 1)
         return None
@@ -215,9 +217,9 @@ class Job(Record):
         return None if self.time_limit is None else self.time_limit * 60 - self.run_time
 
     @property
-    def elapsed_cpu_time(self) -> int:
+    def elapsed_cpu_time(self) -> int | None:
         """CPU seconds: CPUs times run time."""
-        return self.cpus * self.run_time
+        return None if self.cpus is None else self.cpus * self.run_time
 
     @property
     def tres(self) -> TrackableResources | None:
