@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labtui.model import Job, Node
-from labtui.slurm.limits import Cluster, check_limits, wanted_tres
+from labtui.slurm.limits import check_limits, wanted_tres
 from labtui.slurm.options import OPTIONS, full_name
 from labtui.slurm.script import (
     BatchScript,
@@ -22,6 +22,7 @@ from labtui.slurm.script import (
     parse_script,
 )
 from labtui.slurm.types import Association, Partition, Qos
+from labtui.slurm.usage import Context
 
 PRINTABLE = st.text(
     st.characters(min_codepoint=32, exclude_characters="\x7f", exclude_categories=("Cs", "Cc")),
@@ -221,7 +222,7 @@ NODES = [
     Node(name="c1", cpus_total=12, memory_total_mib=32000),
     Node(name="c2", cpus_total=12, memory_total_mib=16000),
 ]
-LAB = Cluster(partitions=[GPU, CPU], nodes=NODES)
+LAB = Context(1000.0, partitions=[GPU, CPU], nodes=NODES)
 
 
 @pytest.mark.parametrize(
@@ -255,8 +256,8 @@ def test_limits(options: dict[str, str], words: str | None) -> None:
 
 
 def test_without_an_answer_of_slurm_nothing_is_claimed() -> None:
-    assert check_limits(batch_script("true", partition="nope", qos="x"), Cluster()) == []
-    no_default = check_limits(batch_script("x"), Cluster([GPU], NODES))
+    assert check_limits(batch_script("true", partition="nope", qos="x"), Context(0.0)) == []
+    no_default = check_limits(batch_script("x"), Context(0.0, partitions=[GPU], nodes=NODES))
     assert no_default == ["partition: this cluster has no default one; choose one"]
 
 
@@ -264,10 +265,15 @@ def held(**more: Any) -> Job:
     return Job(job_id="1", name="x", state="RUNNING", user="ana", qos="normal", **more)
 
 
-ACCOUNTED = Cluster(
+ACCOUNTED = Context(
+    1000.0,
     partitions=[GPU, CPU],
     nodes=NODES,
-    jobs=[held(gres="gpu:2", cpus=4), held(gres="gpu:1", cpus=4)],
+    jobs=[
+        Job(job_id="7", name="f", state="FAILED"),
+        held(gres="gpu:2", cpus=4),
+        held(gres="gpu:1", cpus=4, start_time=900.0, time_limit_s=7200),
+    ],
     qos=[
         Qos(name="normal", max_tres_per_user={"gres/gpu": 4}, max_wall=600,
             max_tres_per_job={"cpu": 10}),
@@ -279,7 +285,7 @@ ACCOUNTED = Cluster(
         Association(cluster="c", account="other", user="ben", qos=("high",)),
     ],
     settings={"AccountingStorageEnforce": "associations,limits,qos", "MaxArraySize": "1001"},
-    user="ana",
+    me="ana",
 )  # fmt: skip
 
 
@@ -287,7 +293,11 @@ ACCOUNTED = Cluster(
     ("options", "words"),
     [
         ({"partition": "gpu", "gres": "gpu:1"}, None),
-        ({"partition": "gpu", "gres": "gpu:2"}, "you hold 3 of 4 that qos normal lets you have"),
+        (
+            {"partition": "gpu", "gres": "gpu:2"},
+            "you hold 3 of 4 that qos normal lets",
+        ),
+        ({"dependency": "afterok:7"}, "after: 7 is over (failed), not ok; write 7 any"),
         ({"partition": "gpu", "gpus": "5"}, "qos normal lets you hold 4; it would never start"),
         ({"time": "700"}, "time: qos normal allows at most 10:00:00"),
         ({"time": "400"}, "time: account research allows at most 5:00:00"),

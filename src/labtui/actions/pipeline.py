@@ -81,7 +81,7 @@ class SubmitPipeline(Action):
         what = f"from {self.start} on" if self.start else f"{len(self.stages)} jobs"
         return Plan(
             title=f"Submit {self.pipeline.name}: {what}",
-            targets=tuple(f"{self.pipeline.name}/{s.name}" for s in self.stages),
+            targets=(f"{self.pipeline.name}: {', '.join(s.name for s in self.stages)}",),
             steps=tuple(steps),
             risks=tuple(risks),
             undo="cancel its jobs",
@@ -122,7 +122,7 @@ class SubmitPipeline(Action):
         names = {stage.name: f"<{stage.name}>" for stage in self.stages}
         lines = [shlex.join(argv) for argv in (cancel_argv(self._left) if self._left else [])]
         for stage in self.stages:
-            lines.append(f"{shlex.join(self._argv(stage, names))}   # {stage.name}, on stdin")
+            lines.append(f"{shlex.join(self._argv(stage, names))} < {stage.name}")
         if held := [names[s.name] for s in self.stages if self._is_first(s)]:
             lines.append(f"scontrol release {','.join(held)}")
         return lines

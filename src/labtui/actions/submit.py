@@ -10,9 +10,9 @@ import time
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step, Unknown
 from labtui.kept import Kept
 from labtui.model import Job
-from labtui.slurm.client import SlurmClient, submit_argv
+from labtui.slurm.client import SlurmClient, exact_id, submit_argv, whole_id
 from labtui.slurm.errors import RPCError
-from labtui.slurm.script import directives
+from labtui.slurm.script import TOKEN, directives
 from labtui.spec import ActionSpec
 from labtui.text import inert
 
@@ -136,8 +136,35 @@ async def folder_for(client: SlurmClient, who: str) -> str:
     return ""
 
 
-def _no_script(job: Job) -> str | None:
-    return "Slurm has forgotten its script" if job.source == "sacct" else None
+def waited_for(job_id: str) -> str:
+    """The id that a dependency takes: a task's own, for what is folded the whole array's."""
+    return whole_id(job_id) if "[" in job_id or "+" in job_id else exact_id(job_id)
+
+
+async def script_of(client: SlurmClient, kept: Kept, job: Job) -> str:
+    """A job's script: slurmctld's while it knows it, then ours, then the accounting's.
+
+    Raises ActionError with what was tried.
+    """
+    if job.source != "sacct":
+        try:
+            return await client.batch_script(job.job_id)
+        except RPCError as error:
+            if error.kind in ("refused", "timeout"):
+                raise ActionError(error.msg) from None
+    token = TOKEN.search(job.comment or "")
+    plain = job.job_id.partition("_")[0]
+    script = kept.script(plain, token[1] if token else "")
+    script = script or await client.accounted_script(job.job_id)
+    if script is None:
+        raise ActionError(
+            "Slurm has forgotten it, labtui did not send it, and the accounting keeps no scripts"
+        )
+    return script
+
+
+def _cannot_wait(job: Job) -> str | None:
+    return "Slurm has forgotten it: nothing can wait for it" if job.source == "sacct" else None
 
 
 ACTIONS: tuple[ActionSpec, ...] = (
@@ -146,6 +173,14 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ),
     ActionSpec(
         "queue.edit", "e", "edit+resubmit", "Its script in the form, to be sent as a new job.",
-        ("jobs",), disabled=_no_script,
+        ("jobs",), disabled=lambda job: None,
+    ),
+    ActionSpec(
+        "queue.after", "d", "new job after", "A new job that waits for these.", ("jobs",),
+        many=True, disabled=_cannot_wait, footer=False,
+    ),
+    ActionSpec(
+        "queue.pipeline", "N", "pipeline", "Several jobs as one: submit, watch, take up again.",
+        ("jobs",), footer=False,
     ),
 )  # fmt: skip

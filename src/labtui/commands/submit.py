@@ -21,7 +21,7 @@ from labtui.slurm.form import FIELD, FIELDS, set_field, word_of
 from labtui.slurm.script import BatchScript, ScriptError, parse_script
 from labtui.slurm.templates import FileError, template
 from labtui.text import inert
-from labtui.views.submitform import FEEDS, cluster, problems
+from labtui.views.submitform import FEEDS, context_of, problems
 
 
 @click.command()
@@ -59,8 +59,7 @@ def submit(
             if test_only:
                 return await _estimate(session, final, job, as_json)
             await session.scheduler.once(FEEDS)
-            who = await slurm.whoami()
-            for problem in problems(cluster(session.store, who), job):
+            for problem in problems(context_of(session.store), job):
                 click.echo(f"! {inert(problem)}", err=True)
         except RPCError as error:
             click.echo(f"labtui: {inert(error.msg)}", err=True)

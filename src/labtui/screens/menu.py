@@ -61,6 +61,7 @@ class Menu(ModalScreen[str | None]):
 
     def _draw(self) -> None:
         first = max(0, min(self._at - HEIGHT // 2, len(self._found) - HEIGHT))
+        keys = 6 if any(entry.key for entry in self._all) else 0
         lines: list[Line] = []
         for i, entry in enumerate(self._found[first : first + HEIGHT], first):
             mark = "▌" if i == self._at else " "
@@ -68,7 +69,7 @@ class Menu(ModalScreen[str | None]):
             tone: Tone = "dim" if entry.disabled else "accent" if i == self._at else ""
             lines.append(
                 (
-                    (f"{mark}{entry.key:>6}  ", tone),
+                    (f"{mark}{entry.key:>{keys}}  " if keys else f"{mark} ", tone),
                     (f"{entry.words:<18.18} ", tone),
                     (why, "dim"),
                 )

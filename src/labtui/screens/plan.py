@@ -16,16 +16,17 @@ from labtui.actions.base import Action, ActionError, Outcome, Plan
 from labtui.screens.console import Console
 from labtui.spec import Cell
 from labtui.text import inert, inert_lines
-from labtui.widgets.lines import LineLike, Lines
+from labtui.widgets.lines import LineLike, Lines, Pager
 
 if TYPE_CHECKING:
     from labtui.actions.runner import Runner
 
+SCROLLS = {"up": -1, "down": 1, "pageup": -10, "pagedown": 10}
 BURST = 0.3
 """Seconds after opening, and 0.03 s between keys: quicker ones were not meant as an answer."""
 FIRST_TARGETS = 5
 """Targets that are named; of more the number is told."""
-FIRST_STEPS, LONG_STEP = 4, 240
+ALL_STEPS, FIRST_STEPS, LONG_STEP = 12, 4, 240
 """Commands shown, and characters shown of one: hundreds of ids are not read, they are counted."""
 
 
@@ -53,7 +54,9 @@ class PlanDialog(ModalScreen["Outcome | None"]):
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
             yield Lines(id="plan-title", wrap=True)
-            yield Lines(id="plan", wrap=True)
+            plan = Pager(id="plan", wrap=True)
+            plan.can_focus = False  # letters are answers here
+            yield plan
             yield Lines(id="plan-foot", wrap=True)
 
     @property
@@ -83,13 +86,14 @@ class PlanDialog(ModalScreen["Outcome | None"]):
             rest = len(plan.targets) - FIRST_TARGETS
             named = [f"  {inert(target, 100)}" for target in plan.targets[:FIRST_TARGETS]]
             lines += [*named, *([f"  and {rest} more"] if rest > 0 else []), ""]
-        for step in plan.steps[:FIRST_STEPS]:
+        most = len(plan.steps) if len(plan.steps) <= ALL_STEPS else FIRST_STEPS
+        for step in plan.steps[:most]:
             what = inert(step.what)
             if len(what) > LONG_STEP:
                 what = f"{what[:LONG_STEP]} ... ({len(what)} characters)"
             lines.append([(f"{inert(step.where)}: ", "dim"), (what, "")])
-        if len(plan.steps) > FIRST_STEPS:
-            lines.append(Cell(f"and {len(plan.steps) - FIRST_STEPS} more commands like it", "dim"))
+        if len(plan.steps) > most:
+            lines.append(Cell(f"and {len(plan.steps) - most} more commands like it", "dim"))
         if plan.preview:
             text = inert_lines(plan.preview.rstrip())
             room = max(4, self.size.height - 13)
@@ -107,6 +111,7 @@ class PlanDialog(ModalScreen["Outcome | None"]):
             foot = "esc leave without doing it"
         else:
             foot = f"[ esc  leave it ]    {self._yes}  do it"
+            foot += "    up down  read on" if most > FIRST_STEPS else ""
         self._show(lines, foot, plan.title)
 
     def _show(self, lines: Sequence[LineLike], foot: str, title: str) -> None:
@@ -119,6 +124,9 @@ class PlanDialog(ModalScreen["Outcome | None"]):
 
     def on_key(self, event: Key) -> None:
         event.stop()
+        if event.key in SCROLLS:
+            self.query_one("#plan", Pager).scroll_lines(SCROLLS[event.key])
+            return
         now = time.monotonic()
         quick = now - self._last_key < 0.03 or now - self._opened < BURST
         self._last_key = now

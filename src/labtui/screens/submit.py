@@ -29,13 +29,13 @@ from labtui.screens.console import Console
 from labtui.screens.menu import Entry, Menu
 from labtui.screens.plan import PlanDialog
 from labtui.slurm.errors import RPCError
-from labtui.slurm.form import FIELD, FIELDS, Field, set_field, value_of, word_of
-from labtui.slurm.limits import Cluster
+from labtui.slurm.form import FIELD, FIELDS, Field, set_field, value_of
 from labtui.slurm.script import BatchScript, ScriptError, parse_script
 from labtui.slurm.templates import templates
+from labtui.slurm.usage import Context
 from labtui.spec import Cell
-from labtui.text import inert, inert_lines
-from labtui.views.submitform import FEEDS, choices, cluster, notes, problems, shown
+from labtui.text import cut, inert, inert_lines
+from labtui.views.submitform import FEEDS, choices, context_of, notes, problems, shown
 from labtui.widgets.exact import ExactScreen
 from labtui.widgets.form import More, Row
 from labtui.widgets.lines import LineLike, Lines, Pager, Span
@@ -45,6 +45,8 @@ ESTIMATE_AFTER = 1.0
 
 ROOM = 36
 """Lines of the terminal from which on the common fields are all in sight."""
+ROOMY = 170
+"""Columns from which on each field's help is read whole beside it."""
 NOTED = frozenset({"partition", "gpus", "cpus", "memory", "time", "nodes", "qos", "account"})
 """Fields with something beside them: what is there now."""
 ASK_AGAIN, ASK_AGAIN_AFTER = 3, 4.0
@@ -82,7 +84,6 @@ class SubmitScreen(ExactScreen[str | None]):
         self._opened: bool | None = None
         """Whether the common fields are in sight; None: as the room allows."""
         self._added: tuple[str, ...] = ()
-        self._user = ""
         self._turn = asyncio.Lock()
         self._kept_at: float | None = None
         self._estimate = ""
@@ -95,8 +96,8 @@ class SubmitScreen(ExactScreen[str | None]):
         return cast("Console", self.app)
 
     @property
-    def known(self) -> Cluster:
-        return cluster(self.lab.session.store, self._user)
+    def known(self) -> Context:
+        return context_of(self.lab.session.store)
 
     def compose(self) -> ComposeResult:
         self._draft = Draft(self.lab.session.config.cluster.name)
@@ -119,19 +120,10 @@ class SubmitScreen(ExactScreen[str | None]):
         session.scheduler.show([*FEEDS])
         session.scheduler.refresh(["slurm.partitions"])
         self._leave_store = session.store.subscribe(list(FEEDS), lambda old, new: self._draw())
-        self.run_worker(self._ask_user(), exit_on_error=False, group="user")
         self._draw_more()
         self._draw()
         self.query(Row).first().box.focus()
         self._ask_later()
-
-    async def _ask_user(self) -> None:
-        """Whose limits hold: asked once."""
-        try:
-            self._user = await self.lab.session.need_slurm().whoami()
-        except (ActionError, HostError, RPCError):
-            return
-        self._draw()
 
     def on_unmount(self) -> None:
         self._leave_store()
@@ -236,8 +228,11 @@ class SubmitScreen(ExactScreen[str | None]):
             [[(" New job ", "accent"), (f" {where}", ""), (" " * gap, ""), (kept, "dim")]]
         )
         said = notes(self.known, self.job)
+        self.set_class(self.size.width >= ROOMY, "-roomy")
         for row in self.query(Row):
-            row.note.set_lines([[(inert(said.get(row.name_of, "")), "dim")]])
+            words = said.get(row.name_of) or FIELD[row.name_of].help
+            room = row.note.size.width or len(words)
+            row.note.set_lines([[(cut(inert(words), room).rstrip(), "dim")]])
         self.query_one("#preview", Lines).set_lines(self._preview())
         self._draw_problems()
         typing = isinstance(self.focused, Input)
@@ -263,11 +258,11 @@ class SubmitScreen(ExactScreen[str | None]):
         self.query_one("#field-help", Lines).set_lines([spans])
 
     def _preview(self) -> Sequence[LineLike]:
+        """The script as it would be sent; dim while it cannot be."""
         try:
             return list(inert_lines(self.job.script()))
-        except ScriptError as error:
-            wrong = Cell(f"{word_of(error.field)}: {error.message}", "warn")
-            return [wrong, "", *[Cell(line, "dim") for line in inert_lines(self.job.text())]]
+        except ScriptError:
+            return [Cell(line, "dim") for line in inert_lines(self.job.text())]
 
     def _problems(self) -> list[str]:
         return problems(self.known, self.job)

@@ -6,70 +6,61 @@ pending; so this says it first. What is not known about a cluster is not claimed
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+import time
+from collections.abc import Iterable
 
-from labtui.model import Job, Node
+from labtui.model import Node
 from labtui.slurm import values
 from labtui.slurm.script import BatchScript
 from labtui.slurm.types import Association, Limits, Partition, Qos
+from labtui.slurm.urgency import FINISHED
+from labtui.slurm.usage import Bound, Context, freed, total
 from labtui.text import clock, inert, mib
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """What the checks rest on. Empty: not known (yet), or not kept by this Slurm."""
-
-    partitions: Sequence[Partition] = ()
-    nodes: Sequence[Node] = ()
-    jobs: Sequence[Job] = ()
-    qos: Sequence[Qos] = ()
-    associations: Sequence[Association] = ()
-    reservations: Sequence[Any] = ()
-    settings: Mapping[str, str] = field(default_factory=dict)
-    """slurm.conf: limits hold only as its AccountingStorageEnforce says."""
-    user: str = ""
-    """Who submits."""
-
-    def partition(self, names: str) -> Partition | None:
-        """The first of these that there is; the default one without a name."""
-        if names:
-            wanted = names.split(",")
-            return next((p for n in wanted for p in self.partitions if p.name == n), None)
-        return next((p for p in self.partitions if p.is_default), None)
-
-    def enforces(self, word: str) -> bool:
-        """`associations`, `limits`, `qos`: each of the latter two implies the first."""
-        said = self.settings.get("AccountingStorageEnforce", "").lower().split(",")
-        return word in said or (word == "associations" and bool({"limits", "qos"} & set(said)))
-
-    def places(self) -> list[Association]:
-        """The accounts that the user may charge."""
-        return [a for a in self.associations if a.user == self.user and a.user]
+def default_partition(context: Context, names: str) -> Partition | None:
+    """The first of these that there is; the default one without a name."""
+    if names:
+        wanted = names.split(",")
+        return next((p for n in wanted for p in context.partitions if p.name == n), None)
+    return next((p for p in context.partitions if p.is_default), None)
 
 
-def check_limits(asked: BatchScript, cluster: Cluster) -> list[str]:
+def enforces(context: Context, word: str) -> bool:
+    """`associations`, `limits`, `qos`: each of the latter two implies the first."""
+    said = context.settings.get("AccountingStorageEnforce", "").lower().split(",")
+    return word in said or (word == "associations" and bool({"limits", "qos"} & set(said)))
+
+
+def places(context: Context) -> list[Association]:
+    """The accounts that the user may charge here."""
+    here = context.settings.get("ClusterName")
+    mine = [a for a in context.associations if a.user == context.me and a.user]
+    return [a for a in mine if here in (None, a.cluster)]
+
+
+def check_limits(asked: BatchScript, context: Context) -> list[str]:
     """One sentence for each thing that cannot be had, naming the field. Empty: nothing found.
 
     Without partitions (Slurm has not answered yet) nothing can be said.
     """
-    if not cluster.partitions:
+    if not context.partitions:
         return []
-    by_name = {p.name: p for p in cluster.partitions}
+    by_name = {p.name: p for p in context.partitions}
     wanted = [name for name in asked.get("partition").split(",") if name]
     unknown = [name for name in wanted if name not in by_name]
     if unknown:
         return [_no_such("partition", unknown[0], by_name)]
-    chosen = [by_name[name] for name in wanted] or [p for p in cluster.partitions if p.is_default]
+    chosen = [by_name[name] for name in wanted] or [p for p in context.partitions if p.is_default]
     if not chosen:
         return ["partition: this cluster has no default one; choose one"]
     best: list[str] | None = None
     for partition in chosen:  # of several partitions one that fits is enough
-        own = [n for n in cluster.nodes if n.name in partition.nodes]
+        own = [n for n in context.nodes if n.name in partition.nodes]
         found = _against(asked, partition, own) + _against_rules(asked, partition)
         best = found if best is None or len(found) < len(best) else best
-    return (best or []) + _against_names(asked, cluster) + _against_accounting(asked, cluster)
+    found = _against_names(asked, context) + _against_dependency(asked, context)
+    return (best or []) + found + _against_accounting(asked, context)
 
 
 def _no_such(what: str, name: str, there: Iterable[str]) -> str:
@@ -82,12 +73,12 @@ def _against(asked: BatchScript, partition: Partition, nodes: list[Node]) -> lis
     found: list[str] = []
     if partition.state != "UP":
         found.append(f"partition: {name} is {partition.state.lower()}; the job would wait")
-    time = asked.get("time")
-    limit = values.minutes(time)
+    said = asked.get("time")
+    limit = values.minutes(said)
     if limit is not None and partition.max_time is not None and limit > partition.max_time:
         most = clock(partition.max_time * 60)
         found.append(f"time: {name} allows at most {most}; ask for less")
-    if time.upper() in ("UNLIMITED", "INFINITE") and partition.max_time is not None:
+    if said.upper() in ("UNLIMITED", "INFINITE") and partition.max_time is not None:
         found.append(f"time: {name} allows at most {clock(partition.max_time * 60)}")
     low = wanted_nodes(asked)
     if low > (partition.total_nodes or low):
@@ -157,22 +148,38 @@ def _against_rules(asked: BatchScript, partition: Partition) -> list[str]:
     return found
 
 
-def _against_names(asked: BatchScript, cluster: Cluster) -> list[str]:
+def _against_names(asked: BatchScript, context: Context) -> list[str]:
     """Machines and reservations that there are not."""
     found = []
-    names = {n.name for n in cluster.nodes}
+    names = {n.name for n in context.nodes}
     for option in ("nodelist", "exclude"):
         unknown = [n for n in values.nodes(asked.get(option)) if n not in names]
         if names and unknown and "/" not in asked.get(option):
             found.append(f"{option}: there is no machine {inert(unknown[0], 40)}")
     reservation = asked.get("reservation")
-    known = [str(getattr(one, "name", "")) for one in cluster.reservations]
+    known = [one.name for one in context.reservations]
     if known and reservation and any(r not in known for r in reservation.split(",")):
         found.append(_no_such("reservation", reservation, known))
-    most = values.whole(cluster.settings.get("MaxArraySize", ""))
+    most = values.whole(context.settings.get("MaxArraySize", ""))
     top = max((int(n) for n in _numbers(asked.get("array"))), default=0)
     if most is not None and top >= most:
         found.append(f"array: an index may be at most {most - 1} here (MaxArraySize)")
+    return found
+
+
+def _against_dependency(asked: BatchScript, context: Context) -> list[str]:
+    """What could never become true."""
+    found = []
+    for part in asked.get("dependency").split(","):
+        kind, _, ids = part.partition(":")
+        for job_id in ids.split(":") if kind in ("afterok", "afternotok") else ():
+            states = {job.state for job in context.find(job_id.partition("+")[0])}
+            over = states and states <= FINISHED
+            if over and kind == "afterok" and states != {"COMPLETED"}:
+                said = ", ".join(sorted(states)).lower()
+                found.append(f"after: {job_id} is over ({said}), not ok; write {job_id} any")
+            elif over and kind == "afternotok" and states == {"COMPLETED"}:
+                found.append(f"after: {job_id} ended well, so this would never start")
     return found
 
 
@@ -184,36 +191,36 @@ def _numbers(array: str) -> list[str]:
 # QoS and accounts
 
 
-def _against_accounting(asked: BatchScript, cluster: Cluster) -> list[str]:
+def _against_accounting(asked: BatchScript, context: Context) -> list[str]:
     """What the accounting would refuse or hold back; nothing is claimed where it is not kept."""
     found: list[str] = []
-    places = cluster.places()
+    mine = places(context)
     account, qos_name = asked.get("account"), asked.get("qos")
-    if account and places and cluster.enforces("associations"):
-        own = sorted({p.account for p in places})
+    if account and mine and enforces(context, "associations"):
+        own = sorted({p.account for p in mine})
         if account not in own:
             found.append(_no_such("account of yours", account, own))
-    at = [p for p in places if not account or p.account == account]
+    at = [p for p in mine if not account or p.account == account]
     if not qos_name and len(at) == 1:
         qos_name = at[0].default_qos or ""
-    by_name = {q.name: q for q in cluster.qos}
+    by_name = {q.name: q for q in context.qos}
     if qos_name and by_name and qos_name not in by_name:
         return [*found, _no_such("qos", qos_name, by_name)]
-    if asked.get("qos") and at and cluster.enforces("qos"):
+    if asked.get("qos") and at and enforces(context, "qos"):
         allowed = sorted({name for place in at for name in place.qos})
         if allowed and qos_name not in allowed:
             return [*found, f"qos: you may not use {qos_name}; choose from {', '.join(allowed)}"]
-    if not cluster.enforces("limits"):
+    if not enforces(context, "limits"):
         return found
     if qos := by_name.get(qos_name):
-        found += _against_limits(asked, cluster, qos, f"qos {inert(qos.name, 40)}")
-        found += _held(asked, cluster, qos)
+        found += _against_limits(asked, context, qos, f"qos {inert(qos.name, 40)}")
+        found += _held(asked, context, qos)
     for place in at if len(at) == 1 else ():
-        found += _against_limits(asked, cluster, place, f"account {inert(place.account, 40)}")
+        found += _against_limits(asked, context, place, f"account {inert(place.account, 40)}")
     return found
 
 
-def _against_limits(asked: BatchScript, cluster: Cluster, limits: Limits, who: str) -> list[str]:
+def _against_limits(asked: BatchScript, context: Context, limits: Limits, who: str) -> list[str]:
     """What one job may ask at most."""
     wanted = wanted_tres(asked)
     minutes = values.minutes(asked.get("time"))
@@ -222,48 +229,50 @@ def _against_limits(asked: BatchScript, cluster: Cluster, limits: Limits, who: s
         found.append(f"time: {who} allows at most {clock(limits.max_wall * 60)}; ask for less")
     for name, most in limits.max_tres_per_job.items():
         if wanted.get(name, 0) > most:
-            amount, limit = _amount(name, wanted[name]), _amount(name, most)
+            amount, limit = want_words(name, wanted[name]), want_words(name, most)
             found.append(f"{_field(name)}: {amount} wanted, {who} allows {limit} for one job")
     for name, most in limits.grp_tres.items():
         if wanted.get(name, 0) > most:
-            amount, limit = _amount(name, wanted[name]), _amount(name, most)
+            amount, limit = want_words(name, wanted[name]), want_words(name, most)
             found.append(f"{_field(name)}: {amount} wanted, {who} has {limit} for all its jobs")
     return found
 
 
-def _held(asked: BatchScript, cluster: Cluster, qos: Qos) -> list[str]:
+def _held(asked: BatchScript, context: Context, qos: Qos) -> list[str]:
     """What a user may hold at once, less what the user holds now."""
     if not qos.max_tres_per_user and qos.max_jobs_per_user is None:
         return []
     wanted = wanted_tres(asked)
-    mine = [
-        job
-        for job in cluster.jobs
-        if job.user == cluster.user and job.qos == qos.name and job.state == "RUNNING"
-    ]
+    mine = [job for job in context.holding if job.user == context.me and job.qos == qos.name]
     found = []
-    for name, most in qos.max_tres_per_user.items():
-        amount = wanted.get(name, 0)
-        if not amount or name not in ("cpu", "mem", "gres/gpu", "node"):
-            continue
-        has = sum(_has(job, name) for job in mine)
-        word = _amount(name, most)
-        if amount > most:
-            found.append(f"{_field(name)}: {_amount(name, amount)} wanted, qos {qos.name} lets"
-                         f" you hold {word}; it would never start")  # fmt: skip
-        elif has + amount > most:
-            found.append(f"{_field(name)}: you hold {_amount(name, has)} of {word} that qos"
-                         f" {qos.name} lets you have; it would wait for your own jobs")  # fmt: skip
+    name = inert(qos.name, 40)
+    for tres, most in qos.max_tres_per_user.items():
+        want, held = wanted.get(tres, 0), total(mine, tres)
+        if want > most:
+            found.append(
+                f"{_field(tres)}: {want_words(tres, want)} wanted, qos {name} lets you hold"
+                f" {want_words(tres, most)}; it would never start"
+            )
+        elif want and held is not None and held + want > most:
+            bound = Bound(name, "user", tres, most, tuple(mine))
+            found.append(
+                f"{_field(tres)}: you hold {want_words(tres, held)} of {want_words(tres, most)}"
+                f" that qos {name} lets you have; it would wait"
+                f"{_until(bound, held + want - most, context)}"
+            )
     if qos.max_jobs_per_user is not None and len(mine) >= qos.max_jobs_per_user:
-        found.append(f"qos: {qos.name} lets you run {qos.max_jobs_per_user} jobs at once, and you"
-                     " do; it would wait")  # fmt: skip
+        bound = Bound(name, "user", "jobs", qos.max_jobs_per_user, tuple(mine))
+        over = len(mine) + 1 - qos.max_jobs_per_user
+        found.append(
+            f"qos: {name} lets you run {qos.max_jobs_per_user} jobs at once, and you do;"
+            f" it would wait{_until(bound, over, context)}"
+        )
     return found
 
 
-def _has(job: Job, name: str) -> int:
-    if name == "gres/gpu":
-        return values.count_gpus(job.gres or "") or 0
-    return {"cpu": job.cpus, "mem": job.memory_mib, "node": len(job.nodes)}[name] or 0
+def _until(bound: Bound, over: int, context: Context) -> str:
+    at, _jobs = freed(bound, over, context.now)
+    return f" until {time.strftime('%H:%M', time.localtime(at))} at the latest" if at else ""
 
 
 def _field(tres: str) -> str:
@@ -271,8 +280,8 @@ def _field(tres: str) -> str:
     return words.get(tres, inert(tres, 40))
 
 
-def _amount(tres: str, amount: int) -> str:
-    return mib(amount) if tres == "mem" else str(amount)
+def want_words(tres: str, count: int) -> str:
+    return mib(count) if tres == "mem" else str(count)
 
 
 # What a script asks for

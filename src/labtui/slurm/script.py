@@ -16,6 +16,7 @@ from labtui.text import inert
 
 TOKEN_PREFIX = "labtui:"
 """A submission's own mark in its job's comment: `labtui:3f9c...`."""
+TOKEN = re.compile(r"(?:^| )labtui:([0-9a-f]+)(?= |$)")
 PRIVATE_COMMENT = re.compile(r"(?:^| )labtui:[0-9a-f]+(?= |$)")
 MAX_VALUE = 4000
 """Bytes of one value: sbatch reads a word into 8 KiB, quotes and backslashes included."""

@@ -40,11 +40,16 @@ def own_folder() -> Path:
     return (Path(base) if base else Path.home() / ".config") / "labtui" / "jobs"
 
 
+def shipped(name: str = "") -> Traversable:
+    """A file that comes with labtui; without a name their folder."""
+    folder = resources.files("labtui.playbooks").joinpath("jobs")
+    return folder.joinpath(name) if name else folder
+
+
 def job_files(ending: str) -> Iterator[tuple[str, Traversable | Path, bool]]:
     """(name, file, it is one's own) of every file of this ending, by name; one's own wins."""
     found: dict[str, tuple[Traversable | Path, bool]] = {}
-    shipped = resources.files("labtui.playbooks").joinpath("jobs")
-    for entry in shipped.iterdir():
+    for entry in shipped().iterdir():
         if entry.name.endswith(ending):
             found[entry.name.removesuffix(ending)] = (entry, False)
     try:

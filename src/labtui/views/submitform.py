@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from labtui.slurm.form import FIELDS, Field, is_set, word_of
-from labtui.slurm.limits import Cluster, check_limits
+from labtui.slurm.limits import check_limits, default_partition, places
 from labtui.slurm.options import OPTIONS
 from labtui.slurm.script import BatchScript, ScriptError, counts_pbs
 from labtui.slurm.types import Partition
+from labtui.slurm.usage import Context
 from labtui.store import Store
 from labtui.text import inert, mib
 
 FEEDS = ("slurm.partitions", "slurm.nodes", "slurm.jobs", "slurm.qos", "slurm.associations",
-         "slurm.reservations", "slurm.settings")  # fmt: skip
+         "slurm.reservations", "slurm.settings", "slurm.me")  # fmt: skip
 """What the form reads; the accounting's are there where Slurm keeps any."""
 
 
@@ -25,29 +26,20 @@ def shown(job: BatchScript, opened: bool, added: tuple[str, ...] = ()) -> list[F
     ]
 
 
-def cluster(store: Store, user: str = "") -> Cluster:
-    """What is known of the cluster now."""
-    return Cluster(
-        partitions=store.value("slurm.partitions") or (),
-        nodes=store.value("slurm.nodes") or (),
-        jobs=store.value("slurm.jobs") or (),
-        qos=store.value("slurm.qos") or (),
-        associations=store.value("slurm.associations") or (),
-        reservations=store.value("slurm.reservations") or (),
-        settings=store.value("slurm.settings") or {},
-        user=user,
-    )
+def context_of(store: Store) -> Context:
+    """What is known of the cluster now, and who submits."""
+    return Context.of(store, me=store.value("slurm.me") or "")
 
 
-def choices(known: Cluster, field: Field) -> list[str]:
+def choices(known: Context, field: Field) -> list[str]:
     """What a field can be completed with: what this cluster has, then what sbatch knows."""
     there: dict[str, list[str]] = {
         "partition": [p.name for p in known.partitions],
         "qos": [q.name for q in known.qos],
-        "account": sorted({a.account for a in known.places() or known.associations}),
+        "account": sorted({a.account for a in places(known) or known.associations}),
         "nodelist": [n.name for n in known.nodes],
         "exclude": [n.name for n in known.nodes],
-        "reservation": [str(getattr(r, "name", "")) for r in known.reservations],
+        "reservation": [r.name for r in known.reservations],
     }
     if field.id == "command":
         return []
@@ -56,14 +48,14 @@ def choices(known: Cluster, field: Field) -> list[str]:
     return [inert(word, 60) for word in there.get(field.id, [])] + words
 
 
-def notes(known: Cluster, job: BatchScript) -> dict[str, str]:
+def notes(known: Context, job: BatchScript) -> dict[str, str]:
     """What is there now and what the partition allows, by the field's name."""
-    chosen = known.partition(job.get("partition"))
+    chosen = default_partition(known, job.get("partition"))
     said: dict[str, str] = {}
     if known.qos:
         said["qos"] = " ".join(q.name for q in known.qos)
-    if places := known.places():
-        said["account"] = " ".join(sorted({p.account for p in places}))
+    if mine := places(known):
+        said["account"] = " ".join(sorted({p.account for p in mine}))
     if chosen is None:
         said["partition"] = " ".join(p.name for p in known.partitions)
         return said
@@ -107,7 +99,7 @@ def _span(minutes: int) -> str:
     return f"{minutes} min"
 
 
-def problems(known: Cluster, job: BatchScript) -> list[str]:
+def problems(known: Context, job: BatchScript) -> list[str]:
     """One sentence for each thing that is wrong, before anything is sent."""
     try:
         job.script()
