@@ -64,7 +64,7 @@ def from_json(entry: dict[str, Any], cluster: str | None = None) -> dict[str, An
         word = f"{job}.{step}"
     found = _identity(str(word))
     per = _dict(_dict(entry.get("tres")).get("per"))
-    frequency = _dict(_dict(entry.get("cpu")).get("frequency"))
+    asked = _dict(_dict(entry.get("cpu")).get("frequency"))
     clock, srun = _dict(entry.get("time")), _dict(entry.get("srun"))
     task = entry.get("task")
     spread = task.get("distribution") if isinstance(task, dict) else None
@@ -88,9 +88,9 @@ def from_json(entry: dict[str, Any], cluster: str | None = None) -> dict[str, An
         "container_id": written(entry.get("container_id")),
         "network": text(entry.get("network")),
         "reserved_ports": text(entry.get("reserved_ports")),
-        "cpu_frequency_min": frequency(frequency.get("min")),
-        "cpu_frequency_max": frequency(frequency.get("max")),
-        "cpu_frequency_governor": frequency(frequency.get("governor")),
+        "cpu_frequency_min": frequency(asked.get("min")),
+        "cpu_frequency_max": frequency(asked.get("max")),
+        "cpu_frequency_governor": frequency(asked.get("governor")),
         "standard_input": written(entry.get("stdin_expanded") or entry.get("stdin")),
         "standard_output": written(entry.get("stdout_expanded") or entry.get("stdout")),
         "standard_error": written(entry.get("stderr_expanded") or entry.get("stderr")),

@@ -14,6 +14,7 @@ from labtui.slurm.core.job.actions import plain
 from labtui.slurm.core.job.job import Job, Jobs
 from labtui.slurm.core.job.step import JobStep, JobSteps
 from labtui.slurm.db.stats import JobStatistics, JobStepStatistics
+from labtui.slurm.documents import job as job_documents
 from labtui.slurm.documents import jobtext
 from labtui.slurm.documents import step as step_documents
 from labtui.slurm.documents.jobtext import Known
@@ -34,7 +35,7 @@ async def jobs(client: SlurmClient) -> Jobs:
         found = await document(client, "scontrol", "-a", "-d", "show", "job", "--json")
     else:
         found = await document(client, "squeue", "--local", "-a", "-t", "all", "--json")
-    return await asyncio.to_thread(documents.job.jobs, found)
+    return await asyncio.to_thread(job_documents.jobs, found)
 
 
 async def job(client: SlurmClient, job_id: int) -> Job:
@@ -51,7 +52,7 @@ async def _job(client: SlurmClient, job_id: int) -> Job:
     try:
         if await has_json(client):
             argv = ("scontrol", "-a", "-d", "show", "job", str(job_id), "--json")
-            candidates = documents.job.jobs(await document(client, *argv))
+            candidates = job_documents.jobs(await document(client, *argv))
         else:
             candidates = await _from_text(client, job_id)
     except RPCError as error:
