@@ -194,7 +194,9 @@ def test_licences_and_reservations() -> None:
     assert found.short == f"its reservation r begins {at(NOW + HOUR)}"
     found = told(job("1", reason="ReqNodeNotAvail, Reserved for maintenance"), reservations=[kept])
     assert found.until == NOW + 2 * HOUR
-    assert "reservation r keeps nodes for maintenance" in found.text
+    assert found.text.startswith("reservation r keeps n1 for maintenance from")
+    others = job("1", reason="ReqNodeNotAvail, May be reserved for other job")
+    assert told(others, reservations=[kept]).text.startswith("reservation r keeps n1 for others")
 
 
 def test_how_it_ended() -> None:

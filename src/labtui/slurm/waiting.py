@@ -196,24 +196,31 @@ def _not_available(job: Job, context: Context, plain: Explained) -> Explained | 
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         text = "; ".join(parts) + more
         return Explained(text, f"it needs a node that is not available: {text}", plain.advice)
-    if "reserved for maintenance" in (job.reason or "").lower().replace("_", " "):
-        return _maintenance(job, context, plain)
-    return None
+    said = (job.reason or "").lower().replace("_", " ")
+    if "reserved for maintenance" in said:
+        return _kept(job, context, plain, maintenance=True)
+    return _kept(job, context, plain, maintenance=False) if "reserved for other" in said else None
 
 
-def _maintenance(job: Job, context: Context, plain: Explained) -> Explained | None:
+def _kept(job: Job, context: Context, plain: Explained, *, maintenance: bool) -> Explained | None:
+    """The first reservation that keeps nodes of its partition from it."""
     here = {name for p in context.partitions_of(job) for name in p.nodes}
     found = [
         r
         for r in context.reservations
-        if "MAINT" in r.flags and r.end_time and r.end_time > context.now and here & set(r.nodes)
+        if r.end_time
+        and r.end_time > context.now
+        and here & set(r.nodes)
+        and ("MAINT" in r.flags if maintenance else job.user not in r.users)
     ]
     if not found:
         return None
     first = min(found, key=lambda r: r.start_time or 0.0)
     begin = f"from {when(first.start_time, context.now)} " if first.start_time else ""
-    to = when(first.end_time or 0.0, context.now)
-    text = f"reservation {inert(first.name, 40)} keeps nodes for maintenance {begin}to {to}"
+    end = f"{begin}to {when(first.end_time or 0.0, context.now)}"
+    whose = "for maintenance" if maintenance else "for others"
+    nodes = ", ".join(inert(name, 60) for name in sorted(here & set(first.nodes))[:3])
+    text = f"reservation {inert(first.name, 40)} keeps {nodes} {whose} {end}"
     return Explained(plain.short, text, plain.advice, first.end_time)
 
 
