@@ -10,6 +10,7 @@ from labtui.slurm.core.job.step import JobStep, JobSteps
 from labtui.slurm.core.job.task_dist import distribution_of
 from labtui.slurm.db.stats import COLUMNS, JobStepStatistics
 from labtui.slurm.documents import Document, cluster_of, entries
+from labtui.slurm.documents.job import frequency
 from labtui.slurm.documents.resources import tres
 from labtui.slurm.errors import RPCError
 from labtui.slurm.fields import moment, num, states, text, written
