@@ -135,7 +135,7 @@ def _listed(value: str) -> list[str]:
     return fields.words(value)
 
 
-def _written(value: Any) -> str:
+def written(value: Any) -> str:
     """A value as scontrol takes it; nothing clears the field."""
     return "" if value is None else str(value)
 
@@ -152,20 +152,20 @@ def _resources(value: str) -> dict[str, Any]:
     return cstr.to_dict(values.text(value))
 
 
-WORD: Kind[str | None] = Kind(values.text, fields.text, none, _written)
-WRITTEN: Kind[str | None] = Kind(values.text, fields.written, none, _written)
+WORD: Kind[str | None] = Kind(values.text, fields.text, none, written)
+WRITTEN: Kind[str | None] = Kind(values.text, fields.written, none, written)
 """What a person wrote."""
-COUNT: Kind[int | None] = Kind(values.whole, fields.num, none, _written)
+COUNT: Kind[int | None] = Kind(values.whole, fields.num, none, written)
 SIZE: Kind[int | None] = Kind(
-    lambda v: _not_zero(values.whole(v)), lambda v: fields.num(v, zero=False), none, _written
+    lambda v: _not_zero(values.whole(v)), lambda v: fields.num(v, zero=False), none, written
 )
 """A number whose 0 means "not set"."""
-LIMIT: Kind[int | str | None] = Kind(_limit, lambda v: fields.limit(v, zero=True), none, _written)
+LIMIT: Kind[int | str | None] = Kind(_limit, lambda v: fields.limit(v, zero=True), none, written)
 MINUTES: Kind[int | str | None] = Kind(
-    _minutes, lambda v: fields.limit(v, zero=True), none, _written
+    _minutes, lambda v: fields.limit(v, zero=True), none, written
 )
-SECONDS: Kind[int | None] = Kind(values.whole, fields.num, none, _written)
-MOMENT: Kind[int | None] = Kind(_moment, fields.moment, none, _written)
+SECONDS: Kind[int | None] = Kind(values.whole, fields.num, none, written)
+MOMENT: Kind[int | None] = Kind(_moment, fields.moment, none, written)
 YES: Kind[bool | None] = Kind(fields.flag, fields.flag, none, lambda v: "YES" if v else "NO")
 LIST: Kind[list[str]] = Kind(_listed, fields.words, list, _joined)
 ALL: Kind[list[str]] = Kind(
@@ -199,7 +199,7 @@ def _binding(value: Any) -> str | None:
     return ",".join(word for word, flag in _BINDINGS if number & flag) or None
 
 
-binding: Kind[str | None] = Kind(values.text, _binding, none, _written)
+binding: Kind[str | None] = Kind(values.text, _binding, none, written)
 """How tasks are bound to CPUs: `cores`, `threads,verbose`."""
 
 

@@ -1,0 +1,317 @@
+"""`sacct`, `sacctmgr show qos|assoc|tres`, slurmrestd's slurmdb documents.
+
+Text is read by its first line, which names the columns: `sacct -p --delimiter=MARK` and
+`sacctmgr -P`, both without `-n`.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from labtui.slurm import fields, settings, values
+from labtui.slurm.db.assoc import Association, Associations
+from labtui.slurm.db.job import Job, Jobs
+from labtui.slurm.db.qos import QualitiesOfService, QualityOfService
+from labtui.slurm.db.stats import JobStatistics, JobStepStatistics
+from labtui.slurm.db.step import JobStep, JobSteps
+from labtui.slurm.db.tres import TrackableResource, TrackableResources
+from labtui.slurm.documents import Document, data_parser, entries
+from labtui.slurm.errors import PyslurmError
+from labtui.slurm.served import from_json, from_text
+from labtui.slurm.utils.helpers import humanize_step_id
+
+# -- tables of text --------------------------------------------------------------------------
+
+_MARK = re.compile(r"[A-Za-z][A-Za-z ]*(\x1f~[0-9a-f]{8}|\x1f|\|)")
+
+
+def table(text: str, free: str = "") -> Iterator[dict[str, str]]:
+    """The records of a table whose first line names its columns.
+
+    Where each line ends with the mark, values may hold newlines; else the column `free`, when it
+    is the last one, may hold marks. PyslurmError for what is no such table.
+    """
+    header, _, body = text.partition("\n")
+    found = _MARK.match(header)
+    if found is None:
+        raise PyslurmError("the first line does not name the columns")
+    mark, ended = found[1], header.endswith(found[1])
+    names = header.split(mark)
+    if not ended:
+        for line in body.split("\n"):
+            parts = line.split(mark, len(names) - 1 if names[-1] == free else -1)
+            if line and len(parts) != len(names):
+                raise PyslurmError("a record has not as many values as there are columns")
+            if line:
+                yield dict(zip(names, parts, strict=True))
+        return
+    del names[-1]
+    *parts, rest = body.split(mark)
+    if rest.strip() or len(parts) % len(names):
+        raise PyslurmError("the last record was cut off")
+    for start in range(0, len(parts), len(names)):
+        record = dict(zip(names, parts[start : start + len(names)], strict=True))
+        yield record | {names[0]: record[names[0]].removeprefix("\n")}
+
+
+# -- jobs ------------------------------------------------------------------------------------
+
+_STEP = re.compile(r"(\d{1,10}(?:_\S+?|\+\d+)?)\.(\w+)")
+_ARRAY = re.compile(r"(\d{1,10})_(?:(\d{1,10})|\[([^%\]]*)(?:%(\d{1,10}))?\])")
+_HET = re.compile(r"(\d{1,10})\+(\d{1,10})")
+_BY = re.compile(r"CANCELLED by (\d{1,10})")
+
+
+def jobs(document: Document, cluster: str | None = None) -> Jobs:
+    """Jobs with their steps and statistics."""
+    told = _text_jobs(document) if isinstance(document, str) else _json_jobs(document)
+    found = Jobs()
+    for job in told:
+        if job.cluster is None:
+            job.__dict__["cluster"] = cluster or settings.local_cluster()
+        job.stats = JobStatistics.from_steps(job.steps)
+        job.stats.elapsed_cpu_time = (job.elapsed_time or 0) * (job.cpus or 1)
+        found.data.setdefault(str(job.cluster), {})[int(job.id or 0)] = job
+    found.calc_stats()
+    return found
+
+
+def _text_jobs(text: str) -> Iterator[Job]:
+    records = list(table(text))
+    names = {of["UID"]: of["User"] for of in records if of.get("UID") and of.get("User")}
+    names.setdefault("0", "root")
+    job: Job | None = None
+    for of in records:
+        by = _BY.match(of.get("State", ""))
+        name = names.get(by[1], by[1]) if by else None
+        step = _STEP.fullmatch(of.get("JobID", ""))
+        if step is not None and job is not None:
+            known = from_text(JobStep, of) | {"cancelled_by": name, "job_id": job.id}
+            known["id"] = _step_id(step[2])
+            one = JobStep.of(known)
+            one.stats = _stats(of, one)
+            job.steps[one.id] = one
+            continue
+        if step is None:
+            if job is not None:
+                yield job
+            job = _text_job(of, name)
+    if job is not None:
+        yield job
+
+
+def _text_job(of: dict[str, str], cancelled_by: str | None) -> Job:
+    known = from_text(Job, of) | {"cancelled_by": cancelled_by}
+    if known.get("id") is None:
+        raise PyslurmError("a record has no JobIDRaw")
+    known |= dict.fromkeys(
+        ("array_id", "array_task_id", "array_tasks_waiting", "array_tasks_parallel",
+         "heterogeneous_id", "heterogeneous_offset")
+    )  # fmt: skip
+    word = of.get("JobID", "")
+    array, part = _ARRAY.fullmatch(word), _HET.fullmatch(word)
+    if array is not None:
+        known["array_id"], known["array_task_id"] = int(array[1]), values.whole(array[2] or "")
+        known["array_tasks_waiting"] = array[3]
+        known["array_tasks_parallel"] = values.whole(array[4] or "")
+    if part is not None:
+        known["heterogeneous_id"], known["heterogeneous_offset"] = int(part[1]), int(part[2])
+    if (known.get("nodelist") or "").startswith("None"):
+        known["nodelist"] = None
+    job = Job.of(known)
+    job.steps = JobSteps()
+    for name in ("standard_input", "standard_output", "standard_error"):
+        path = getattr(job, name)
+        job.__dict__[name] = _filled_in(job, path) if path else None
+    return job
+
+
+def _filled_in(job: Job, path: str) -> str | None:
+    nodes = values.nodes(job.nodelist or "")
+    task = job.array_task_id
+    return values.expand_path(
+        path,
+        job_id=str(job.id),
+        array_id=None if job.array_id is None else str(job.array_id),
+        task_id=None if task is None else str(task),
+        name=job.name or "",
+        user=job.user_name,
+        node=nodes[0] if nodes else None,
+    )
+
+
+def _stats(of: dict[str, str], step: JobStep) -> JobStepStatistics:
+    """Statistics of TRESUsage* columns, and of the step's own clock."""
+    found = JobStepStatistics.from_columns(of)
+    found.total_cpu_time = values.seconds(of.get("TotalCPU", ""))
+    found.user_cpu_time = values.seconds(of.get("UserCPU", ""))
+    found.system_cpu_time = values.seconds(of.get("SystemCPU", ""))
+    found.elapsed_cpu_time = (step.elapsed_time or 0) * (step.cpus or 0)
+    return found
+
+
+def _step_id(word: Any) -> Any:
+    """0, `batch`: of a number, of its text, and of Slurm's numbers for names."""
+    number = values.whole(word) if isinstance(word, str) else fields.num(word)
+    return word if number is None else humanize_step_id(number)
+
+
+def _json_jobs(document: dict[str, Any]) -> Iterator[Job]:
+    for record in entries(document, "jobs"):
+        known = from_json(Job, record)
+        if known.get("id") is None:
+            continue
+        state = fields.states(record.get("state", {}).get("current"))
+        if "PENDING" not in state or not known.get("array_id"):
+            known["array_tasks_waiting"] = None
+        if known.get("array_id") is None:
+            known["array_task_id"] = known["array_tasks_parallel"] = None
+        elif known.get("array_tasks_waiting"):
+            known["array_tasks_waiting"] = (
+                known["array_tasks_waiting"].partition("%")[0].strip("[]")
+            )
+        if known.get("heterogeneous_id") is None:
+            known["heterogeneous_offset"] = None
+        if (known.get("nodelist") or "").startswith("None"):
+            known["nodelist"] = None
+        if known.get("working_directory") is None:
+            known.pop("working_directory", None)
+        job = Job.of(known)
+        job.steps = JobSteps()
+        for one in _json_steps(record.get("steps"), job):
+            job.steps[one.id] = one
+        yield job
+
+
+def _json_steps(records: Any, job: Job) -> Iterator[JobStep]:
+    for record in records if isinstance(records, list) else ():
+        if not isinstance(record, dict) or not isinstance(record.get("step"), dict):
+            continue
+        known = from_json(JobStep, record) | {"job_id": job.id}
+        own = record["step"].get("id")
+        if isinstance(own, str) and "." in own:
+            own = own.rpartition(".")[2]
+        elif isinstance(own, dict):
+            own = own.get("step_id")
+        known["id"] = _step_id(own)
+        step = JobStep.of(known)
+        step.stats = _stats(_columns(record), step)
+        yield step
+
+
+def _columns(record: dict[str, Any]) -> dict[str, str]:
+    """A step's figures as sacct's columns have them."""
+    found: dict[str, str] = {}
+    tres = record.get("tres")
+    for side, name in (("In", "requested"), ("Out", "consumed")):
+        parts = tres.get(name) if isinstance(tres, dict) else None
+        for part, key in (("Ave", "average"), ("Max", "max"), ("Min", "min"), ("Tot", "total")):
+            listed = parts.get(key) if isinstance(parts, dict) else None
+            rows = [one for one in listed if isinstance(one, dict)] if listed else []
+            column = f"TRESUsage{side}{part}"
+            found[column] = _pairs(rows, "count")
+            found[f"{column}Node"], found[f"{column}Task"] = (
+                _pairs(rows, "node"), _pairs(rows, "task")
+            )  # fmt: skip
+    clock = record.get("time")
+    for key, column in (("total", "TotalCPU"), ("user", "UserCPU"), ("system", "SystemCPU")):
+        spent = clock.get(key) if isinstance(clock, dict) else None
+        seconds = fields.num(spent.get("seconds")) if isinstance(spent, dict) else None
+        found[column] = "" if seconds is None else f"0:{seconds}"
+    statistics = record.get("statistics")
+    if isinstance(statistics, dict):
+        cpu, energy = statistics.get("CPU"), statistics.get("energy")
+        khz = _real(cpu.get("actual_frequency")) if isinstance(cpu, dict) else None
+        joules = fields.num(energy.get("consumed")) if isinstance(energy, dict) else None
+        found["AveCPUFreq"] = "" if khz is None else f"{khz}K"
+        found["ConsumedEnergyRaw"] = "" if joules is None else str(joules)
+    return found
+
+
+def _pairs(rows: list[dict[str, Any]], what: str) -> str:
+    pairs = []
+    for one in rows:
+        kind, name, value = (
+            fields.text(one.get("type")),
+            fields.text(one.get("name")),
+            one.get(what),
+        )
+        number = value if what == "node" else fields.num(value)
+        if kind is None or number in (None, ""):
+            continue
+        if kind == "cpu" and what == "count":  # milliseconds
+            number = f"0:{number // 1000}"
+        pairs.append(f"{kind}/{name}={number}" if name else f"{kind}={number}")
+    return ",".join(pairs)
+
+
+def _real(value: Any) -> int | None:
+    """kHz: the JSON has the bits of a floating point number, as a whole one."""
+    number = fields.num(value)
+    if number is None or number < 1 << 52:
+        return number
+    real: float = struct.unpack("<d", struct.pack("<q", number))[0]
+    return round(real) if 0 <= real < 1e9 else None
+
+
+# -- QoS, associations, resources ------------------------------------------------------------
+
+
+def qos(document: Document, name_is_key: bool = True) -> QualitiesOfService:
+    """QoS by name, or by number."""
+    if isinstance(document, str):
+        told = [from_text(QualityOfService, of) for of in table(document, free="Descr")]
+    else:  # QOS: v0.0.37 and v0.0.38
+        key = "QOS" if "QOS" in document else "qos"
+        told = [from_json(QualityOfService, one) for one in entries(document, key)]
+    found = QualitiesOfService()
+    for known in told:
+        one = QualityOfService.of(known)
+        found[one.name if name_is_key else one.id] = one
+    return found
+
+
+def associations(document: Document) -> Associations:
+    """Associations by number; those whose number the document does not tell by 0, -1, -2, ..."""
+    if isinstance(document, str):
+        told = [from_text(Association, of) for of in table(document, free="Comment")]
+    else:
+        told = [from_json(Association, one) for one in entries(document, "associations")]
+        if data_parser(document) == (0, 0, 37):  # QoS by their numbers alone
+            told = [known | {"qos": []} for known in told]
+    found = Associations()
+    for place, known in enumerate(told):
+        one = Association.of(known)
+        if one.cluster is None:
+            one.__dict__["cluster"] = settings.local_cluster()
+        number = -place if one.id is None else one.id
+        found.data.setdefault(str(one.cluster), {})[number] = one
+    return found
+
+
+_HEADLESS = re.compile(r"\d+\|")
+
+
+def tres(document: Document) -> TrackableResources:
+    """Every resource that is accounted, with its number; counts are 1."""
+    if isinstance(document, str):
+        text = f"ID|Type|Name\n{document}" if _HEADLESS.match(document) else document
+        told = [
+            (of.get("Type", ""), of.get("Name"), values.whole(of.get("ID", "")))
+            for of in table(text)
+        ]
+    else:
+        key = "TRES" if "TRES" in document else "tres"
+        told = [
+            (fields.text(one.get("type")) or "", fields.text(one.get("name")),
+             fields.num(one.get("id")))
+            for one in entries(document, key)
+        ]  # fmt: skip
+    found = TrackableResources()
+    for kind, name, number in told:
+        if kind and number is not None:
+            found.put(TrackableResource(kind, 1, name or None, number))
+    return found
