@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import PurePosixPath
 
 from labtui.hosts.base import Completed, HostError
-from labtui.slurm.polling import LEAD, PLAIN, Marks
+from labtui.slurm.polling import FREE, LEAD, PLAIN, Marks
 
 Answer = tuple[int, str, str]
 Reply = Callable[[list[str], str], "Answer | None"]
@@ -100,10 +100,10 @@ def record(marks: Marks, **changes: str) -> str:
     for key, value in changes.items():
         of[key.replace("_", "-") if key.startswith("tres") else key] = value
     lead, plain = ("\x1f".join(of[name] for name in names) for names in (LEAD, PLAIN))
-    return marks.text.join([lead, plain, *(of[name] for name in marks.free)]) + marks.end + "\n"
+    return marks.text.join([lead, plain, *(of[name] for name in FREE)]) + marks.end + "\n"
 
 
 def marks_of(argv: Sequence[str]) -> Marks:
     """The marks that a squeue command asked for."""
     asked = argv[list(argv).index("-O") + 1]
-    return Marks(asked.rsplit("\x1e~", 1)[1], lean="STDOUT" not in asked)
+    return Marks(asked.rsplit("\x1e~", 1)[1])

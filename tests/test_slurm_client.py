@@ -41,16 +41,6 @@ async def test_an_unchanged_answer_is_the_same_object() -> None:
     assert await client.jobs() is first
 
 
-async def test_a_long_queue_is_asked_for_less_of_each_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LEAN_FROM", 1)
-    monkeypatch.setattr(module, "LEAN_TO", 0)
-    host = queue({}, {"JobArrayID": "8", "JobID": "8"})
-    client = SlurmClient(host)
-    full, lean = await client.jobs(), await client.jobs()
-    assert [job.stdout for job in full] == ["/home/ana/slurm-7.out"] * 2
-    assert [(job.stdout, job.name) for job in lean] == [(None, "llama-lora")] * 2
-
-
 async def test_a_down_slurmctld_is_said_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """squeue blocks; `scontrol ping` knows. The next attempt asks ping first."""
     monkeypatch.setattr(module, "PATIENCE", 0.05)

@@ -33,8 +33,6 @@ MARGIN = 2.0
 """Seconds that the transport may take beyond the command's own limit."""
 JSON_MOST = 2000
 """Jobs up to which a listing of all of them as JSON is bearable."""
-LEAN_FROM, LEAN_TO = 5000, 4000
-"""Jobs from which on the polls ask for less of each, and below which for all again."""
 
 # What would change the output that we parse; a person's own settings must not.
 _UNSET = (
@@ -74,18 +72,12 @@ class SlurmClient:
         """What slurmctld knows: queued, running, and finished within MinJobAge. One RPC.
 
         The same object as before where nothing changed. Arrays are folded as Slurm folds them,
-        unless `tasks_apart`. Beyond LEAN_FROM jobs they come without `stdout`, `stderr`,
-        `work_dir` and `comment`, which `job` tells of a single one.
+        unless `tasks_apart`.
         """
         async with self._polling:
-            book = self._book
-            poll = book.begin()
-            await self._read(self._squeue("-t", "all", marks=book.marks), sink=poll.feed)
-            found = poll.done()
-            lean = len(found) > (LEAN_TO if book.marks.lean else LEAN_FROM)
-            if lean != book.marks.lean:
-                self._book = Book(polling.Marks(self._marks.word, lean))
-            return found
+            poll = self._book.begin()
+            await self._read(self._squeue("-t", "all"), sink=poll.feed)
+            return poll.done()
 
     async def job(self, job_id: str) -> Job | None:
         """One job (an array's first row for an array's id), also a finished one; None: unknown."""
@@ -149,6 +141,19 @@ class SlurmClient:
         """`scontrol -d show job` as inert lines: everything that slurmctld knows about it."""
         done = await self._read(["scontrol", "-d", "show", "job", exact_id(job_id)])
         return inert_lines(done.stdout.rstrip())
+
+    async def record(self, job: Job) -> dict[str, str]:
+        """`scontrol show job` by its keys; of an array those of its waiting tasks.
+
+        The job's name, which may imitate any of them, is taken out first.
+        """
+        argv = ["scontrol", "-d", "-o", "show", "job"]
+        folded = "[" in job.job_id
+        done = await self._read([*argv, whole_id(job.job_id) if folded else exact_id(job.job_id)])
+        text = done.stdout.replace(f"JobName={job.name} UserId=", "JobName=- UserId=")
+        found = [scontrol.pairs(line) for line in text.split("\n") if line.startswith("JobId=")]
+        waiting = [one for one in found if one.get("JobState") == "PENDING"]
+        return next(iter([*waiting, *found]), {})
 
     async def batch_script(self, job_id: str) -> str:
         """The script of a job that slurmctld still knows (one's own, or as an operator)."""
@@ -309,10 +314,9 @@ class SlurmClient:
 
     # -- the ways to run -------------------------------------------------------------------
 
-    def _squeue(self, *more: str, marks: polling.Marks | None = None) -> list[str]:
+    def _squeue(self, *more: str) -> list[str]:
         apart = ["-r"] if self.tasks_apart else []
-        form = (marks or self._marks).squeue_format()
-        return ["squeue", "--local", "-a", "-h", *apart, *more, "-O", form]
+        return ["squeue", "--local", "-a", "-h", *apart, *more, "-O", self._marks.squeue_format()]
 
     async def _sacct(self, *more: str) -> list[Job]:
         mark = self._marks.text

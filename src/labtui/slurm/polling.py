@@ -30,8 +30,6 @@ PLAIN = (
 """squeue fields whose text Slurm itself makes or has checked."""
 FREE = ("Dependency", "STDOUT", "STDERR", "WorkDir", "Comment", "Name")
 """squeue fields that hold what people wrote."""
-LEAN = ("Dependency", "Name")
-"""Those that are asked for where the queue is long: the rest is half of all that is sent."""
 
 ACCOUNTED = (
     "JobID", "JobIDRaw", "State", "User", "Partition", "AllocCPUS", "ReqCPUS", "NNodes", "Submit",
@@ -48,8 +46,6 @@ class Marks:
     """Separators. Made once a client, so that an unchanged record is the same text again."""
 
     word: str = field(default_factory=lambda: secrets.token_hex(4))
-    lean: bool = False
-    """Without the fields that only a job's detail needs."""
 
     @property
     def text(self) -> str:
@@ -59,15 +55,11 @@ class Marks:
     def end(self) -> str:
         return f"\x1e~{self.word}"
 
-    @property
-    def free(self) -> tuple[str, ...]:
-        return LEAN if self.lean else FREE
-
     def squeue_format(self) -> str:
         """The argument of `squeue -O`: no widths, so that nothing is cut."""
         lead = [f"{name}:\x1f" for name in LEAD[:-1]] + [f"{LEAD[-1]}:{self.text}"]
         plain = [f"{name}:\x1f" for name in PLAIN[:-1]] + [f"{PLAIN[-1]}:{self.text}"]
-        free = [f"{name}:{self.text}" for name in self.free[:-1]] + [f"{self.free[-1]}:{self.end}"]
+        free = [f"{name}:{self.text}" for name in FREE[:-1]] + [f"{FREE[-1]}:{self.end}"]
         return ",".join(lead + plain + free)
 
 
@@ -92,8 +84,8 @@ def queued_job(record: str, marks: Marks) -> Job:
     lead, *parts = record.split(marks.text)
     first = lead.split("\x1f", 3)
     plain = parts[0].split("\x1f") if parts else []
-    free = dict(zip(marks.free, parts[1:], strict=False))
-    if len(first) != len(LEAD) or len(plain) != len(PLAIN) or len(parts) != len(marks.free) + 1:
+    free = dict(zip(FREE, parts[1:], strict=False))
+    if len(first) != len(LEAD) or len(plain) != len(PLAIN) or len(parts) != len(FREE) + 1:
         raise RPCError(msg="a line of squeue is not in the asked format")
     # Before the first record may stand what a login script printed; before others, a newline.
     job_id = first[0].rsplit("\n", 1)[-1].strip()
@@ -130,10 +122,10 @@ def queued_job(record: str, marks: Marks) -> Job:
         qos=values.text(of["QOS"]),
         priority=values.whole(of["PriorityLong"]),
         dependency=values.text(free["Dependency"]),
-        work_dir=values.text(free.get("WorkDir", "")),
-        comment=values.text(free.get("Comment", "")),
+        work_dir=values.text(free["WorkDir"]),
+        comment=values.text(free["Comment"]),
     )
-    stdout, stderr = _paths(job, of, free) if not marks.lean else (None, None)
+    stdout, stderr = _paths(job, of, free)
     return structs.replace(
         job,
         reason_text=outcome(state, code, reason) if finished else explain(reason, job),
