@@ -36,30 +36,12 @@ def test_qos() -> None:
     assert limited.min_tres_per_job == {"cpu": 1}
 
 
-SEEN = [
-    "Name",
-    "Priority",
-    "Flags",
-    "Preempt",
-    "UsageFactor",
-    "GrpTRES",
-    "GrpTRESMins",
-    "GrpTRESRunMins",
-    "GrpJobs",
-    "GrpSubmit",
-    "GrpWall",
-    "MaxTRES",
-    "MaxTRESPerNode",
-    "MaxTRESMins",
-    "MaxWall",
-    "MaxTRESPU",
-    "MaxJobsPU",
-    "MaxSubmitPU",
-    "MaxTRESPA",
-    "MaxJobsPA",
-    "MaxSubmitPA",
-    "MinTRES",
-]
+SEEN = (
+    "Name", "Priority", "Flags", "Preempt", "UsageFactor", "GrpTRES", "GrpTRESMins",
+    "GrpTRESRunMins", "GrpJobs", "GrpSubmit", "GrpWall", "MaxTRES", "MaxTRESPerNode",
+    "MaxTRESMins", "MaxWall", "MaxTRESPU", "MaxJobsPU", "MaxSubmitPU", "MaxTRESPA", "MaxJobsPA",
+    "MaxSubmitPA", "MinTRES",
+)  # fmt: skip
 
 
 def reordered() -> str:
