@@ -14,6 +14,7 @@ import msgspec
 
 from labtui.draft import write_private
 from labtui.history import default_path
+from labtui.slurm.pipelines import PipelineRun
 
 KEEP_SCRIPTS = 300
 KEEP_RUNS = 50
@@ -21,30 +22,6 @@ MAX_SCRIPT = 1 << 20
 """Bytes of a script that is kept."""
 _ID = re.compile(r"[0-9]{1,18}\Z")
 _TOKEN = re.compile(r"[0-9a-f]{1,64}\Z")
-
-
-class StageRun(msgspec.Struct, frozen=True, kw_only=True):
-    """One stage of a pipeline that was submitted: its token finds it also without the id."""
-
-    stage: str
-    token: str
-    job_id: str = ""
-
-
-class PipelineRun(msgspec.Struct, frozen=True, kw_only=True):
-    """One submission of a pipeline; a stage that was submitted again has its newest job here."""
-
-    id: str
-    pipeline: str
-    source: str
-    """Where the pipeline was read from: a name, or a file's path."""
-    at: float
-    """Unix seconds of the (last) submission."""
-    stages: tuple[StageRun, ...] = ()
-
-    def job_of(self, stage: str) -> str:
-        """The job's id; empty where the stage was not submitted."""
-        return next((s.job_id for s in self.stages if s.stage == stage), "")
 
 
 class Kept:

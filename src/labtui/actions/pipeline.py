@@ -17,11 +17,11 @@ import msgspec
 
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step
 from labtui.actions.submit import LOOK, folder_for
-from labtui.kept import Kept, PipelineRun, StageRun
+from labtui.kept import Kept
 from labtui.model import Job
 from labtui.slurm.client import SlurmClient, cancel_argv, scontrol_argv, submit_argv
 from labtui.slurm.errors import RPCError
-from labtui.slurm.pipelines import Pipeline, Stage
+from labtui.slurm.pipelines import Pipeline, PipelineRun, Stage, StageRun
 from labtui.slurm.script import directives
 from labtui.slurm.urgency import FINISHED
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import click
 import msgspec
 
 from labtui.actions.base import ActionError
+from labtui.actions.pipeline import SubmitPipeline
 from labtui.actions.submit import SubmitJob
 from labtui.commands.basics import OK, UNHEALTHY, UNREACHABLE, USAGE, fail
 from labtui.commands.common import echo_json, perform, with_session
@@ -18,8 +20,11 @@ from labtui.kept import Kept
 from labtui.session import Session
 from labtui.slurm.errors import RPCError
 from labtui.slurm.form import FIELD, FIELDS, set_field, word_of
+from labtui.slurm.limits import check_limits
+from labtui.slurm.pipelines import Stage, pipeline
 from labtui.slurm.script import BatchScript, ScriptError, parse_script
 from labtui.slurm.templates import FileError, template
+from labtui.slurm.usage import Context
 from labtui.text import inert
 from labtui.views.submitform import FEEDS, context_of, problems
 
@@ -28,6 +33,8 @@ from labtui.views.submitform import FEEDS, context_of, problems
 @click.argument("script", required=False, type=click.Path(dir_okay=False, allow_dash=True))
 @click.option("--set", "fields", multiple=True, metavar="FIELD=VALUE", help="Set a field.")
 @click.option("--template", "template_name", metavar="NAME", help="Start from a template.")
+@click.option("--pipeline", "pipeline_name", metavar="NAME|FILE", help="Several jobs as one.")
+@click.option("--from", "start", metavar="STAGE", help="This stage of it, and what waits for it.")
 @click.option("--test-only", is_flag=True, help="Only ask when it would start.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
@@ -37,6 +44,8 @@ def submit(
     script: str | None,
     fields: tuple[str, ...],
     template_name: str | None,
+    pipeline_name: str | None,
+    start: str | None,
     test_only: bool,
     yes: bool,
     as_json: bool,
@@ -46,6 +55,13 @@ def submit(
     FIELD is one of the form's (name, partition, gpus, cpus, memory, time, command, after,
     directory, ...) or any option of sbatch by its long name.
     """
+    if pipeline_name:
+        if script or template_name or fields:
+            fail("--pipeline stands alone: its file says what its stages are", USAGE)
+        _submit_pipeline(context, pipeline_name, start or "", test_only, yes, as_json)
+        return
+    if start:
+        fail("--from needs a --pipeline", USAGE)
     text = _source(script, template_name)
     try:
         job = _with_fields(parse_script(text) if text else BatchScript(), fields)
@@ -121,3 +137,63 @@ async def _estimate(session: Session, script: str, job: BatchScript, as_json: bo
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found.start_time))
         click.echo(f"would start {at} on {','.join(found.nodes)}")
     return OK
+
+
+def _submit_pipeline(
+    context: click.Context, name: str, start: str, test_only: bool, yes: bool, as_json: bool
+) -> None:
+    try:
+        chosen = pipeline(name)
+    except FileError as error:
+        fail(str(error), USAGE)
+    if start and not chosen.stage(start):
+        names = ", ".join(stage.name for stage in chosen.stages)
+        fail(f"{chosen.name} has no stage {inert(start, 60)!r}; there are: {names}", USAGE)
+
+    async def work(session: Session) -> int:
+        slurm = session.need_slurm()
+        await session.scheduler.once(FEEDS)
+        known = context_of(session.store)
+        stages = chosen.from_stage(start) if start else chosen.stages
+        if test_only:
+            return await _pipeline_estimate(session, chosen.name, stages, known, as_json)
+        for stage in stages:
+            for problem in check_limits(stage.job, known):
+                click.echo(f"! {stage.name}: {inert(problem)}", err=True)
+        kept = Kept(session.config.cluster.name)
+        before = next(iter(kept.runs(chosen.name)), None) if start else None
+        source = str(chosen.path) if chosen.path else chosen.name
+        action = SubmitPipeline(slurm, chosen, kept, source=source, start=start, before=before)
+        return await perform(session, action, yes=yes, as_json=as_json)
+
+    with_session(context, work)
+
+
+async def _pipeline_estimate(
+    session: Session, name: str, stages: Sequence[Stage], known: Context, as_json: bool
+) -> int:
+    """Each stage as if it waited for nothing; unhealthy where one would be refused."""
+    items: list[dict[str, Any]] = []
+    for stage in stages:
+        item: dict[str, Any] = {"stage": stage.name, "after": dict(stage.after)}
+        item["problems"] = check_limits(stage.job, known)
+        try:
+            found = await session.need_slurm().test_only(stage.script)
+            item |= {"start_time": found.start_time, "nodes": found.nodes, "refused": None}
+        except RPCError as error:
+            if error.kind in ("refused", "timeout"):
+                click.echo(f"labtui: {inert(error.msg)}", err=True)
+                return UNREACHABLE
+            item |= {"start_time": None, "nodes": (), "refused": inert(error.msg)}
+        items.append(item)
+    if as_json:
+        body = {"schema": "labtui/pipeline-estimate/1", "pipeline": name, "items": items}
+        echo_json(msgspec.json.format(msgspec.json.encode(body), indent=1))
+    for item in () if as_json else items:
+        waits = ", ".join(f"{one} {how}" for one, how in item["after"].items())
+        said = item["refused"] and f"Slurm would refuse it: {item['refused']}"
+        said = said or f"Slurm would take it, on {','.join(item['nodes'])}"
+        click.echo(f"{item['stage']}: {said}" + (f"; after {waits}" if waits else ""))
+        for problem in item["problems"]:
+            click.echo(f"! {item['stage']}: {inert(problem)}")
+    return UNHEALTHY if any(item["refused"] for item in items) else OK

@@ -15,7 +15,7 @@ from labtui.actions.base import ActionError, Outcome
 from labtui.actions.pipeline import SubmitPipeline
 from labtui.draft import write_private
 from labtui.hosts.base import HostError
-from labtui.kept import Kept, PipelineRun
+from labtui.kept import Kept
 from labtui.model import Job
 from labtui.registry import SUBJECT
 from labtui.screens.console import Console
@@ -25,7 +25,7 @@ from labtui.screens.plan import PlanDialog
 from labtui.screens.submit import editor
 from labtui.slurm.errors import RPCError
 from labtui.slurm.log import locate, tail
-from labtui.slurm.pipelines import ENDING, Pipeline, Stage, pipeline, pipelines
+from labtui.slurm.pipelines import ENDING, Pipeline, PipelineRun, Stage, pipeline, pipelines
 from labtui.slurm.templates import FileError, own_folder, read_text, shipped
 from labtui.slurm.urgency import FINISHED
 from labtui.store import Feed, Store

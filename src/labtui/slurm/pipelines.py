@@ -25,6 +25,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from labtui.slurm.form import FIELD, FIELDS, set_field, word_of
 from labtui.slurm.script import BatchScript, ScriptError, directives, mistakes, parse_script
 from labtui.slurm.templates import FileError, job_files, read_text, template
@@ -83,6 +85,30 @@ class Pipeline:
             if wanted & set(stage.after):
                 wanted.add(stage.name)
         return tuple(s for s in self.stages if s.name in wanted)
+
+
+class StageRun(msgspec.Struct, frozen=True, kw_only=True):
+    """One stage of a pipeline that was submitted: its token finds it also without the id."""
+
+    stage: str
+    token: str
+    job_id: str = ""
+
+
+class PipelineRun(msgspec.Struct, frozen=True, kw_only=True):
+    """One submission of a pipeline; a stage that was submitted again has its newest job here."""
+
+    id: str
+    pipeline: str
+    source: str
+    """Where the pipeline was read from: a name, or a file's path."""
+    at: float
+    """Unix seconds of the (last) submission."""
+    stages: tuple[StageRun, ...] = ()
+
+    def job_of(self, stage: str) -> str:
+        """The job's id; empty where the stage was not submitted."""
+        return next((s.job_id for s in self.stages if s.stage == stage), "")
 
 
 def pipelines() -> tuple[list[Pipeline], list[str]]:

@@ -6,11 +6,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from labtui.kept import PipelineRun
 from labtui.model import Job
 from labtui.slurm.form import FIELD, value_of
 from labtui.slurm.limits import check_limits
-from labtui.slurm.pipelines import Pipeline, Stage
+from labtui.slurm.pipelines import Pipeline, PipelineRun, Stage
 from labtui.slurm.script import BatchScript
 from labtui.slurm.urgency import BAD, FINISHED
 from labtui.slurm.usage import Context
