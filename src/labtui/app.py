@@ -20,6 +20,7 @@ from labtui.screens.console import Console
 from labtui.screens.lab import LabScreen
 from labtui.screens.welcome import Welcome
 from labtui.session import Session
+from labtui.slurm.client import SlurmClient
 from labtui.widgets.palette import ANSI, MONO, Palette, themed
 
 CLOSE_TIMEOUT = 3.0
@@ -45,6 +46,7 @@ class LabApp(Console):
         read_only: bool = False,
         ascii_mode: bool = False,
         make_session: Callable[[Config, bool], Session] | None = None,
+        begun: SlurmClient | None = None,
     ) -> None:
         # With NO_COLOR Textual would turn the terminal's own colours into black and grey.
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
@@ -55,7 +57,7 @@ class LabApp(Console):
         self.keys = KeyMap(config.keys if config else {})
         self.palette: Palette = MONO if self.no_color else ANSI
         self._read_only = read_only
-        self._make = make_session or (lambda c, r: Session(c, read_only=r))
+        self._make = make_session or (lambda c, r: Session(c, read_only=r, slurm=begun))
         self._session: Session | None = None
         self.animation_level = "none"
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from labtui.commands.basics import OK, START_LAB, USAGE, enter_lab, fail, load_config
+
+if TYPE_CHECKING:
+    from labtui.config import Config
+    from labtui.slurm.client import SlurmClient
 
 
 def open_console(config_path: Path | None, **options: Any) -> int:
@@ -15,17 +19,32 @@ def open_console(config_path: Path | None, **options: Any) -> int:
     if config is not None:
         enter_lab(config)
     prepare_terminal(bool(options.get("ascii_mode")))
+    begun = _begin(config) if config is not None else None
     from labtui.app import LabApp
     from labtui.keys import KeyMapError
 
     try:
-        app = LabApp(config, **options)
+        app = LabApp(config, begun=begun, **options)
     except KeyMapError as error:
         fail(str(error), USAGE)
         raise
     mouse = bool(config and config.ui.mouse)
     answer = app.run(mouse=mouse)
     return START_LAB if answer == "lab up" else app.return_code or OK
+
+
+def _begin(config: Config) -> SlurmClient | None:
+    """Ask the queue now where that is a local command: the screen takes longer than the answer."""
+    login = config.nodes.get(config.slurm.login)
+    if login is None or login.transport != "local":
+        return None
+    from labtui.hosts.early import EarlyHost
+    from labtui.slurm.client import SlurmClient
+
+    host = EarlyHost(config.slurm.login)
+    client = SlurmClient(host, timeout=config.slurm.timeout_s, tasks_apart=config.slurm.tasks)
+    client.begin(host)
+    return client
 
 
 def prepare_terminal(ascii_mode: bool) -> None:

@@ -5,6 +5,8 @@ The console and the command line use the same one; neither knows how a source is
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,25 +35,39 @@ from labtui.model import Job, Run
 from labtui.slurm.client import SlurmClient
 from labtui.slurm.efficiency import Efficiency
 from labtui.slurm.errors import RPCError
+from labtui.slurm.usage import Context
+from labtui.slurm.whynot import WhyNot, why_not
 from labtui.sources.base import SourceError
 from labtui.store import Store
 from labtui.tablestate import TableStates
 from labtui.views import efficiency as efficiency_view
 from labtui.views import gpus as gpus_view
+from labtui.views import jobs as jobs_view
 from labtui.views import runs as runs_view
 
 
 class Session:
     """One cluster, connected. Made on the event loop; `close` gives everything back."""
 
-    def __init__(self, config: Config, *, read_only: bool = False, keep: bool = True) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        read_only: bool = False,
+        keep: bool = True,
+        slurm: SlurmClient | None = None,
+    ) -> None:
+        """`slurm`: a client that has begun to ask already, on a host of its own."""
         self.config = config
         self.store = Store()
         self.hosts: dict[str, Host] = connect(config)
+        if slurm is not None:
+            self.hosts[config.slurm.login] = slurm.host
         login = self.hosts.get(config.slurm.login)
-        slurm = config.slurm
-        self.slurm = (
-            SlurmClient(login, timeout=slurm.timeout_s, tasks_apart=slurm.tasks) if login else None
+        self.slurm = slurm or (
+            SlurmClient(login, timeout=config.slurm.timeout_s, tasks_apart=config.slurm.tasks)
+            if login
+            else None
         )
         self.scheduler = Scheduler(self.store, self._collectors())
         self._curves = experiments.Curves(config.mlflow) if config.mlflow.url else None
@@ -133,6 +149,23 @@ class Session:
         self._looked.add(item.run_id)
         runs_view.remember(self.store, item, curves)
         return True
+
+    def job(self, job_id: str) -> Job | None:
+        """The row of a job, as the queue or the accounting has it now."""
+        table = jobs_view.rows(self.store, self.config, time.time())
+        row = next((row for row in table.rows if row.key == job_id), None)
+        return None if row is None else table.job(row, keep=True)
+
+    async def why_not(self, job: Job, record: Mapping[str, str]) -> WhyNot:
+        """Why a job waits, by node, from the store; `record` is what it asks.
+
+        Off the event loop: there may be thousands of nodes.
+        """
+        context = Context.of(self.store, me=self.store.value("slurm.me") or "", record=record)
+        # What is worked out at first use is worked out here: the thread only reads.
+        _ = context.holding, context.waiting
+        allocations = self.store.value("slurm.allocations") or ()
+        return await asyncio.to_thread(why_not, job, context, allocations)
 
     async def efficiency(self, job_id: str) -> Efficiency | None:
         """How well a job used what it asked for; None where the accounting does not know it.

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from labtui.hosts.base import Completed, Host, HostError, Sink
+from labtui.hosts.early import EarlyHost
 from labtui.model import Job, Node
 from labtui.slurm import efficiency, polling, scontrol
 from labtui.slurm.allocations import allocations
@@ -78,6 +79,10 @@ class SlurmClient:
             poll = self._book.begin()
             await self._read(self._squeue("-t", "all"), sink=poll.feed)
             return poll.done()
+
+    def begin(self, host: EarlyHost) -> None:
+        """Start what the first call of `jobs` asks, before there is an event loop."""
+        host.begin(_limited(self._squeue("-t", "all"), READ_ENV, self.timeout))
 
     async def job(self, job_id: str) -> Job | None:
         """One job (an array's first row for an array's id), also a finished one; None: unknown."""
@@ -379,7 +384,7 @@ class SlurmClient:
         sink: Sink | None = None,
     ) -> Completed:
         limit = timeout or self.timeout
-        full = ["timeout", "-k", "1", f"{limit:g}", *env, *argv]
+        full = _limited(argv, env, limit)
         command = argv[0]
         try:
             more = {} if sink is None else {"sink": sink}
@@ -398,6 +403,10 @@ class SlurmClient:
     def _silent(self, command: str, limit: float) -> RPCError:
         text = f"{command} on {self.host.name} gave no answer within {limit:g} s"
         return RPCError(msg=text, kind="timeout")
+
+
+def _limited(argv: Sequence[str], env: Sequence[str], limit: float) -> list[str]:
+    return ["timeout", "-k", "1", f"{limit:g}", *env, *argv]
 
 
 # -- what is sent, also for plans ----------------------------------------------------------

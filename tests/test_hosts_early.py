@@ -1,0 +1,44 @@
+"""A command that begins before there is a loop: taken up once, by the one who asks the same."""
+
+from __future__ import annotations
+
+import time
+
+from labtui.hosts.early import EarlyHost
+
+
+async def test_what_began_is_taken_up_and_only_once() -> None:
+    host = EarlyHost("here")
+    argv = ["sh", "-c", "echo $$; echo oh >&2; exit 3"]
+    host.begin(argv)
+    first = await host.run(argv, timeout=5.0)
+    again = await host.run(argv, timeout=5.0)
+    assert (first.rc, first.stderr) == (3, "oh\n") == (again.rc, again.stderr)
+    assert first.stdout != again.stdout
+
+
+async def test_a_large_output_goes_to_the_sink_in_pieces() -> None:
+    host = EarlyHost("here")
+    argv = ["seq", "100000"]
+    host.begin(argv)
+    pieces: list[bytes] = []
+    done = await host.run(argv, timeout=5.0, sink=pieces.append)
+    assert done.stdout == "" and len(pieces) > 3
+    assert b"".join(pieces).split() == [str(n).encode() for n in range(1, 100001)]
+
+
+async def test_another_command_is_simply_run() -> None:
+    host = EarlyHost("here")
+    host.begin(["sleep", "30"])
+    assert (await host.run(["echo", "x"], timeout=5.0)).stdout == "x\n"
+    began = time.monotonic()
+    await host.close()
+    assert time.monotonic() - began < 2.0
+
+
+async def test_one_that_hangs_is_a_time_out_and_gone() -> None:
+    host = EarlyHost("here")
+    host.begin(["sleep", "30"])
+    assert (await host.run(["sleep", "30"], timeout=0.2)).rc == 124
+    host.begin(["/no/such/command"])
+    assert (await host.run(["/no/such/command"], timeout=5.0)).rc == 127
