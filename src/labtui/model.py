@@ -47,6 +47,12 @@ class Node(Item, frozen=True, kw_only=True):
     attempts: int = 0
     next_try_s: float | None = None
     partitions: tuple[str, ...] = ()
+    memory_alloc_mib: int | None = None
+    """What Slurm has given to jobs; `memory_used_mib` is what the machine itself uses."""
+    features: tuple[str, ...] = ()
+    gres: str | None = None
+    """As Slurm writes it: `gpu:a100:4,shard:16`."""
+    gres_used: str | None = None
 
 
 class Holder(Item, frozen=True, kw_only=True):

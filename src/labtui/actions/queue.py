@@ -69,6 +69,12 @@ def _not_started(job: Job) -> str | None:
     return "it has not started" if job.state == "PENDING" else None
 
 
+def _not_pending(job: Job) -> str | None:
+    if isinstance(job, ArrayJob):
+        return "choose the row of its waiting tasks"
+    return None if job.state == "PENDING" else f"it does not wait: it is {job.state.lower()}"
+
+
 def is_array(job: Job) -> bool:
     """A row that stands for several tasks."""
     return isinstance(job, ArrayJob) or "[" in job.job_id
@@ -228,7 +234,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
         _CLOSER, changes=False,
     ),
     ActionSpec(
-        "queue.why", "w", "why not", "Why it waits, and all that is known of it.", _JOBS,
-        changes=False,
+        "queue.why", "w", "why not", "Why it does not start, node by node, and what would help.",
+        _JOBS, changes=False, disabled=_not_pending,
     ),
 )  # fmt: skip

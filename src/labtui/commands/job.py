@@ -1,8 +1,9 @@
-"""`labtui job cancel|hold|release|requeue|suspend|resume|top|modify|log|efficiency JOBID ...`."""
+"""`labtui job cancel|hold|...|top|modify|log|efficiency|why JOBID ...`."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 
 import click
 
@@ -17,6 +18,8 @@ from labtui.slurm.log import follow, locate, tail
 from labtui.spec import Cell
 from labtui.text import inert
 from labtui.views.efficiency import lines as efficiency_lines
+from labtui.views.whynot import FEEDS as WHY_FEEDS
+from labtui.views.whynot import lines as why_lines
 
 
 @click.group()
@@ -155,6 +158,40 @@ def efficiency(context: click.Context, job_id: str, as_json: bool) -> None:
             click.echo(f"job {inert(one.job_id, 40)}: ", nl=False)
             for line in efficiency_lines(one):
                 click.echo(line.text if isinstance(line, Cell) else line)
+        return OK
+
+    with_session(context, work)
+
+
+@job.command()
+@click.argument("job_id", metavar="JOBID")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.pass_context
+def why(context: click.Context, job_id: str, as_json: bool) -> None:
+    """Why a job does not start, node by node, and what would help."""
+
+    async def work(session: Session) -> int:
+        slurm = session.need_slurm()
+        try:
+            found = await slurm.job(job_id)
+            if found is None or found.state != "PENDING":
+                state = "is not known" if found is None else f"is {inert(found.state.lower(), 40)}"
+                click.echo(f"labtui: job {inert(job_id, 40)} does not wait: it {state}", err=True)
+                return UNHEALTHY
+            record = await slurm.record(found)
+            await session.scheduler.once(WHY_FEEDS)
+        except ValueError as error:
+            fail(str(error), USAGE)
+        except (HostError, RPCError) as error:
+            click.echo(f"labtui: {inert(error)}", err=True)
+            return UNREACHABLE
+        told = await session.why_not(found, record)
+        if as_json:
+            feeds = [f for name in WHY_FEEDS if (f := session.store.feed(name)) is not None]
+            echo_json(document("why", [told], feeds))
+            return OK
+        for line in why_lines(told, time.time()):
+            click.echo(line.text if isinstance(line, Cell) else line)
         return OK
 
     with_session(context, work)

@@ -77,7 +77,7 @@ class Commands:
             "queue.after": self.submit_after,
             "queue.pipeline": self.pipeline,
             "queue.log": self.log,
-            "queue.why": self.detail,
+            "queue.why": lambda: self.job_page("queue.why"),
             "queue.script": lambda: self.job_page("queue.script"),
             "queue.efficiency": lambda: self.job_page("queue.efficiency"),
             "queue.views": lambda: screen.show(SUB_VIEWS["jobs"][0]),

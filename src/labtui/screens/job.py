@@ -25,7 +25,6 @@ from labtui.slurm.urgency import FINISHED
 from labtui.spec import Tone
 from labtui.store import Feed
 from labtui.text import inert
-from labtui.views.jobs import rows
 from labtui.widgets.exact import ExactScreen
 from labtui.widgets.lines import LineLike, Lines, Span
 
@@ -35,7 +34,7 @@ RETRY = 2.0
 QUICK, IDLE, OVER = 0.25, 1.0, 5.0
 """Seconds between two looks at a file: that grew just now, that did not, of a job that is over."""
 STREAMS = {"stdout": "stderr", "stderr": "stdout"}
-OTHERS = ("queue.cancel", "queue.script", "queue.efficiency")
+OTHERS = ("queue.cancel", "queue.script", "queue.efficiency", "queue.why")
 """The queue's own actions that work here too, on this job."""
 
 
@@ -97,10 +96,9 @@ class JobScreen(ExactScreen[None]):
     def _find(self) -> None:
         """The row of this job, as the queue has it now."""
         session = self.lab.session
-        table = rows(session.store, session.config, time.time())
-        row = next((row for row in table.rows if row.key == self._job_id), None)
-        if row is not None:
-            self._job = table.job(row, keep=True)
+        found = session.job(self._job_id)
+        if found is not None:
+            self._job = found
             if self._job.state in FINISHED:
                 self.run_worker(session.look(self._job), exit_on_error=False, group="look")
 

@@ -7,6 +7,7 @@ from textual.screen import Screen
 from labtui.model import Job
 from labtui.screens.efficiency import EfficiencyPage
 from labtui.screens.script import ScriptScreen
+from labtui.screens.whynot import WhyNotPage
 
 
 def job_page(id: str, job: Job) -> Screen[None]:
@@ -14,4 +15,6 @@ def job_page(id: str, job: Job) -> Screen[None]:
         return ScriptScreen(job)
     if id == "queue.efficiency":
         return EfficiencyPage(job)
+    if id == "queue.why":
+        return WhyNotPage(job)
     raise KeyError(id)

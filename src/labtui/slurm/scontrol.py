@@ -43,6 +43,7 @@ def _node(of: dict[str, str]) -> Node:
     cards = values.count_gpus(of.get("Gres", ""))
     reason = values.text(_SET_BY.sub(r" (\1)", of.get("Reason", "")))
     load = of.get("CPULoad", "")
+    features = values.text(of.get("ActiveFeatures", ""))
     return Node(
         name=of["NodeName"],
         address=values.text(of.get("NodeAddr", "")),
@@ -55,6 +56,10 @@ def _node(of: dict[str, str]) -> Node:
         gpus=cards,
         gpus_alloc=None if cards is None else values.count_gpus(of.get("GresUsed", "")),
         partitions=values.nodes(of.get("Partitions", "")),
+        memory_alloc_mib=values.whole(of.get("AllocMem", "")),
+        features=tuple(features.split(",")) if features else (),
+        gres=values.text(of.get("Gres", "")),
+        gres_used=values.text(of.get("GresUsed", "")),
     )
 
 

@@ -1,0 +1,250 @@
+"""Why a job does not start: the one-line answer, node by node, and what would help. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
+
+from labtui.model import Job, Node
+from labtui.slurm.asked import Asked, asked
+from labtui.slurm.explained import when
+from labtui.slurm.fitting import Cluster, Verdict, gres_of, wanted_words
+from labtui.slurm.reasons import limit_code
+from labtui.slurm.types import Allocation, Partition
+from labtui.slurm.usage import Context
+from labtui.slurm.waiting import explain_with, takes_jobs
+from labtui.text import clock, inert, mib
+
+OWN = frozenset({
+    "JobHeldUser", "JobHeldAdmin", "JobHoldMaxRequeue", "Dependency", "DependencyNeverSatisfied",
+    "BeginTime", "JobArrayTaskLimit", "Reservation", "ReservationDeleted", "Licenses",
+    "DeadLine", "InvalidAccount", "InvalidQOS", "AccountNotAllowed", "QOSNotAllowed",
+})  # fmt: skip
+"""Reasons that hold a job back whatever the nodes have."""
+HELPS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class WhyNot:
+    """All texts are inert."""
+
+    job_id: str
+    conclusion: str
+    advice: str
+    gates: tuple[str, ...]
+    """What keeps it from every node of a partition."""
+    nodes: tuple[Verdict, ...]
+    helps: tuple[str, ...]
+    start_time: float | None
+    """The scheduler's own estimate, Unix seconds."""
+    wanted: str
+
+
+def why_not(job: Job, context: Context, allocations: Sequence[Allocation] = ()) -> WhyNot:
+    """Of a pending job. `context.record` is its `scontrol show job`, as far as it was asked."""
+    wants = asked(job, context.record)
+    plain = explain_with(job, context)
+    partitions = context.partitions_of(job)
+    gates = {p.name: _gates(job, wants, p) for p in partitions}
+    open_ones = [p for p in partitions if not gates[p.name]]
+    cluster = Cluster(context, allocations)
+    verdicts = [v for p in partitions for v in cluster.judge(wants, p)]
+    own = _own(job)
+    said = [f"{inert(name, 40)}: {words}" for name, found in gates.items() for words in found]
+    names = (job.partition or "").split(",")
+    unknown = [name for name in names if name and name not in gates]
+    if unknown and context.partitions:
+        said.append(f"there is no partition {inert(unknown[0], 40)} (any more)")
+    inside = [v for v in verdicts if v.partition in {p.name for p in open_ones}]
+    if own:
+        conclusion = plain.text or plain.short
+    elif said and not open_ones:
+        conclusion = said[0]
+    else:
+        conclusion = _by_nodes(job, wants, inside, plain.text, context.now)
+    start = job.start_time if job.start_time and job.start_time > context.now else None
+    return WhyNot(
+        job_id=inert(job.job_id, 60),
+        conclusion=conclusion,
+        advice=plain.advice,
+        gates=tuple(said),
+        nodes=tuple(sorted(verdicts, key=_order)),
+        helps=() if own else _helps(job, wants, inside, context, cluster),
+        start_time=start,
+        wanted=wanted_words(wants),
+    )
+
+
+def _own(job: Job) -> bool:
+    code = (job.reason or "").partition(",")[0].strip()
+    return code in OWN or limit_code(code) is not None
+
+
+def _order(verdict: Verdict) -> tuple[object, ...]:
+    """What fits, what will, what might, what cannot."""
+    rank = 0 if verdict.fits else 4 if verdict.never else 3 if verdict.closed else 2
+    return rank, verdict.frees_at or float("inf"), len(verdict.lacks), verdict.node
+
+
+# -- partitions ----------------------------------------------------------------------------
+
+
+def _gates(job: Job, wants: Asked, partition: Partition) -> list[str]:
+    found: list[str] = []
+    if partition.state != "UP":
+        found.append(f"it is {inert(partition.state, 20).lower()}: nothing starts there")
+    limit, most = wants.time_limit_s, partition.max_time
+    if most is not None and (limit is None or limit > most * 60):
+        asks = "no time limit" if limit is None else clock(limit)
+        found.append(f"it allows {clock(most * 60)}, the job asks {asks}")
+    if partition.max_nodes is not None and wants.nodes > partition.max_nodes:
+        found.append(f"it allows {partition.max_nodes} nodes a job, {wants.nodes} wanted")
+    if partition.total_nodes is not None and wants.nodes > partition.total_nodes:
+        found.append(f"it has {partition.total_nodes} nodes, {wants.nodes} wanted")
+    per_node = partition.max_cpus_per_node
+    if per_node is not None and wants.cpus > per_node:
+        found.append(f"it allows {per_node} CPUs a node, {wants.cpus} wanted")
+    memory = partition.max_memory_per_node
+    if memory and wants.memory_mib is not None and wants.memory_mib > memory:
+        found.append(f"it allows {mib(memory)} a node, {mib(wants.memory_mib)} wanted")
+    for allowed, denied, own, what in (
+        (partition.allowed_accounts, partition.denied_accounts, job.account, "account"),
+        (partition.allowed_qos, partition.denied_qos, job.qos, "QoS"),
+    ):
+        if own and ((allowed and own not in allowed) or own in denied):
+            found.append(f"it does not take {what} {inert(own, 40)}")
+    return found
+
+
+# -- conclusions ---------------------------------------------------------------------------
+
+
+def enough(wants: Asked, verdicts: Sequence[Verdict], nodes: Mapping[str, Node]) -> list[Verdict]:
+    """The nodes that fit, where they are as many as it wants; else none."""
+    fitting = list({v.node: v for v in verdicts if v.fits}.values())
+    if len(fitting) < max(wants.nodes, len(wants.only)):
+        return []
+    if wants.spreads:
+        known = [nodes[v.node] for v in fitting if v.node in nodes]
+        free = sum(max(0, (n.cpus_total or 0) - (n.cpus_alloc or 0)) for n in known)
+        if free < wants.total_cpus:
+            return []
+    return fitting
+
+
+def _by_nodes(job: Job, wants: Asked, verdicts: Sequence[Verdict], reason: str, now: float) -> str:
+    if not verdicts:
+        return reason or "nothing is known of the nodes of its partition"
+    where = inert(job.partition or "its partition", 60)
+    possible = list({v.node: v for v in verdicts if not v.never}.values())
+    if len(possible) < wants.nodes:
+        if wants.nodes > 1 and possible:
+            return (
+                f"it can never start as it is: {wants.nodes} nodes wanted,"
+                f" {len(possible)} of {where} could ever take part"
+            )
+        nearest = min(verdicts, key=lambda v: (len(v.lacks), v.node))
+        return f"no node of {where} can ever run it: {nearest.node}: {'; '.join(nearest.lacks)}"
+    fitting = [v.node for v in possible if v.fits]
+    if len(fitting) >= wants.nodes and not wants.spreads:
+        names = ", ".join(fitting[:3]) + (", ..." if len(fitting) > 3 else "")
+        code = (job.reason or "None").partition(",")[0]
+        if code == "Priority":
+            return f"it would fit now on {names}, but {reason or 'others come first'}"
+        return f"it would fit now on {names}: {reason or 'the scheduler has not come to it yet'}"
+    opened = [v for v in possible if not v.closed]
+    if len(opened) < wants.nodes:
+        first = next(v for v in possible if v.closed)
+        return f"too few nodes of {where} take jobs now: {first.node}: {'; '.join(first.lacks)}"
+    waits = sorted((v for v in opened if not v.fits and v.frees_at), key=attrgetter("frees_at"))
+    missing = wants.nodes - len(fitting)
+    if 0 < missing <= len(waits):
+        last = waits[missing - 1]
+        ends = ", ".join(inert(i, 40) for i in last.by[:3])
+        more = " and others" if len(last.by) > 3 else ""
+        verb = "ends" if len(last.by) == 1 else "end"
+        till = when(last.frees_at or now, now)
+        return (
+            f"{last.node} has too little free: {last.lacks[0]};"
+            f" enough when {ends}{more} {verb}, ~{till} at the latest"
+        )
+    first = next((v for v in opened if v.lacks), opened[0])
+    lack = first.lacks[0] if first.lacks else f"{wants.total_cpus} CPUs wanted on all together"
+    return f"{first.node} has too little free: {lack}"
+
+
+def _helps(
+    job: Job, wants: Asked, inside: Sequence[Verdict], context: Context, cluster: Cluster
+) -> tuple[str, ...]:
+    """What would let it start now, each tried out on the nodes as they are."""
+    mine = context.partitions_of(job)
+    now_here = enough(wants, inside, cluster.nodes)
+    found: list[str] = []
+    if not now_here:
+        for fewer, words in _smaller(wants, mine, cluster):
+            open_ones = [p for p in mine if not _gates(job, fewer, p)]
+            fits = enough(fewer, [v for p in open_ones for v in cluster.judge(fewer, p)],
+                          cluster.nodes)  # fmt: skip
+            if fits:
+                found.append(f"{words}: {fits[0].node} has that free now")
+        for partition in context.partitions:
+            if partition in mine or _gates(job, wants, partition):
+                continue
+            fits = enough(wants, cluster.judge(wants, partition), cluster.nodes)
+            if fits:
+                name = inert(partition.name, 40)
+                found.append(f"--partition={name}: it would fit on {fits[0].node} now")
+    elif (less := _shorter(job, wants, context)) is not None:
+        found.append(less)
+    return tuple(found[:HELPS])
+
+
+def _smaller(
+    wants: Asked, partitions: Sequence[Partition], cluster: Cluster
+) -> Iterable[tuple[Asked, str]]:
+    """The same with less of one thing: as much as the node with most of it has free."""
+    names = {name for p in partitions for name in p.nodes}
+    nodes = [cluster.nodes[n] for n in sorted(names) if n in cluster.nodes]
+    nodes = [n for n in nodes if takes_jobs(n.slurm_state)]
+    gpus = next((g for g in wants.gres if g[0] == "gpu"), None)
+    if gpus is not None:
+        free = [gres_of(n.gres, "gpu", gpus[1]) - gres_of(n.gres_used, "gpu", gpus[1])
+                for n in nodes]  # fmt: skip
+        most = max(free, default=0)
+        if 0 < most < gpus[2]:
+            sort = f"{inert(gpus[1], 40)}:" if gpus[1] else ""
+            yield wants.with_gpus(most), f"--gres=gpu:{sort}{most}"
+    most = max(((n.cpus_total or 0) - (n.cpus_alloc or 0) for n in nodes), default=0)
+    if 0 < most < wants.cpus:
+        word = "--cpus-per-task" if wants.nodes == 1 else "--mincpus"
+        yield replace(wants, cpus=most, total_cpus=most), f"{word}={most}"
+    if wants.memory_mib is not None:
+        most = max(
+            ((n.memory_total_mib or 0) - (n.memory_alloc_mib or 0) for n in nodes), default=0
+        )
+        if 0 < most < wants.memory_mib:
+            yield replace(wants, memory_mib=most), f"--mem={most}M"
+
+
+def _shorter(job: Job, wants: Asked, context: Context) -> str | None:
+    """A time limit with which it would be over before those that come first are due."""
+    if context.waiting is None or job.priority is None:
+        return None
+    here = set((job.partition or "").split(","))
+    due = [
+        (other.start_time, other.job_id)
+        for other in context.waiting
+        if other.job_id != job.job_id
+        and (other.priority or 0) > job.priority
+        and other.start_time
+        and other.start_time > context.now + 120
+        and here & set((other.partition or "").split(","))
+    ]
+    if not due:
+        return None
+    start, first = min(due)
+    gap = int(start - context.now) // 60 * 60
+    if gap < 60 or (wants.time_limit_s is not None and wants.time_limit_s <= gap):
+        return None
+    return f"--time={clock(gap)} or less: it could end before {inert(first, 40)} is due (backfill)"
