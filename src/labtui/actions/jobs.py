@@ -78,7 +78,7 @@ class JobAction(Action):
             self.argvs()
         except ValueError as error:
             raise ActionError(str(error)) from None
-        rows = await _told(many.rows(self.client, self.asked))
+        rows = await _told(many.known(self.client, self.asked))
         left_out: dict[str, str] = {}
         for job_id in self.asked:
             job = _main_row(rows, job_id)
@@ -143,7 +143,7 @@ class JobAction(Action):
 
     async def _rows(self, job_ids: Sequence[str]) -> list[Job]:
         """What tells what became of them."""
-        return await many.rows(self.client, job_ids)
+        return await many.known(self.client, job_ids)
 
     def _look(self, rows: Sequence[Job], job_id: str) -> str | None:
         of_it = [job for job in rows if self.covers(job_id, job.job_id)]

@@ -312,7 +312,7 @@ class TopJob(JobAction):
 
     async def _rows(self, job_ids: Sequence[str]) -> list[Job]:
         """The others of the same user too: none of them may come before."""
-        rows = await many.rows(self.client, job_ids)
+        rows = await many.known(self.client, job_ids)
         users = {job.user for job in self._before.values() if job.user}
         self._others = [job for user in users for job in await many.of_user(self.client, user)]
         return rows

@@ -61,6 +61,19 @@ async def rows(client: SlurmClient, job_ids: Sequence[str], *, apart: bool = Fal
     return found
 
 
+def is_task(job_id: str) -> bool:
+    """One task of an array, which may be folded with others into one row."""
+    return job_id.partition("_")[2].isdigit()
+
+
+async def known(client: SlurmClient, job_ids: Sequence[str]) -> list[Job]:
+    """As `rows`, with a row of its own for each single task that was named."""
+    alone = [job_id for job_id in job_ids if is_task(job_id)]
+    others = [job_id for job_id in job_ids if not is_task(job_id)]
+    found = await rows(client, others) if others else []
+    return found + (await rows(client, alone, apart=True) if alone else [])
+
+
 async def of_user(client: SlurmClient, user: str) -> list[Job]:
     """The waiting jobs of one user."""
     return await _queued(client, f"--user={user}", states="PENDING")
