@@ -194,11 +194,11 @@ class SubmitPipeline(Action):
             for argv in cancel_argv(made.values()):
                 await self.client.tell(argv)
         except RPCError as error:
-            return f"{words} had been submitted and could not be cancelled ({error.msg}): do it"
+            return f"{words} were accepted and could not be cancelled ({error.msg}): do it"
         self.jobs = {}
         earlier = self.before.stages if self.before else ()
         self._kept.remember(msgspec.structs.replace(self.run_record, stages=earlier))
-        return f"{words} had been submitted and was cancelled again"
+        return f"{words} were accepted and are cancelled again"
 
     async def _tell(self, argv: list[str]) -> None:
         try:

@@ -159,17 +159,21 @@ class SubmitScreen(ExactScreen[str | None]):
             return
         form = self.query_one("#form")
         there = {row.name_of: row for row in self.query(Row)}
-        wanted = self._in_sight
+        new: dict[Row | None, list[Row]] = {}
+        """Rows to come, by the one that they come after."""
         after: Row | None = None
-        for field in wanted:
+        for field in self._in_sight:
             row = there.pop(field.id, None)
             if row is None:
-                row = self._row(field)
-                await form.mount(row, **({"before": 0} if after is None else {"after": after}))
-            after = row
-        for row in there.values():
-            if not row.box.has_focus:
-                await row.remove()
+                new.setdefault(after, []).append(self._row(field))
+            else:
+                after = row
+        with self.app.batch_update():
+            for before, rows in new.items():
+                await form.mount(*rows, **({"after": before} if before else {"before": 0}))
+            for row in there.values():
+                if not row.box.has_focus:
+                    await row.remove()
         self._draw_more()
         self._draw()
 

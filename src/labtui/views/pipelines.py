@@ -19,7 +19,7 @@ from labtui.views import jobs as jobs_view
 from labtui.views.jobtable import JobTable
 
 Span = tuple[str, Tone]
-NAME, FIGURES = 24, 27
+NAME, FIGURES = 22, 30
 HOW = {"ok": "", "any": " ended", "failed": " failed", "started": " started"}
 
 
