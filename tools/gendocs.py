@@ -1,15 +1,20 @@
-"""Write docs/keys.md from the registry; `--check` fails when the file is stale."""
+"""Write docs/keys.md from the registry and docs/pyslurm.md from the package.
+
+`--check` fails when one is stale.
+"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+import pyslurmdocs
+
 from labtui.keys import shown
 from labtui.registry import ACTIONS, COMMANDS, SUBJECTS
 from labtui.spec import ActionSpec
 
-TARGET = Path(__file__).resolve().parent.parent / "docs" / "keys.md"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
 def table(specs: list[ActionSpec]) -> list[str]:
@@ -41,14 +46,15 @@ def page() -> str:
 
 
 def main() -> int:
-    text = page()
-    if "--check" in sys.argv:
-        if not TARGET.exists() or TARGET.read_text(encoding="utf-8") != text:
-            print(f"{TARGET.name} is stale: run `make docs`", file=sys.stderr)
-            return 1
-        return 0
-    TARGET.write_text(text, encoding="utf-8")
-    return 0
+    stale = False
+    for name, text in (("keys.md", page()), ("pyslurm.md", pyslurmdocs.page())):
+        target = DOCS / name
+        if "--check" not in sys.argv:
+            target.write_text(text, encoding="utf-8")
+        elif not target.exists() or target.read_text(encoding="utf-8") != text:
+            print(f"{name} is stale: run `make docs`", file=sys.stderr)
+            stale = True
+    return int(stale)
 
 
 if __name__ == "__main__":

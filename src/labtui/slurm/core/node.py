@@ -61,6 +61,9 @@ LOAD: Kind[float | None] = Kind(_load_text, lambda v: _load(COUNT.json(v)), none
 class Node(Changeable):
     """One node. Memory in MiB; moments in unix seconds."""
 
+    cluster: str
+    """The cluster it is in."""
+
     name = Served(WORD, "NodeName", "name", "Its name in Slurm.", put=as_text)
     architecture = Served(WORD, "Arch", "architecture", "`x86_64`")
     configured_gres = Served(

@@ -119,6 +119,9 @@ def _per_gpu(value: Any) -> int | None:
 class Partition(Changeable):
     """One partition. Memory in MiB; "UNLIMITED" where there is no limit."""
 
+    cluster: str
+    """The cluster it is in."""
+
     name = Served(WORD, "PartitionName", "name", "Its name.", put=as_text)
     allowed_submit_nodes = Served(
         ALL, "AllocNodes", "nodes.allowed_allocation|allowed_allocation_nodes",

@@ -137,6 +137,9 @@ DELAY: Kind[int | None] = Kind(
 class Reservation(Changeable):
     """One reservation. Moments in unix seconds."""
 
+    cluster: str
+    """The cluster it is in."""
+
     accounts = Served(LIST, "Accounts", "accounts", "Accounts that may use it.", put=as_list)
     burst_buffer = Served(WORD, "BurstBuffer", "burst_buffer", "Burst buffers.", put=as_text)
     comment = Served(WRITTEN, "Comment", "", "Free text.", put=as_text)
