@@ -120,7 +120,11 @@ def test_a_step_is_the_same_in_every_version(path: str) -> None:
     for job_id, steps in found.items():
         assert isinstance(steps, JobSteps)
         for step in steps.values():
-            assert step.job_id == job_id and step.id == "batch" and step.state == "RUNNING"
+            assert (
+                str(step.job_id) == str(job_id).partition("_")[0]
+                and step.id == "batch"
+                and step.state == "RUNNING"
+            )
             assert step.cpus == step.ntasks == 1 and step.time_limit is None
             assert step.distribution is None and step.name == "batch"
             assert step.start_time > 1_795_000_000 and step.allocated_nodes
@@ -444,6 +448,17 @@ def test_a_step_names_its_job() -> None:
         JobStep(nope=2)
     with pytest.raises(ValueError):
         JobStep(7, "nope")
+
+
+def test_steps_of_an_arrays_tasks_are_kept_apart() -> None:
+    text = (
+        STEP.format("a").replace("=7.0", "=7_0.0") + "\n" + STEP.format("b").replace("7.0", "7_1.0")
+    )
+    found = pyslurm.parse(text, kind="step")
+    assert [found[key][0].name for key in ("7_0", "7_1")] == ["a", "b"]
+    assert found["7_1"][0].array_task_id == 1
+    entries = [{"id": f"{n}.0", "array": {"job_id": 7, "task_id": n - 7}} for n in (7, 8)]
+    assert sorted(pyslurm.parse(json.dumps({"steps": entries}), kind="step")) == [7, 8]
 
 
 def test_what_sstat_measures() -> None:

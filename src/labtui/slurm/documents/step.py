@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from labtui.slurm import values
@@ -16,21 +17,28 @@ from labtui.slurm.errors import RPCError
 from labtui.slurm.fields import moment, num, states, text, written
 
 
-def steps(document: Document) -> dict[int, JobSteps]:
-    """The steps of a document by job id. Of an array's task by its own id, where that is told."""
+def steps(document: Document) -> dict[int | str, JobSteps]:
+    """The steps of a document by job id. The text does not tell the ids of an array's tasks:
+    theirs are by `39_1`."""
+    return by_job(listed(document))
+
+
+def listed(document: Document) -> list[JobStep]:
+    """The steps of a document, one by one."""
     if isinstance(document, str):
-        return collect([from_text(record) for record in records(document)])
+        return [JobStep.of(from_text(record)) for record in records(document)]
     cluster = cluster_of(document)
-    return collect([from_json(entry, cluster) for entry in entries(document, "steps")])
+    return [JobStep.of(from_json(entry, cluster)) for entry in entries(document, "steps")]
 
 
-def collect(found: list[dict[str, Any]]) -> dict[int, JobSteps]:
-    """Steps by job id."""
-    by_job: dict[int, JobSteps] = {}
-    for one in found:
-        step = JobStep.of(one)
-        by_job.setdefault(step.job_id, JobSteps())[step.id] = step
-    return by_job
+def by_job(found: Iterable[JobStep]) -> dict[int | str, JobSteps]:
+    """Steps by job."""
+    parts: dict[int | str, JobSteps] = {}
+    for step in found:
+        text_only = step.array_id == step.job_id and step.array_id is not None and not step._real
+        key: int | str = f"{step.array_id}_{step.array_task_id}" if text_only else step.job_id
+        parts.setdefault(key, JobSteps())[step.id] = step
+    return parts
 
 
 _ID = re.compile(
@@ -104,6 +112,7 @@ def from_json(entry: dict[str, Any], cluster: str | None = None) -> dict[str, An
     array = _dict(entry.get("array"))
     if whole := num(array.get("job_id"), zero=False):
         found |= {"array_id": whole, "array_task_id": num(array.get("task_id"))}
+        found["_real"] = "_" not in str(word)
     own = text(entry.get("cluster")) or cluster
     return found | ({"cluster": own} if own else {})
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
 from typing import Any
 
 from labtui.hosts.base import HostError
-from labtui.slurm import documents, values
+from labtui.slurm import values
 from labtui.slurm.client import SlurmClient
 from labtui.slurm.core.job.actions import plain
 from labtui.slurm.core.job.job import Job, Jobs
@@ -91,10 +90,13 @@ async def all_steps(client: SlurmClient) -> dict[int, JobSteps]:
     """Steps of all jobs that run, by job id. Of array tasks by the task's own job id."""
     await named(client)
     found = await _steps(client)
-    every = [step for part in found.values() for step in part.values()]
-    if await has_json(client) or not any(step.array_id for step in every):
-        return found
-    return _by_job(every, await _task_ids(client))
+    if any(step.array_id and not step._real for step in found):
+        ids = await _task_ids(client)
+        for step in found:
+            task = (step.array_id, step.array_task_id)
+            step.__dict__.update(job_id=ids.get(task, step.job_id), _real=task in ids)
+    parts = step_documents.by_job(found).items()
+    return {key: steps for key, steps in parts if isinstance(key, int)}
 
 
 async def steps(client: SlurmClient, job_id: int, about: Job | None = None) -> JobSteps:
@@ -104,11 +106,10 @@ async def steps(client: SlurmClient, job_id: int, about: Job | None = None) -> J
         about = await _job(client, job_id)
     mine = JobSteps()
     task = (about.array_id, about.array_task_id)
-    for part in (await _steps(client, about.array_id or job_id)).values():
-        for step in part.values():
-            if (step.array_id, step.array_task_id) == task:
-                step.__dict__["job_id"] = job_id
-                mine[step.id] = step
+    for step in await _steps(client, about.array_id or job_id):
+        if (step.array_id, step.array_task_id) == task:
+            step.__dict__["job_id"] = job_id
+            mine[step.id] = step
     return mine
 
 
@@ -120,34 +121,23 @@ async def step(client: SlurmClient, job_id: int, step_id: int | str) -> JobStep:
     return found
 
 
-async def _steps(client: SlurmClient, target: int | None = None) -> dict[int, JobSteps]:
+async def _steps(client: SlurmClient, target: int | None = None) -> list[JobStep]:
     """Of all jobs, or of one (an array whole: scontrol's JSON finds no single task of one)."""
     argv = ["scontrol", "show", "step", *([] if target is None else [str(target)])]
     if await has_json(client):
-        return step_documents.steps(await document(client, *argv, "--json"))
-    done = await client.read(argv)
-    found: dict[int, JobSteps] = documents.parse(done.stdout, kind="step")
-    return found
+        return step_documents.listed(await document(client, *argv, "--json"))
+    return step_documents.listed((await client.read(argv)).stdout)
 
 
-async def _task_ids(client: SlurmClient) -> dict[tuple[int, int], int]:
-    """The job id of each task of an array that has started."""
+async def _task_ids(client: SlurmClient) -> dict[tuple[int | None, int | None], int]:
+    """The job id of each task of an array that has started, by array and number."""
     form = "JobID:|,ArrayJobID:|,ArrayTaskID:;"
     argv = ["squeue", "--local", "-a", "-h", "-t", "R,S,CG,ST", "-O", form]
-    found = {}
+    found: dict[tuple[int | None, int | None], int] = {}
     for record in (await client.read(argv)).stdout.split(";"):
         parts = [values.whole(word) for word in record.split("|")]
-        if len(parts) == 3 and None not in parts:
+        if len(parts) == 3 and parts[0] is not None:
             found[parts[1], parts[2]] = parts[0]
-    return found  # type: ignore[return-value]
-
-
-def _by_job(all_: Iterable[JobStep], ids: dict[tuple[int, int], int]) -> dict[int, JobSteps]:
-    found: dict[int, JobSteps] = {}
-    for one in all_:
-        if one.array_id is not None and one.array_task_id is not None:
-            one.__dict__["job_id"] = ids.get((one.array_id, one.array_task_id), one.job_id)
-        found.setdefault(one.job_id, JobSteps())[one.id] = one
     return found
 
 

@@ -34,6 +34,7 @@ class JobStep(Record):
     state = Text("RUNNING, PENDING, ...")
     time_limit: Field[Any] = Field("minutes; None: unlimited or not set", settable=True)
     start_time = Whole("unix seconds")
+    _real: Field[bool] = Field("whether `job_id` is not just its array's", default=lambda: False)
     _ran = Whole("seconds, when it was asked")
     cpus = Whole("how many CPUs; 1 for a batch step, of which Slurm counts none")
     ntasks = Whole("how many tasks")
