@@ -94,6 +94,20 @@ def test_shares_keep_their_tree() -> None:
     assert (found[3].shares, found[3].fair_share, found[2].usage) == (None, 0.75, 1151)
 
 
+def test_users_that_stand_before_the_tree_are_put_into_it() -> None:
+    found = accounts.shares(
+        "research|ana|1|0.3|0|0.0|0.75|inf\n"
+        "root|||0.0|1151|1.0||\n"
+        " root|root|1|0.5|0|0.0|1.0|inf\n"
+        " research||1|0.5|1151|1.0||0.5\n"
+        "  research|ben|1|0.3|0|0.0|0.75|\n"
+    )
+    assert [(s.account, s.user, s.depth) for s in found] == [
+        ("root", None, 0), ("root", "root", 1), ("research", None, 1), ("research", "ana", 2),
+        ("research", "ben", 2),
+    ]  # fmt: skip
+
+
 def test_reservations_licences_and_settings() -> None:
     (kept,) = accounts.reservations(
         "ReservationName=maint StartTime=1795513595 EndTime=1795520795 Duration=02:00:00 "

@@ -171,6 +171,8 @@ class ModifyJob(JobAction):
             found.append("at once: only an array has tasks; Slurm refuses it for other jobs")
         if needs := self._operators_only(jobs):
             found += await accounting.operator_note(self.client, needs)
+        if "qos" in changes:
+            await self._must_exist(changes["qos"])
         if "time_limit" in changes or "partition" in changes:
             found += self._against(await self._partitions(), jobs)
         return tuple(found)
@@ -189,6 +191,17 @@ class ModifyJob(JobAction):
         if "priority" in changes:
             return "set a priority"
         return "give a nice below 0" if changes.get("nice", "").startswith("-") else ""
+
+    async def _must_exist(self, name: str) -> None:
+        """ActionError for a QoS that there is not: 22.05 takes it without a word, and does
+        nothing."""
+        try:
+            names = [one.name for one in await accounting.qos(self.client)]
+        except RPCError:
+            return
+        if names and name not in names:
+            there = ", ".join(inert(one, 40) for one in names)
+            raise ActionError(f"QoS: there is no {inert(name, 40)}; choose from {there}")
 
     async def _partitions(self) -> list[Partition]:
         try:

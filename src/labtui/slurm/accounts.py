@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from msgspec import structs
+
 from labtui.model import Reservation, Share
 from labtui.slurm import values
 from labtui.slurm.scontrol import pairs
@@ -83,8 +85,11 @@ def number(part: str) -> float | None:
 
 
 def shares(output: str) -> list[Share]:
-    """`sshare -a -n -P -o SHARE_FIELDS`: the tree is in the blanks before the account."""
-    found = []
+    """`sshare -a -n -P -o SHARE_FIELDS`: the tree is in the blanks before the account.
+
+    22.05 prints users that were changed of late before the tree: they are put below their account.
+    """
+    found: list[Share] = []
     for line in output.split("\n"):
         parts = line.split("|")
         if len(parts) < len(SHARE_FIELDS) or not parts[0].strip():
@@ -104,7 +109,23 @@ def shares(output: str) -> list[Share]:
                 level=number(of["LevelFS"]),
             )
         )
-    return found
+    return _in_tree(found)
+
+
+def _in_tree(found: list[Share]) -> list[Share]:
+    depths = {one.account: one.depth for one in found if one.user is None}
+    stray = [one for one in found if one.user and one.depth == 0 and one.account in depths]
+    if not stray:
+        return found
+    ordered: list[Share] = []
+    for one in found:
+        if one in stray:
+            continue
+        ordered.append(one)
+        if one.user is None:
+            below = (other for other in stray if other.account == one.account)
+            ordered += [structs.replace(other, depth=one.depth + 1) for other in below]
+    return ordered
 
 
 def _part(value: str) -> float | None:
