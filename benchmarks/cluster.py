@@ -62,6 +62,8 @@ MaxJobCount=250000
 MaxArraySize=200001
 SlurmdTimeout=0
 ReturnToService=0
+# Nothing can start: looking for it every 30 s would only show in slurmctld's CPU.
+SchedulerParameters=bf_interval=3600
 AccountingStorageType=accounting_storage/none
 NodeName=gpu[0001-{gpus:04}] NodeAddr=10.78.0.1 CPUs=64 RealMemory=256000 Gres=gpu:4 {down}
 NodeName=cpu[0001-{cpus:04}] NodeAddr=10.78.0.1 CPUs=128 RealMemory=512000 {down}

@@ -173,9 +173,12 @@ class Terminal:
 
 
 def hold_key(
-    terminal: Terminal, seconds: float, meanwhile: Callable[[], None] = lambda: None
+    terminal: Terminal,
+    seconds: float,
+    span: int = 35,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> list[float]:
-    """Milliseconds to the first byte of each repaint, with the cursor going down and up.
+    """Milliseconds to the first byte of each repaint, the cursor going `span` down, then up.
 
     Keys that a blocked program kept waiting count too, from when they were due.
     """
@@ -185,7 +188,7 @@ def hold_key(
     while time.perf_counter() < end:
         meanwhile()
         start = time.perf_counter()
-        key = DOWN if moves // 35 % 2 == 0 else UP
+        key = DOWN if moves // span % 2 == 0 else UP
         _, took = terminal.key(key, quiet=0.02, timeout=10)
         moves += 1
         while took is not None and took > 0:
