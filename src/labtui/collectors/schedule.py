@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,8 @@ BACKOFF_SHOWN = 5.0
 STRETCH_MAX = 60.0
 """Seconds to which an expensive poll stretches its interval, at most."""
 JITTER = 0.1
+HEAD_START = 1.0
+"""Seconds that what is on the first screen has before the rest is asked, at most."""
 
 
 def fault_of(error: BaseException, timeout: float) -> Fault:
@@ -41,6 +44,7 @@ class Scheduler:
         self.collectors = list(collectors)
         self._shown: tuple[str, ...] = ()
         self._wake = {c.name: asyncio.Event() for c in self.collectors}
+        self._shown_first = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         for collector in self.collectors:
             if not collector.lazy:
@@ -97,11 +101,18 @@ class Scheduler:
 
     async def _run(self, collector: Collector) -> None:
         wake = self._wake[collector.name]
+        if not self._is_shown(collector.name):
+            # What the first screen waits for goes first.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HEAD_START):
+                    await self._shown_first.wait()
         if collector.lazy and not self._is_shown(collector.name):
             await wake.wait()
         while True:
             wake.clear()
             reading = await self._collect(collector)
+            if self._is_shown(collector.name):
+                self._shown_first.set()
             delay = self._delay(collector, reading)
             self.store.expect(collector.name, delay)
             try:

@@ -41,6 +41,8 @@ LOOK = 0.4
 """Seconds that the cursor rests on a row until more is fetched for its detail."""
 MANY = 2000
 """Rows above which a second without news does not make them anew."""
+RECHECK = 5
+"""Seconds after which cells that tell a time are drawn anew in rows that are otherwise the same."""
 PIECE = 0.004
 """Seconds that rows are arranged in one go, with a PAUSE for keys and repaints in between."""
 PAUSE = 0.001
@@ -104,6 +106,7 @@ class LabScreen(ExactScreen[None]):
         self._look_timer: Timer | None = None
         self._arranging: Arranging | None = None
         self._again = False
+        self._ticks = 0
         self._changed_how = False
         self._severities: Severities | None = None
         self.commands = Commands(self)
@@ -243,6 +246,8 @@ class LabScreen(ExactScreen[None]):
             self.update()
         else:
             self._draw_top()
+        self._ticks += 1
+        if self._ticks % RECHECK == 0:
             self.table.recheck()
 
     def update(self) -> None:

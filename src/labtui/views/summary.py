@@ -9,6 +9,8 @@ from labtui.store import Feed
 from labtui.text import age, inert
 
 Span = tuple[str, Tone]
+STEPS = (1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0)
+"""Seconds in which a pace is told, rounded up: one that varies a little is not to be redrawn."""
 
 
 def freshness(feeds: Sequence[Feed], now: float) -> list[tuple[str, str, Tone]]:
@@ -41,7 +43,8 @@ def _of_kind(group: list[Feed], now: float) -> tuple[str, Tone]:
         return "...", "dim"
     if stale:
         return f"stale {age(max(stale))}", "warn"
-    return age(max(1.0, min(max(f.interval, f.pace) for f in group))), "dim"
+    pace = min(max(f.interval, f.pace) for f in group)
+    return age(next((s for s in STEPS if s >= pace), pace)), "dim"
 
 
 def top_line(
