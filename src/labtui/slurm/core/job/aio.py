@@ -90,8 +90,14 @@ async def all_steps(client: SlurmClient) -> dict[int, JobSteps]:
     """Steps of all jobs that run, by job id. Of array tasks by the task's own job id."""
     await named(client)
     found = await _steps(client)
-    if any(step.array_id and not step._real for step in found):
+    if not await has_json(client):
+        # The text names an array's tasks after it, and without an id scontrol 22.05 leaves out
+        # the steps of arrays.
         ids = await _task_ids(client)
+        told = {step.array_id for step in found}
+        for array in {array for array, _ in ids if array is not None} - told:
+            with contextlib.suppress(RPCError):  # it ended meanwhile
+                found += await _steps(client, array)
         for step in found:
             task = (step.array_id, step.array_task_id)
             step.__dict__.update(job_id=ids.get(task, step.job_id), _real=task in ids)
@@ -136,7 +142,7 @@ async def _task_ids(client: SlurmClient) -> dict[tuple[int | None, int | None], 
     found: dict[tuple[int | None, int | None], int] = {}
     for record in (await client.read(argv)).stdout.split(";"):
         parts = [values.whole(word) for word in record.split("|")]
-        if len(parts) == 3 and parts[0] is not None:
+        if len(parts) == 3 and parts[0] is not None and parts[2] is not None:
             found[parts[1], parts[2]] = parts[0]
     return found
 
