@@ -339,7 +339,7 @@ def test_a_hung_source_neither_starves_others_nor_delays_the_exit(tmp_path: Path
             while len(server.requests) < 2 and time.monotonic() < end:
                 time.sleep(0.05)
             assert len(server.requests) == 2, "one flight each"
-            t.wait("local 1s")
+            t.wait(r"local \ds")
             began = time.monotonic()
             t.keys("q")
             t.wait("ended with 0", timeout=5)
