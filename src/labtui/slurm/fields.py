@@ -26,11 +26,18 @@ NEVER = 1 << 40
 """Unix seconds that no moment reaches."""
 
 
-def num(value: Any, infinite: Any = None, *, zero: bool = True, short: bool = False) -> int | Any:
+def num(
+    value: Any,
+    infinite: Any = None,
+    *,
+    zero: bool = True,
+    short: bool = False,
+    signed: bool = False,
+) -> int | Any:
     """A whole number; None where it is not set, `infinite` where there is no limit.
 
     `zero=False`: 0 means "not set". `short`: the field has 16 bits in Slurm, so that a plain
-    65534 is "not set" and 65535 is "unlimited" too.
+    65534 is "not set" and 65535 is "unlimited" too. A negative one is none, unless `signed`.
     """
     marked = True
     if isinstance(value, dict):
@@ -52,6 +59,8 @@ def num(value: Any, infinite: Any = None, *, zero: bool = True, short: bool = Fa
         return None
     if marked and (value in _INFINITE or (short and value == INFINITE16)):
         return infinite
+    if (value < 0 and not signed) or abs(value) >= 2**63:
+        return None
     return None if value == 0 and not zero else value
 
 

@@ -79,7 +79,10 @@ class Job(Changeable):
     eligible_time = Served(MOMENT, "Eligible", "time.eligible", "When it could start.")
     end_time = Served(MOMENT, "End", "time.end", "When it ended.")
     extra = Served(WRITTEN, "Extra", "extra", "Free text; 23.11 or later.", put=as_text)
-    exit_code = Served(CODE, "ExitCode", "exit_code", "Its exit code.")
+    exit_code = Served(
+        CODE, "ExitCode", "exit_code", "Its exit code. v0.0.37 and v0.0.38 tell none but that of "
+        "success.",
+    )  # fmt: skip
     exit_code_signal = Served(SIGNAL, "ExitCode", "exit_code", "The signal that ended it; 0: none.")
     failed_node = Served(WORD, "FailedNode", "failed_node", "The node that failed it.")
     heterogeneous_id = Served(SIZE, "JobID", "het.job_id", "Of a job of several parts.")

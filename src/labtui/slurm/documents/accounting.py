@@ -159,9 +159,21 @@ def _step_id(word: Any) -> Any:
     return word if number is None else humanize_step_id(number)
 
 
+def _untold(known: dict[str, Any]) -> None:
+    """v0.0.37 and v0.0.38 say SUCCESS and 0 for every exit code; signals are told."""
+    if known.get("exit_code") == 0 and not known.get("exit_code_signal"):
+        told = 0 if known.get("state") == "COMPLETED" else None
+        known["exit_code"] = known["exit_code_signal"] = told
+    if known.get("derived_exit_code") == 0 and not known.get("derived_exit_code_signal"):
+        known["derived_exit_code"] = known["derived_exit_code_signal"] = None
+
+
 def _json_jobs(document: dict[str, Any]) -> Iterator[Job]:
+    old = (0, 0, 0) < (data_parser(document) or (0, 0, 0)) < (0, 0, 39)
     for record in entries(document, "jobs"):
         known = from_json(Job, record)
+        if old:
+            _untold(known)
         if known.get("id") is None:
             continue
         state = fields.states(record.get("state", {}).get("current"))
@@ -181,16 +193,18 @@ def _json_jobs(document: dict[str, Any]) -> Iterator[Job]:
             known.pop("working_directory", None)
         job = Job.of(known)
         job.steps = JobSteps()
-        for one in _json_steps(record.get("steps"), job):
+        for one in _json_steps(record.get("steps"), job, old):
             job.steps[one.id] = one
         yield job
 
 
-def _json_steps(records: Any, job: Job) -> Iterator[JobStep]:
+def _json_steps(records: Any, job: Job, old: bool) -> Iterator[JobStep]:
     for record in records if isinstance(records, list) else ():
         if not isinstance(record, dict) or not isinstance(record.get("step"), dict):
             continue
         known = from_json(JobStep, record) | {"job_id": job.id}
+        if old:
+            _untold(known)
         own = record["step"].get("id")
         if isinstance(own, str) and "." in own:
             own = own.rpartition(".")[2]
@@ -199,6 +213,8 @@ def _json_steps(records: Any, job: Job) -> Iterator[JobStep]:
         known["id"] = _step_id(own)
         step = JobStep.of(known)
         step.stats = _stats(_columns(record), step)
+        if old:  # 0, whatever it was
+            step.stats.avg_cpu_frequency = None
         yield step
 
 

@@ -120,7 +120,7 @@ TABLE: tuple[tuple[str, str, Read], ...] = (
     ("group_id", "group_id", num),
     ("group_name", "group_name", text),
     ("priority", "priority", num),
-    ("nice", "nice", num),
+    ("nice", "nice", lambda v: num(v, signed=True)),
     ("qos", "qos", text),
     ("wckey", "wckey", text),
     ("mcs_label", "mcs_label", text),
