@@ -241,6 +241,7 @@ class Commands:
         self.screen.rearrange()
 
     def mark(self) -> None:
+        self.screen.view.moved = True  # the cursor goes on to the next row, and stays there
         self.screen.table.action_mark()
         self.screen._draw_title()
 
