@@ -152,7 +152,7 @@ def test_minutes_that_slurmctld_counts() -> None:
         (job("1", reason="Priority"), "4 jobs go first in gpu",
          "4 jobs go first in gpu, with a higher priority than 10"),
         (job("1", reason="BeginTime", start_time=NOW + HOUR), "begins {soon}",
-         "it begins {soon}, as asked or after a requeue"),
+         "it begins {soon}"),
         (job("1", reason="PartitionTimeLimit", time_limit_s=5 * 24 * HOUR),
          "asks 5-00:00:00, gpu allows 2-00:00:00", "it asks 5-00:00:00, gpu allows 2-00:00:00"),
         (job("1", reason="PartitionTimeLimit"), "asks more time than its partition allows",

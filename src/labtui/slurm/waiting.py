@@ -153,7 +153,7 @@ def _begin(job: Job, context: Context, plain: Explained) -> Explained | None:
     if not job.start_time or job.start_time < context.now:
         return None
     text = f"begins {when(job.start_time, context.now)}"
-    return Explained(text, f"it {text}, as asked or after a requeue", plain.advice, job.start_time)
+    return Explained(text, f"it {text}", plain.advice, job.start_time)
 
 
 def _array(job: Job, context: Context, plain: Explained) -> Explained | None:
