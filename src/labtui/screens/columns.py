@@ -11,6 +11,7 @@ from textual.screen import ModalScreen
 
 from labtui.spec import Column, Tone
 from labtui.widgets.lines import Line, Lines
+from labtui.widgets.rows_line import LEAST, MARKS
 
 HEIGHT = 14
 
@@ -45,10 +46,10 @@ class ColumnChooser(ModalScreen[tuple[str, ...] | None]):
     def _draw(self) -> None:
         first = max(0, min(self._at - HEIGHT // 2, len(self._all) - HEIGHT))
         lines: list[Line] = []
-        used = 2
+        used = MARKS - 1
         for i, column in enumerate(self._all):
             on = column.id in self._on
-            used += column.width + 1 if on else 0
+            used += (LEAST if column.grow else column.width) + 1 if on else 0
             if not first <= i < first + HEIGHT:
                 continue
             mark = "▌" if i == self._at else " "

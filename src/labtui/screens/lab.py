@@ -295,7 +295,7 @@ class LabScreen(ExactScreen[None]):
             return
         now = time.time()
         view.items = made.items
-        view.shown = len(rows.keys)
+        view.shown = rows.matched
         feeds = self._feeds(view.spec)
         self.table.sorted_by = (view.sort, view.reverse) if view.sort else None
         # A machine's own row says that it is silent, and is the last one to be dimmed for it.

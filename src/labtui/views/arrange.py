@@ -35,6 +35,8 @@ class How:
 class Arranged:
     items: Sequence[Any]
     keys: Sequence[str]
+    matched: int
+    """How many the filter lets through, before any are folded."""
     leads: Mapping[str, str] = field(default_factory=dict)
     """Key -> what stands before its name: the branch of a tree, the mark of a fold."""
 
@@ -47,7 +49,7 @@ def arrange(items: Sequence[Any], spec: SubjectSpec, how: How) -> Work:
     yield
     chosen = [i for i in items if how.test(i)] if how.test else list(items)
     chosen = order(chosen, spec, how.sort, how.reverse)
-    return Arranged(chosen, [spec.row_key(i) for i in chosen])
+    return Arranged(chosen, [spec.row_key(i) for i in chosen], len(chosen))
 
 
 def at_once(work: Work) -> Arranged:

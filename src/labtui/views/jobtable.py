@@ -97,6 +97,7 @@ def arrange(table: JobTable, spec: SubjectSpec, how: How) -> Work:
     rows = table.rows
     if how.test is not None:
         rows = yield from _matching(table, rows, how.test)
+    matched = len(rows)
     column = next((c for c in spec.columns if c.id == how.sort), None)
     if column is not None and column.id != spec.default_sort:
         rows = yield from _sorted(table, rows, column, how.reverse)
@@ -108,7 +109,7 @@ def arrange(table: JobTable, spec: SubjectSpec, how: How) -> Work:
     elif table.has_arrays and not how.apart:
         rows, leads = yield from _folded(table, rows, how.unfolded)
     yield
-    return Arranged(_Shown(table, rows), [row.key for row in rows], leads)
+    return Arranged(_Shown(table, rows), [row.key for row in rows], matched, leads)
 
 
 def _matching(table: JobTable, rows: list[Row], test: Test) -> Generator[None, None, list[Row]]:
