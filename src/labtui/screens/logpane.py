@@ -91,6 +91,9 @@ class LogPane(Vertical):
         view.text = reader.text if reader else LogText()
         view.following = reader is None or (reader.following and view.following)
         view.changed()
+        self._draw_status()
+
+    def _draw_status(self) -> None:
         self.query_one("#log-title", Lines).set_lines([self._status()])
         self.post_message(self.Said())
 
@@ -178,7 +181,7 @@ class LogPane(Vertical):
             self.reader.stand_still()
 
     def _moved(self) -> None:
-        self.draw()
+        self._draw_status()
         view, reader = self.view, self.reader
         if reader is None or (self._busy and not self._busy.done()):
             return
@@ -259,11 +262,13 @@ class LogPane(Vertical):
             self.say("lines are wrapped: w unwraps them", "warn")
             return
         view.x = max(0, view.x + sign * (view.size.width // 2)) if sign else 0
+        view.changed()
         self._moved()
 
     def wrap(self) -> None:
         self.view.wrap = not self.view.wrap
         self.view.x = 0
+        self.view.changed()
         self._moved()
 
     # Search and `:`

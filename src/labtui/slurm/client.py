@@ -163,7 +163,10 @@ class SlurmClient:
     async def batch_script(self, job_id: str) -> str:
         """The script of a job that slurmctld still knows (one's own, or as an operator)."""
         argv = ["scontrol", "write", "batch_script", whole_id(job_id), "-"]
-        return (await self._read(argv)).stdout
+        done = await self._read(argv)
+        if not done.stdout.strip():  # it exits 0 for an unknown job too
+            raise error_of("scontrol", self.host.name, done.stdout, done.stderr)
+        return done.stdout
 
     async def accounted_script(self, job_id: str) -> str | None:
         """The script that the accounting keeps of a job (AccountingStoreFlags=job_script, and only

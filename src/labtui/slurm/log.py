@@ -20,7 +20,7 @@ MAX_TAIL = 1 << 20
 TIMEOUT = 6.0
 SEARCH_TIMEOUT = 30.0
 """Seconds that grep may take: some GB of a file that is in memory, half a GB of one that is not."""
-MATCHES = 10_000
+MATCHES = 5_000
 """Lines up to which all matches of a search are listed."""
 
 
@@ -97,19 +97,21 @@ class LogFile:
         return await self.host.read(self.path, max(0, start), size, timeout=TIMEOUT)
 
     async def search(self, wanted: Pattern, size: int) -> Matches:
-        """Count the lines of the whole file that match; list the matches unless they are many."""
-        counted = await self._grep(["-c", *wanted.grep])
-        lines = int(counted) if counted.strip().isdigit() else 0
-        if not 0 < lines <= MATCHES:
-            return Matches(lines, () if lines == 0 else None, size)
+        """Every match of the whole file; only how many lines have one, where these are many."""
         try:
-            listed = await self._grep(["-b", "-o", "-n", "-m", str(MATCHES), *wanted.grep])
+            listed = await self._grep(["-b", "-o", "-n", "-m", str(MATCHES + 1), *wanted.grep])
         except HostError as error:
             if error.kind != "protocol":
                 raise
-            return Matches(lines, None, size)  # matches as long as the file
-        hits = re.findall(r"^(\d+):(\d+):", listed, re.MULTILINE)
-        return Matches(lines, tuple((int(at), int(line)) for line, at in hits), size)
+            listed = ""  # the matches are as long as the file
+        else:
+            hits = re.findall(r"^(\d+):(\d+):", listed, re.MULTILINE)
+            lines = len({line for line, _ in hits})
+            if lines <= MATCHES:
+                found = tuple((int(at), int(line)) for line, at in hits)
+                return Matches(lines, found, size)
+        counted = (await self._grep(["-c", *wanted.grep])).strip()
+        return Matches(int(counted) if counted.isdigit() else 0, None, size)
 
     async def _grep(self, options: list[str]) -> str:
         limit = f"{SEARCH_TIMEOUT:g}"
