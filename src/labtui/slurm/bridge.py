@@ -25,6 +25,9 @@ T = TypeVar("T")
 CALL_TIMEOUT = 120.0
 """Seconds after which a call gives up whatever the adapters below wait for. They have shorter
 limits of their own; this one is for a loop that is stuck."""
+COMMAND_TIMEOUT = 60.0
+"""Seconds that one command may take: a whole accounting takes its time. That slurmctld is down is
+told within some three seconds all the same."""
 NAME_TIMEOUT = 5.0
 
 
@@ -92,7 +95,7 @@ def connect(host: Host | SlurmClient | None = None) -> None:
     global _bridge
     close()
     if not isinstance(host, SlurmClient):
-        host = SlurmClient(host or LocalHost("localhost"))
+        host = SlurmClient(host or LocalHost("localhost"), timeout=COMMAND_TIMEOUT)
     _bridge = Bridge(host)
 
 

@@ -38,9 +38,14 @@ async def document(client: SlurmClient, *argv: str) -> dict[str, Any]:
     return found
 
 
-async def named(client: SlurmClient) -> None:
-    """See that the cluster's name is known: items that nobody named a cluster for are of it."""
+_clusters: weakref.WeakKeyDictionary[SlurmClient, str | None] = weakref.WeakKeyDictionary()
+
+
+async def named(client: SlurmClient) -> str | None:
+    """The cluster's name, asked once a client: items that nobody named a cluster for are of it."""
+    if client not in _clusters:
+        _clusters[client] = await bridge.ask_cluster(client)
     current = bridge.current()
     if current.client is client and not current.named:
-        current.cluster = await bridge.ask_cluster(client)
-        current.named = True
+        current.cluster, current.named = _clusters[client], True
+    return _clusters[client]

@@ -70,9 +70,9 @@ def _short(value: Any) -> int | None:
     return found
 
 
-def _count(value: Any) -> int | None:
+def _count(value: Any, *, short: bool = False) -> int | None:
     """1 where it is not set. Up to v0.0.38 null may hide a number: that is not known."""
-    return None if value is None else _short(value) or 1
+    return None if value is None else num(value, zero=False, short=short) or 1
 
 
 def _minutes(value: Any) -> int | None:
@@ -242,7 +242,7 @@ def from_json(entry: dict[str, Any], cluster: str | None = None) -> dict[str, An
     found["cpus"] = _count(entry.get("cpus"))
     found["ntasks"] = _count(entry.get("tasks"))
     per_gpu = _per_gpu(entry.get("cpus_per_tres"))
-    found["cpus_per_task"] = None if per_gpu else _count(entry.get("cpus_per_task"))
+    found["cpus_per_task"] = None if per_gpu else _count(entry.get("cpus_per_task"), short=True)
     found["cpus_per_gpu"] = per_gpu
     found["exit_code"], found["exit_code_signal"] = exit_status(entry.get("exit_code"))
     derived = exit_status(entry.get("derived_exit_code"))

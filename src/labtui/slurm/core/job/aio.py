@@ -28,12 +28,21 @@ AT_ONCE = 4
 
 
 async def jobs(client: SlurmClient) -> Jobs:
-    """All jobs that slurmctld knows: `scontrol show job`, before 23.02 squeue's JSON."""
+    """All jobs that slurmctld knows: `scontrol show job`, before 23.02 squeue's JSON.
+
+    Where that is larger than a host may print, scontrol's text, a tenth of it.
+    """
     await named(client)
     if await has_json(client):
-        found = await document(client, "scontrol", "-a", "-d", "show", "job", "--json")
+        argv = ("scontrol", "-a", "-d", "show", "job", "--json")
     else:
-        found = await document(client, "squeue", "--local", "-a", "-t", "all", "--json")
+        argv = ("squeue", "--local", "-a", "-t", "all", "--json")
+    try:
+        found = await document(client, *argv)
+    except HostError as error:
+        if error.kind != "protocol":
+            raise
+        return await _from_text(client)
     return await asyncio.to_thread(job_documents.jobs, found)
 
 
@@ -63,12 +72,20 @@ async def _job(client: SlurmClient, job_id: int) -> Job:
     return found
 
 
-async def _from_text(client: SlurmClient, job_id: int) -> Jobs:
-    """Slurm before 23.02: scontrol's text, read with the names that squeue tells apart."""
+async def _from_text(client: SlurmClient, *job_id: int) -> Jobs:
+    """scontrol's text, read with the names that squeue tells apart: of one job, or of all."""
     marks = Marks()
     form = f"JobID:{marks.text},Comment:{marks.text},Name:{marks.end}"
-    argv = ["squeue", "--local", "-a", "-h", "-r", "-t", "all", "-j", str(job_id), "-O", form]
+    one = [f"--jobs={number}" for number in job_id]
+    argv = ["squeue", "--local", "-a", "-h", "-r", "-t", "all", *one, "-O", form]
     told = (await client.read(argv)).stdout.split(marks.end)
+    argv = ["scontrol", "-a", "-d", "show", "job", *map(str, job_id)]
+    shown = (await client.read(argv)).stdout
+    own = {"cluster": name} if (name := await named(client)) else {}
+    return await asyncio.to_thread(_with_names, shown, told, marks, own)
+
+
+def _with_names(shown: str, told: list[str], marks: Marks, own: dict[str, Any]) -> Jobs:
     known: dict[int, Known] = {}
     for record in told:
         number, _, rest = record.partition(marks.text)
@@ -76,10 +93,9 @@ async def _from_text(client: SlurmClient, job_id: int) -> Jobs:
         whole = values.whole(number.rsplit("\n", 1)[-1])
         if mark and whole is not None:
             known[whole] = Known(name, values.text(comment))
-    shown = await client.read(["scontrol", "-a", "-d", "show", "job", str(job_id)])
     found = Jobs()
-    for one in jobtext.records(shown.stdout, known):
-        found.add(Job.of(jobtext.from_text(one)))
+    for one in jobtext.records(shown, known):
+        found.add(Job.of(own | jobtext.from_text(one)))
     return found
 
 
@@ -132,7 +148,10 @@ async def _steps(client: SlurmClient, target: int | None = None) -> list[JobStep
     argv = ["scontrol", "show", "step", *([] if target is None else [str(target)])]
     if await has_json(client):
         return step_documents.listed(await document(client, *argv, "--json"))
-    return step_documents.listed((await client.read(argv)).stdout)
+    found = step_documents.listed((await client.read(argv)).stdout)
+    for step in found:
+        step.__dict__["cluster"] = await named(client) or step.cluster
+    return found
 
 
 async def _task_ids(client: SlurmClient) -> dict[tuple[int | None, int | None], int]:
