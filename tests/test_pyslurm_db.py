@@ -180,6 +180,32 @@ def test_a_qos_that_there_is_not(told: list[list[str]]) -> None:
         db.Job.load(5)
 
 
+@pytest.mark.parametrize(
+    ("kept", "script", "environment"),
+    [("#!/bin/bash\n\necho hi\n\n", "#!/bin/bash\n\necho hi\n", {}), ("NONE\n\n", None, {}),
+     ("A=1\nPATH=/bin:/usr/bin\nB=x=y\n", None, {"A": 1, "PATH": "/bin:/usr/bin", "B": "x=y"})],
+)  # fmt: skip
+def test_what_the_accounting_kept_of_a_job(
+    kept: str, script: str | None, environment: dict[str, Any]
+) -> None:
+    def reply(argv: list[str], stdin: str) -> tuple[int, str, str]:
+        if "--helpformat" in argv:
+            return 0, "JobID JobIDRaw Cluster", ""
+        if argv[1] in ("--batch-script", "--env-vars"):
+            return 0, f"Batch Script for 7\n{'-' * 80}\n{kept}", ""
+        mark = next((a.partition("=")[2] for a in argv if a.startswith("--delimiter")), "|")
+        lines = [["JobID", "JobIDRaw", "Cluster"], ["7", "7", "lab"]]
+        table = "".join(mark.join(line) + mark + "\n" for line in lines)
+        return 0, table if argv[0] == "sacct" else "ClusterName = lab\n", ""
+
+    bridge.connect(ScriptedHost(reply))
+    try:
+        job = db.Job.load(7, with_script=not environment, with_env=bool(environment))
+        assert (job.script, job.environment) == (script, environment)
+    finally:
+        bridge.close()
+
+
 def test_changes_wait_for_commit(told: list[list[str]]) -> None:
     comment = db.Job(comment="new | comment", derived_exit_code=3)
     assert db.Jobs.modify(db.JobFilter(ids=[272]), comment) == [272]

@@ -9,8 +9,9 @@ from typing import Any
 from labtui.slurm import fields, settings, values
 from labtui.slurm.core.node import Node, Nodes
 from labtui.slurm.documents import Document, cluster_of, entries
-from labtui.slurm.documents.text import joined, pairs
+from labtui.slurm.documents.text import joined
 from labtui.slurm.errors import PyslurmError
+from labtui.slurm.scontrol import pairs
 from labtui.slurm.served import from_json, from_text
 
 

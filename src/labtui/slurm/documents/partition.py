@@ -8,7 +8,8 @@ from labtui.slurm import fields, settings
 from labtui.slurm.constants import UNLIMITED
 from labtui.slurm.core.partition import Partition, Partitions
 from labtui.slurm.documents import Document, cluster_of, data_parser, entries
-from labtui.slurm.documents.text import joined, pairs
+from labtui.slurm.documents.text import joined
+from labtui.slurm.scontrol import pairs
 from labtui.slurm.served import from_json, from_text
 
 PER_CPU = 1 << 63

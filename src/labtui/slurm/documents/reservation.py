@@ -8,7 +8,8 @@ from typing import Any
 from labtui.slurm import fields, settings, values
 from labtui.slurm.core.reservation import Reservation, ReservationFlags, Reservations
 from labtui.slurm.documents import Document, cluster_of, entries
-from labtui.slurm.documents.text import joined, pairs
+from labtui.slurm.documents.text import joined
+from labtui.slurm.scontrol import pairs
 from labtui.slurm.served import from_json, from_text
 
 _CORES = re.compile(r"\sNodeName=(\S+) CoreIDs=(\S+)")

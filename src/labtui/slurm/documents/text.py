@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-
-_KEY = re.compile(r"(?:^|(?<=\s))([A-Z][\w/:&\[\]]*)=")
 
 
 def joined(output: str, first: str) -> Iterator[str]:
@@ -23,13 +20,3 @@ def joined(output: str, first: str) -> Iterator[str]:
             record.append(line.strip() if not begins else line.rstrip())
     if record:
         yield " ".join(record)
-
-
-def pairs(line: str) -> dict[str, str]:
-    """`Key=Value Key=Value`; a value may hold spaces, and the first of two equal keys counts."""
-    found: dict[str, str] = {}
-    hits = list(_KEY.finditer(line))
-    for hit, following in zip(hits, [*hits[1:], None], strict=True):
-        value = line[hit.end() : following.start() if following else len(line)]
-        found.setdefault(hit[1], value.strip())
-    return found
