@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -315,9 +316,17 @@ def test_limits_of_qos_and_accounts(options: dict[str, str], words: str | None) 
     assert (words in found) if words else not any(w in found for w in ("qos", "account"))
 
 
-def test_limits_that_slurm_does_not_enforce_are_not_claimed() -> None:
-    from dataclasses import replace
+def test_the_partitions_own_qos_holds_too() -> None:
+    night = replace(CPU, qos="night")
+    limited = Qos(name="night", max_wall=30, max_jobs_per_user=1)
+    jobs = [held(partition="cpu")]
+    known = replace(ACCOUNTED, partitions=[night], jobs=jobs, qos=[*ACCOUNTED.qos, limited])
+    found = " | ".join(check_limits(batch_script("true", time="40"), known))
+    assert "time: partition cpu allows at most 30:00" in found
+    assert "night lets you run 1 jobs at once" in found
 
+
+def test_limits_that_slurm_does_not_enforce_are_not_claimed() -> None:
     free = replace(ACCOUNTED, settings={})
     asked = batch_script("true", partition="gpu", time="700", gres="gpu:1", account="other")
     assert check_limits(asked, free) == []

@@ -243,7 +243,7 @@ class SubmitScreen(ExactScreen[str | None]):
         keys = (
             " ctrl+s submit  ctrl+t template  ctrl+e editor  ctrl+f find field  esc commands"
             if typing
-            else " ctrl+s submit  e editor  t template  f find field  tab fields  esc keep, leave"
+            else " ctrl+s submit  e editor  t template  f find field  esc keep draft and leave"
         )
         self.query_one("#foot", Lines).set_lines([[(keys, "accent")]])
         self._draw_help()

@@ -7,9 +7,9 @@ pending; so this says it first. What is not known about a cluster is not claimed
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from labtui.model import Node
+from labtui.model import Job, Node
 from labtui.slurm import values
 from labtui.slurm.script import BatchScript
 from labtui.slurm.types import Association, Limits, Partition, Qos
@@ -213,14 +213,19 @@ def _against_accounting(asked: BatchScript, context: Context) -> list[str]:
     if not enforces(context, "limits"):
         return found
     if qos := by_name.get(qos_name):
-        found += _against_limits(asked, context, qos, f"qos {inert(qos.name, 40)}")
-        found += _held(asked, context, qos)
+        found += _against_limits(asked, qos, f"qos {inert(qos.name, 40)}")
+        found += _held(asked, context, qos, [j for j in context.holding if j.qos == qos.name])
+    partition = default_partition(context, asked.get("partition"))
+    if partition and (qos := by_name.get(partition.qos or "")) and qos.name != qos_name:
+        there = [p.name for p in context.partitions if p.qos == qos.name]
+        found += _against_limits(asked, qos, f"partition {inert(partition.name, 40)}")
+        found += _held(asked, context, qos, [j for j in context.holding if j.partition in there])
     for place in at if len(at) == 1 else ():
-        found += _against_limits(asked, context, place, f"account {inert(place.account, 40)}")
+        found += _against_limits(asked, place, f"account {inert(place.account, 40)}")
     return found
 
 
-def _against_limits(asked: BatchScript, context: Context, limits: Limits, who: str) -> list[str]:
+def _against_limits(asked: BatchScript, limits: Limits, who: str) -> list[str]:
     """What one job may ask at most."""
     wanted = wanted_tres(asked)
     minutes = values.minutes(asked.get("time"))
@@ -238,12 +243,12 @@ def _against_limits(asked: BatchScript, context: Context, limits: Limits, who: s
     return found
 
 
-def _held(asked: BatchScript, context: Context, qos: Qos) -> list[str]:
+def _held(asked: BatchScript, context: Context, qos: Qos, jobs: Sequence[Job]) -> list[str]:
     """What a user may hold at once, less what the user holds now."""
     if not qos.max_tres_per_user and qos.max_jobs_per_user is None:
         return []
     wanted = wanted_tres(asked)
-    mine = [job for job in context.holding if job.user == context.me and job.qos == qos.name]
+    mine = [job for job in jobs if job.user == context.me]
     found = []
     name = inert(qos.name, 40)
     for tres, most in qos.max_tres_per_user.items():
