@@ -78,7 +78,7 @@ class SlurmClient:
         async with self._polling:
             poll = self._book.begin()
             await self._read(self._squeue("-t", "all"), sink=poll.feed)
-            return poll.done()
+            return await poll.settle()
 
     def begin(self, host: EarlyHost) -> None:
         """Start what the first call of `jobs` asks, before there is an event loop."""

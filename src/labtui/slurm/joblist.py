@@ -7,9 +7,10 @@ that did not change since the last answer costs one look-up in a dict.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from operator import attrgetter
 from typing import overload
 
@@ -18,8 +19,8 @@ from labtui.slurm import urgency
 from labtui.slurm.errors import RPCError
 from labtui.slurm.polling import Marks, end_of, queued_job
 
-PIECE = 1 << 16
-"""Bytes of output that are taken apart in one go: about a millisecond."""
+STEP = 5000
+"""New rows that are taken in between two pauses."""
 KEPT = 4000
 """Jobs that are kept parsed; beyond that all are forgotten and parsed again when looked at."""
 
@@ -167,24 +168,28 @@ class Book:
             self._ranks.clear()
         return Poll(self)
 
-    def take(self, added: list[Row], total: int) -> JobList:
-        """The rows of a whole answer. The same object as before where nothing changed."""
+    def take(self, added: list[Row], total: int) -> Generator[None, None, JobList]:
+        """The rows of a whole answer, in steps of some milliseconds each, also with 100,000 rows.
+
+        The same object as before where nothing changed.
+        """
         latest, turn = self.latest, self.turn
         if latest is not None and not added and total == len(latest.rows):
             return latest
-        kept = []
-        for row in latest.rows if latest else ():
-            if row.seen == turn:
-                kept.append(row)
-            else:
+        before = latest.rows if latest else []
+        rows = [row for row in before if row.seen == turn]
+        if len(rows) < len(before):
+            for row in [row for row in before if row.seen != turn]:
                 self._drop(row)
-        for row in added:
+        yield
+        for index, row in enumerate(added, 1):
             self._add(row)
-        rows = kept + added
-        # Two sorted runs, or nearly: some milliseconds, also with 100,000 rows.
+            if index % STEP == 0:
+                yield
         added.sort(key=attrgetter("order"))
-        rows[len(kept) :] = added
-        rows.sort(key=attrgetter("order"))
+        yield
+        rows += added
+        rows.sort(key=attrgetter("order"))  # two sorted runs
         self.latest = JobList(rows, self.marks, self)
         return self.latest
 
@@ -244,11 +249,31 @@ class Poll:
 
     def done(self) -> JobList:
         """RPCError when the answer was cut off. Not to be called on one that failed."""
+        steps = self._steps()
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                found: JobList = end.value
+                return found
+
+    async def settle(self) -> JobList:
+        """`done`, with pauses for others."""
+        steps = self._steps()
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                found: JobList = end.value
+                return found
+            await asyncio.sleep(0)
+
+    def _steps(self) -> Generator[None, None, JobList]:
         if self._problem is not None:
             raise self._problem
         if self._rest.strip():
             raise RPCError(msg="the answer of squeue was cut off or is not in the asked format")
-        return self._book.take(list(self._added.values()), self._total)
+        return (yield from self._book.take(list(self._added.values()), self._total))
 
 
 def active(jobs: object) -> list[Job]:

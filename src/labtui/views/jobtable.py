@@ -23,14 +23,23 @@ MAX_NODES = 4
 T = TypeVar("T")
 
 
+class Past:
+    """What the accounting told: made into rows once, and there are thousands of them."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.jobs = jobs
+        self.rows = _rows(jobs)
+
+
 class JobTable(Sequence[Job]):
     """Each job once: squeue wins while slurmctld still knows one. In the queue's own order."""
 
-    def __init__(self, live: Sequence[Job], past: Sequence[Job]) -> None:
+    def __init__(self, live: Sequence[Job], past: Sequence[Job] | Past) -> None:
         self.live = live if isinstance(live, JobList) else None
         rows = live.rows if isinstance(live, JobList) else _rows(live)
         known = live.has if isinstance(live, JobList) else {row.key for row in rows}.__contains__
-        gone = [row for row in _rows(past) if not known(row.key)]
+        past = past if isinstance(past, Past) else Past(past)
+        gone = [row for row in past.rows if not known(row.key)]
         if gone:
             rows = rows + gone
             rows.sort(key=attrgetter("order"))
