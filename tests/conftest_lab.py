@@ -66,5 +66,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_on_lab)
     for item in items:
         if _on_lab(item):
+            item.add_marker(pytest.mark.lab)
             # The first start may build a root file system: that is not the test's own time.
             item.add_marker(pytest.mark.timeout(120, func_only=True))

@@ -1,16 +1,24 @@
 #!/bin/sh
 # All checks and all tests. As root on Debian it brings up a lab of its own (named "test") first and
 # takes it down at the end; elsewhere the lab's part is skipped, and each skip says why.
+# What talks to Slurm runs twice: first on 22.05 in a second lab, then with all the rest on 24.11.
+# With arguments (files, -k ...) only the second run takes place, with these.
 set -eu
 cd "$(dirname "$0")/.."
 export LABTUI_TEST_LAB="${LABTUI_TEST_LAB:-test}"
 log="${TMPDIR:-/tmp}/labtui-test-lab.log"
+
+old="$LABTUI_TEST_LAB-old"
+on_both="tests/test_slurm_lab.py tests/test_slurm_limits_lab.py tests/test_pipelines_lab.py
+    tests/test_jobscreens_lab.py tests/test_pyslurm_lab.py tests/test_pyslurm_nodes.py
+    tests/test_pyslurm_slurmctld.py tests/test_pyslurm_db.py"
 
 finish() {
     code=$?
     trap - EXIT INT TERM
     if [ "$(id -u)" = 0 ] && [ "${LABTUI_TEST_KEEP:-}" != 1 ]; then
         .venv/bin/labtui lab down --name "$LABTUI_TEST_LAB" >>"$log" 2>&1 || true
+        [ -z "${older:-}" ] || .venv/bin/labtui lab down --name "$old" >>"$log" 2>&1 || true
     fi
     exit "$code"
 }
@@ -28,6 +36,18 @@ tools/check.sh
 if [ -n "$lab" ]; then
     echo "== lab: waiting"
     wait "$lab" || { echo "== lab: DID NOT COME UP:"; tail -n 20 "$log"; }
+fi
+if [ -n "$lab" ] && [ $# -eq 0 ]; then
+    echo "== lab: a second one with Slurm 22.05, as '$old'"
+    older=yes
+    if .venv/bin/labtui lab up --name "$old" --suite bookworm --no-console >>"$log" 2>&1; then
+        echo "== pytest on Slurm 22.05: what talks to Slurm"
+        # shellcheck disable=SC2086
+        LABTUI_TEST_LAB="$old" LABTUI_TEST_SUITE=bookworm \
+            .venv/bin/python -m pytest -m lab -ra $on_both
+    else
+        echo "== pytest on Slurm 22.05: SKIPPED: that lab did not come up:"; tail -n 20 "$log"
+    fi
 fi
 echo "== pytest"
 .venv/bin/python -m pytest -ra "$@"
