@@ -17,6 +17,7 @@ from labtui.hosts.base import HostError
 from labtui.hosts.local import LocalHost
 from labtui.slurm import bridge, fields
 from labtui.slurm.constants import INFINITE, NO_VAL, UNLIMITED
+from labtui.slurm.core.job.job import Job
 from labtui.slurm.db.tres import GPU, GenericResourceLayout, TrackableResource, TrackableResources
 from labtui.slurm.enums import SchedulerType, SlurmEnum, SlurmFlag
 from labtui.slurm.record import Field, Record, Text, Whole, Words
@@ -250,13 +251,20 @@ def test_a_call_gives_up_in_the_end() -> None:
     assert found.value.kind == "timeout"
 
 
-async def test_a_call_does_not_block_a_loop() -> None:
+async def test_a_call_works_in_a_notebook_but_not_on_its_own_loop() -> None:
     async def fine(client: Any) -> int:
         return 1
 
-    with pytest.raises(pyslurm.PyslurmError, match="aio"):
-        bridge.call(fine)
-    assert bridge.cluster_name() == "one"
+    async def tangled(client: Any) -> int:
+        return bridge.call(fine)
+
+    assert bridge.call(fine) == 1
+    with pytest.raises(pyslurm.PyslurmError, match="wait for itself"):
+        bridge.call(tangled)
+    bridge.connect()
+    assert bridge.cluster_name() is None and Job(1).cluster == "UNKNOWN"
+    assert not bridge.current().named and pyslurm.settings.LOCAL_CLUSTER == "UNKNOWN"
+    assert bridge.current().named
 
 
 def test_this_machine_without_slurm_is_told_in_a_sentence() -> None:

@@ -29,6 +29,7 @@ COMMAND_TIMEOUT = 60.0
 """Seconds that one command may take: a whole accounting takes its time. That slurmctld is down is
 told within some three seconds all the same."""
 NAME_TIMEOUT = 5.0
+THREAD = "labtui.slurm"
 
 
 class Bridge:
@@ -72,7 +73,7 @@ class Bridge:
         with self._lock:
             if self._loop is None:
                 loop = self._loop = asyncio.new_event_loop()
-                threading.Thread(target=_serve, args=(loop,), name="slurm", daemon=True).start()
+                threading.Thread(target=_serve, args=(loop,), name=THREAD, daemon=True).start()
             return self._loop
 
 
@@ -121,13 +122,14 @@ def client() -> SlurmClient:
 
 
 def call(make: Callable[[SlurmClient], Awaitable[T]], timeout: float = CALL_TIMEOUT) -> T:
-    """Run `make(client)` to its end, from code that is not asynchronous.
+    """Run `make(client)` to its end, and wait for it.
 
-    Raises RPCError, also where the transport failed, and PyslurmError inside an event loop, which
-    this would block: `labtui.slurm.aio` is for there.
+    Raises RPCError, also where the transport failed. An event loop of the caller's, as a notebook
+    has one, stands still meanwhile: `labtui.slurm.aio` is for programs that have more to do.
+    PyslurmError on the bridge's own loop, which would wait for itself.
     """
-    if in_loop():
-        raise PyslurmError("this call would block the event loop: use labtui.slurm.aio")
+    if threading.current_thread().name == THREAD:
+        raise PyslurmError("this call would wait for itself: use labtui.slurm.aio")
     try:
         return current().run(make, timeout)
     except HostError as failed:
@@ -146,10 +148,14 @@ def in_loop() -> bool:
     return True
 
 
-def cluster_name() -> str | None:
-    """The name of the connected cluster; None where it is not known and cannot be asked now."""
+def cluster_name(*, wait: bool = False) -> str | None:
+    """The name of the connected cluster; None where it is not known.
+
+    Asked once a connection, but not from inside an event loop, unless somebody would `wait`.
+    """
     bridge = current()
-    if not bridge.named and not in_loop():
+    own = threading.current_thread().name == THREAD
+    if not bridge.named and not own and (wait or not in_loop()):
         bridge.named = True
         with contextlib.suppress(RPCError, HostError):
             bridge.cluster = bridge.run(ask_cluster, NAME_TIMEOUT)

@@ -11,11 +11,11 @@ LOCAL_CLUSTER: str
 
 
 def local_cluster() -> str:
-    """The cluster's name. Asked once a connection; never from inside an event loop."""
+    """The cluster's name, for what nobody named a cluster for; see `bridge.cluster_name`."""
     return bridge.cluster_name() or UNKNOWN
 
 
 def __getattr__(name: str) -> str:
     if name == "LOCAL_CLUSTER":
-        return local_cluster()
+        return bridge.cluster_name(wait=True) or UNKNOWN
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
