@@ -256,7 +256,7 @@ def test_the_tree_and_what_became_of_it(own: Path) -> None:
     assert view.worst(whole, found) == "train" and "train failed" in view.words_of(run, found)
     said = "".join(t for t, _ in view.row(view.tree(whole)[2], found["export"], "3", False, 80))
     assert said.startswith("  └ export") and "3 never starts" in said and len(said) < 80
-    assert "gpu 1 gpu 4 cpu 24G 01:00:00" in said
+    assert "gpu: 1 gpu 4 cpu 24G 1:00:00" in said
 
 
 def test_what_was_sent_is_kept_for_its_owner_and_bounded(

@@ -16,7 +16,9 @@ from textual.pilot import Pilot
 
 from labtui.actions.base import Outcome
 from labtui.app import LabApp
+from labtui.kept import Kept
 from labtui.screens.plan import PlanDialog
+from labtui.slurm.pipelines import PipelineRun, StageRun
 from sample_lab import DOWN, EMPTY, NOW, RecordedAction, cancel_plan, frozen, sample_app, until
 
 __all__ = ["frozen"]
@@ -113,6 +115,30 @@ async def test_submit_form(picture: Picture, size: tuple[int, int]) -> None:
         await until(pilot, lambda: "start estimate" in told(pilot, "#problems"))
 
     await picture(sample_app(screen="jobs"), size, before=fill)
+
+
+@SIZES
+async def test_pipeline(
+    picture: Picture, size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of which a stage failed: where, why, and what never starts for it."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    stages = zip(
+        ("prepare", "train", "export", "deploy"), ("1417", "1419", "1432", "1434"), strict=True
+    )
+    run = PipelineRun(
+        id="ab", pipeline="end-to-end", source="end-to-end", at=NOW,
+        stages=tuple(StageRun(stage=n, token="ab", job_id=i) for n, i in stages),
+    )  # fmt: skip
+    Kept("lab").remember(run)
+
+    async def show(pilot: Pilot[Any]) -> None:
+        await pilot.press("N")
+        await pilot.press(*"end-to-end", "enter")
+        await until(pilot, lambda: "1419" in told(pilot, "#page"))
+
+    await picture(sample_app(screen="jobs"), size, before=show)
 
 
 @SIZES

@@ -95,7 +95,7 @@ def test_a_stage_fails_and_is_taken_up_from_there(lab: Lab, open_console: Open) 
     with open_console() as t:
         choose(t, "small")
         screen = t.wait("not submitted yet")
-        assert re.search(r"▌ prepare +cpu 1 cpu 50M 5", screen)
+        assert re.search(r"▌ prepare +cpu: 1 cpu 50M 5", screen)
         assert re.search(r"^      └ deploy +edge", screen, re.MULTILINE)
         t.keys("C-s")
         t.wait(r"'--dependency=afterok:<train>' < export")

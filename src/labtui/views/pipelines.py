@@ -68,13 +68,13 @@ def jobs_of(run: PipelineRun | None, table: JobTable) -> dict[str, Job]:
 
 
 def figures(job: BatchScript) -> str:
-    """`gpu  2 gpus 8 cpus 32G 2:00:00`: what it asks for."""
+    """`gpu: 2 gpu 8 cpu 32G 2:00:00`: what it asks for."""
     said = {id: value_of(job, FIELD[id]) for id in ("partition", "gpus", "cpus", "memory", "time")}
-    parts = [said["partition"] or "default"]
-    parts += [f"{said['gpus'].removeprefix('gpu:')} gpu"] if said["gpus"] else []
+    kind, _, count = said["gpus"].removeprefix("gpu:").rpartition(":")
+    parts = [f"{said['partition'] or 'default'}:"]
+    parts += [f"{count} {kind or 'gpu'}"] if count else []
     parts += [f"{said['cpus']} cpu"] if said["cpus"] else []
-    parts += [said["memory"]] if said["memory"] else []
-    parts += [said["time"]] if said["time"] else []
+    parts += [part for part in (said["memory"], said["time"].removeprefix("0")) if part]
     parts += [f"[{job.get('array')}]"] if job.get("array") else []
     return inert(" ".join(parts), 60)
 
