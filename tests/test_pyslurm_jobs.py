@@ -476,3 +476,13 @@ def test_what_sstat_measures() -> None:
     with pytest.raises(RPCError):
         statistics("7.0|x\n")
     assert pids("7.batch|n1|1,2|7.batch|n1|1,2\nodd\n") == {(7, "batch"): {"n1": [1, 2]}}
+
+
+@fuzz
+@given(st.text("7.0|batch=cpu:,memK\n 19", max_size=120))
+def test_odd_lines_of_sstat_never_end_in_a_traceback(text: str) -> None:
+    pids(text)
+    try:
+        statistics(text)
+    except (RPCError, ValueError) as error:
+        assert str(error)

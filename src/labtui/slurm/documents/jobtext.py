@@ -127,10 +127,6 @@ def _pairs(block: str) -> dict[str, str]:
     return found
 
 
-def _moment(value: str) -> int | None:
-    return when(value)
-
-
 def _limit(value: str) -> int | None:
     seconds = values.seconds(value)
     return None if seconds is None else seconds // 60 or None
@@ -191,18 +187,18 @@ TABLE: tuple[tuple[str, str, Callable[[str], Any]], ...] = (
     ("requires_node_reboot", "Reboot", flag),
     ("time_limit", "TimeLimit", _limit),
     ("time_limit_min", "TimeMin", _limit),
-    ("submit_time", "SubmitTime", _moment),
-    ("eligible_time", "EligibleTime", _moment),
-    ("accrue_time", "AccrueTime", _moment),
-    ("start_time", "StartTime", _moment),
-    ("end_time", "EndTime", _moment),
-    ("deadline", "Deadline", _moment),
-    ("resize_time", "ResizeTime", _moment),
-    ("preempt_eligible_time", "PreemptEligibleTime", _moment),
-    ("preempt_time", "PreemptTime", _moment),
-    ("suspend_time", "SuspendTime", _moment),
+    ("submit_time", "SubmitTime", when),
+    ("eligible_time", "EligibleTime", when),
+    ("accrue_time", "AccrueTime", when),
+    ("start_time", "StartTime", when),
+    ("end_time", "EndTime", when),
+    ("deadline", "Deadline", when),
+    ("resize_time", "ResizeTime", when),
+    ("preempt_eligible_time", "PreemptEligibleTime", when),
+    ("preempt_time", "PreemptTime", when),
+    ("suspend_time", "SuspendTime", when),
     ("pre_suspension_time", "SecsPreSuspend", _positive),
-    ("last_sched_evaluation_time", "LastSchedEval", _moment),
+    ("last_sched_evaluation_time", "LastSchedEval", when),
     ("cronjob_time", "CrontabSpec", values.text),
     ("partition", "Partition", values.text),
     ("required_nodes", "ReqNodeList", values.text),
