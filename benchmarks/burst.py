@@ -79,7 +79,6 @@ def measure(lab: Lab, seconds: float) -> str:
             memory = terminal.memory()
         finally:
             terminal.close()
-    print(screen, file=sys.stderr)
     if "burst-" not in screen:
         raise Gone("the burst never came to the screen")
     asked = {kind: after[kind] - kinds.get(kind, 0) for kind in after}
@@ -97,7 +96,13 @@ def measure(lab: Lab, seconds: float) -> str:
         for kind, count in sorted(asked.items(), key=lambda item: -item[1])
         if count and "INFO" in kind
     ]
-    return report.markdown(("what", "measured"), lines)
+    polls = asked.get("REQUEST_JOB_INFO", 0) / took * interval
+    verdict = "met" if polls <= 1 else "**missed**"
+    return (
+        report.markdown(("what", "measured"), lines)
+        + f"\nBudget: the jobs are asked for once an interval: {verdict}. (Each squeue and each "
+        "`scontrol show node` asks for the partitions too, by itself.)\n"
+    )
 
 
 def _delays(delays: list[float]) -> str:

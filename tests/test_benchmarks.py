@@ -32,7 +32,7 @@ def test_the_cluster_comes_up_and_the_console_is_measured_on_it(
     folder = tmp_path / "cluster"
     programs = [p for p in PROGRAMS if p.name in ("labtui", "empty Textual app")]
     with cluster(500, 50, folder=folder) as made:
-        argv = [made.bin / "squeue", "--array", "-h", "-O", "JobArrayID"]
+        argv = [str(made.bin / "squeue"), "--array", "-h", "-O", "JobArrayID"]
         done = subprocess.run(argv, capture_output=True, text=True, check=True)
         assert len(made.tasks) == 132
         assert len(set(done.stdout.split())) == 500
