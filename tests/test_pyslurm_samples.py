@@ -429,3 +429,17 @@ def test_a_document_with_odd_bytes(path: Path, cuts: list[tuple[int, int, bytes]
             return
     if isinstance(found, db.TrackableResources | dict | list) or hasattr(found, "to_dict"):
         check(found)
+
+
+@pytest.mark.parametrize(
+    ("number", "per_cpu", "per_node"),
+    [(-(2**63) + 500, 500, None), (-(2**63), "UNLIMITED", None), (4000, None, 4000),
+     (0, None, "UNLIMITED"), (-2, None, None), (-1, None, None), (2**64, None, None),
+     ("x", None, None), (True, None, None)],
+)  # fmt: skip
+def test_one_number_for_memory(number: Any, per_cpu: Any, per_node: Any) -> None:
+    """v0.0.37: the highest bit says that it is for a CPU."""
+    document = _document(HERE / "v0.0.37/partition-slurmrestd.json")
+    document["partitions"][0]["default_memory_per_cpu"] = number
+    part = parse(json.dumps(document), kind="partition")["gpu"]
+    assert (part.default_memory_per_cpu, part.default_memory_per_node) == (per_cpu, per_node)

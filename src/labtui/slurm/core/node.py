@@ -143,17 +143,17 @@ class Node(Changeable):
 
     @property
     def idle_cpus(self) -> int | None:
-        """`effective_cpus` without `allocated_cpus`."""
+        """`effective_cpus` without `allocated_cpus`; 0 where more is held than there is now."""
         if self.effective_cpus is None or self.allocated_cpus is None:
             return None
-        return self.effective_cpus - self.allocated_cpus
+        return max(0, self.effective_cpus - self.allocated_cpus)
 
     @property
     def idle_memory(self) -> int | None:
         """MiB: `real_memory` without `allocated_memory`."""
         if self.real_memory is None or self.allocated_memory is None:
             return None
-        return self.real_memory - self.allocated_memory
+        return max(0, self.real_memory - self.allocated_memory)
 
     @property
     def allocated_gres(self) -> dict[str, Any]:

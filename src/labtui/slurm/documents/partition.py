@@ -94,9 +94,9 @@ def _openapi(record: dict[str, Any], known: dict[str, Any], parser: tuple[int, .
     ):
         number = record.get(source)
         known[per_cpu] = known[per_node] = None
-        if isinstance(number, int) and not isinstance(number, bool):
-            marked = number + (PER_CPU << 1) if number < 0 else number
-            if marked & PER_CPU:
-                known[per_cpu] = marked & (PER_CPU - 1)
-            else:
-                known[per_node] = marked or UNLIMITED
+        if isinstance(number, bool) or not isinstance(number, int) or abs(number) > PER_CPU:
+            continue
+        if number < -2:  # -2 is "not set", -1 no limit at all
+            known[per_cpu] = number + PER_CPU or UNLIMITED
+        elif number >= 0:
+            known[per_node] = fields.num(number, UNLIMITED) if number else UNLIMITED
