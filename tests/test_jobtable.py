@@ -12,6 +12,7 @@ from labtui.slurm.joblist import Book, JobList, active, find
 from labtui.slurm.polling import Marks
 from labtui.slurm.values import count_tasks
 from labtui.views.arrange import Arranged, How, at_once
+from labtui.views.filtering import FilterError, compile_filter
 from labtui.views.jobs import COLUMNS, SUBJECT, due
 from labtui.views.jobtable import JobTable, arrange
 from slurmhost import record
@@ -119,10 +120,32 @@ def test_every_filter_and_order_shows_each_matching_job_once(data: st.DataObject
     )
     sort = data.draw(st.sampled_from(["", *(column.id for column in COLUMNS)]))
     wanted = data.draw(st.integers(0, 2))
-    how = How(lambda job: job.name == f"job-{wanted}", sort, data.draw(st.booleans()))
+    test = compile_filter(f"name:job-{wanted}", SUBJECT.searchable)
+    how = How(test, sort, data.draw(st.booleans()))
     found = shown(live, how)
     assert sorted(found.keys) == sorted(str(i) for i in ids if i % 3 == wanted)
     assert [job.job_id for job in found.items] == list(found.keys)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text("ab! 1:/user", max_size=4), min_size=2, max_size=5))
+def test_a_filter_typed_on_shows_what_it_would_show_at_once(typed: list[str]) -> None:
+    live = answer(
+        Book(MARKS),
+        *(one(str(i), Name=n, UserName=u) for i, (n, u) in enumerate(
+            (n, u) for n in ("a", "ab", "b1", "user") for u in ("ana", "bu", "u1")
+        )),
+    )  # fmt: skip
+    table, before, text = JobTable(live, ()), None, ""
+    for piece in typed:
+        text += piece
+        try:
+            before = compile_filter(text, SUBJECT.searchable, before)
+            alone = compile_filter(text, SUBJECT.searchable)
+        except FilterError:
+            continue
+        found = at_once(arrange(table, SUBJECT, How(before)))
+        assert list(found.keys) == [j.job_id for j in table if alone is None or alone(j)], text
 
 
 def test_tasks_are_counted() -> None:

@@ -23,7 +23,7 @@ from labtui.screens.console import Console
 from labtui.spec import Column, SubjectSpec, Tone
 from labtui.store import Feed, matches
 from labtui.views.arrange import Arranged, How, Work, arrange
-from labtui.views.filtering import FilterError, Test, compile_filter
+from labtui.views.filtering import Filter, FilterError, compile_filter
 from labtui.views.severities import Severities
 from labtui.views.summary import top_line
 from labtui.widgets.exact import ExactScreen
@@ -46,6 +46,8 @@ RECHECK = 5
 PIECE = 0.004
 """Seconds that rows are arranged in one go, with a PAUSE for keys and repaints in between."""
 PAUSE = 0.001
+TYPING = 0.2
+"""Seconds without a key until a long table is filtered by what was typed so far."""
 SAY = 6.0
 """Seconds a message stays in the footer."""
 
@@ -59,7 +61,7 @@ class View:
     moved: bool = False
     """The person chose a row; until then the cursor stays on the first, which matters most."""
     filter: str = ""
-    test: Test | None = None
+    test: Filter | None = None
     sort: str = ""
     reverse: bool = False
     items: Sequence[Any] = ()
@@ -107,6 +109,7 @@ class LabScreen(ExactScreen[None]):
         self._arranging: Arranging | None = None
         self._again = False
         self._ticks = 0
+        self._typing: Timer | None = None
         self._changed_how = False
         self._severities: Severities | None = None
         self.commands = Commands(self)
@@ -190,7 +193,7 @@ class LabScreen(ExactScreen[None]):
         view = self.view
         try:
             if text != view.filter:
-                view.test = compile_filter(text, view.spec.searchable)
+                view.test = compile_filter(text, view.spec.searchable, view.test)
         except FilterError as error:
             self.say(str(error), "warn")
             return
@@ -323,6 +326,8 @@ class LabScreen(ExactScreen[None]):
         failed = [f for f in feeds if f.error]
         if failed and failed[0].error:
             return f"{failed[0].kind}: {failed[0].error.message}"
+        if not feeds and self.session.scheduler.has(view.spec.feeds):
+            return "waiting for the first answer"
         if not feeds:
             return f"no source for {view.spec.title} is configured"
         if any(f.state(now) == "waiting" for f in feeds):
@@ -361,7 +366,10 @@ class LabScreen(ExactScreen[None]):
         total = len(view.items)
         count = f"{total}" if view.shown == total else f"{view.shown} of {total}"
         left: list[Span] = [(f" {view.spec.title} ", "accent"), (count, "")]
-        failed = [f.error for f in self._feeds(view.spec) if f.error]
+        feeds = self._feeds(view.spec)
+        failed = [f.error for f in feeds if f.error]
+        if any(f.good for f in feeds):  # what a healthy source does not have is no failure
+            failed = [error for error in failed if error.kind != "not-found"]
         if failed and not matches("host.", view.spec.feeds):
             left.append(("  " + failed[0].message, "crit"))
         elif view.spec.heading:
@@ -430,8 +438,12 @@ class LabScreen(ExactScreen[None]):
         self.commands.run("show.detail")
 
     def on_ask_edited(self, event: Ask.Edited) -> None:
-        if event.mode == "/":
+        if event.mode == "/" and len(self.view.items) < MANY:
             self.set_filter(event.text)
+        elif event.mode == "/":
+            if self._typing:
+                self._typing.stop()
+            self._typing = self.set_timer(TYPING, lambda: self.set_filter(event.text))
         else:
             found = self.commands.complete(event.text)[:6]
             self.query_one("#foot", Lines).set_lines([[(" " + "  ".join(found), "dim")]])
@@ -439,6 +451,8 @@ class LabScreen(ExactScreen[None]):
     def on_ask_done(self, event: Ask.Done) -> None:
         self.set_focus(self.table)
         self._draw_foot()
+        if self._typing:
+            self._typing.stop()
         if event.mode == "/":
             self.set_filter(event.text or "")
             self.session.tables.subject(self.current).used(self.view.filter)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from labtui.spec import SubjectSpec
-from labtui.views.filtering import Test
+from labtui.views.filtering import Filter
 from labtui.views.sorting import order
 
 
@@ -19,7 +19,7 @@ from labtui.views.sorting import order
 class How:
     """What a person chose for one table."""
 
-    test: Test | None = None
+    test: Filter | None = None
     sort: str = ""
     """A column's id; empty: the subject's own order."""
     reverse: bool = False

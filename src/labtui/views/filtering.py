@@ -15,12 +15,36 @@ class FilterError(ValueError):
     """The filter cannot be used: one sentence. What was filtered before stays."""
 
 
-def compile_filter(text: str, searchable: Callable[[Any], str]) -> Test | None:
-    """A test of one item; None for an empty filter. Raises FilterError on a bad regex."""
-    tests = [_term(word, searchable) for word in _words(text)]
-    if not tests:
-        return None
-    return lambda item: all(test(item) for test in tests)
+class Filter:
+    """A test of one item. What did not pass `within`, the filter before it, does not pass it."""
+
+    def __init__(
+        self, text: str, searchable: Callable[[Any], str], before: Filter | None = None
+    ) -> None:
+        self.words = _words(text)
+        self._tests = [_term(word, searchable) for word in self.words]
+        self.within = before if before is not None and self._narrows(before) else None
+
+    def __call__(self, item: Any) -> bool:
+        return all(test(item) for test in self._tests)
+
+    def _narrows(self, before: Filter) -> bool:
+        """More words, or a plain last word or field's value that was typed on."""
+        old, new = before.words, self.words
+        if new[: len(old)] == old:
+            return True
+        if len(old) != len(new) or old[:-1] != new[:-1]:
+            return False
+        typed_on = new[-1].startswith(old[-1]) and not old[-1].startswith(("!", "/"))
+        return typed_on and (":" in old[-1]) == (":" in new[-1])
+
+
+def compile_filter(
+    text: str, searchable: Callable[[Any], str], before: Filter | None = None
+) -> Filter | None:
+    """None for an empty filter. Raises FilterError on a bad regex."""
+    made = Filter(text, searchable, before)
+    return made if made.words else None
 
 
 def _words(text: str) -> list[str]:

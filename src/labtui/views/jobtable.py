@@ -15,7 +15,7 @@ from labtui.slurm.values import count_tasks
 from labtui.spec import Column, SubjectSpec
 from labtui.text import inert
 from labtui.views.arrange import Arranged, How, Work
-from labtui.views.filtering import Test
+from labtui.views.filtering import Filter
 
 SLICE = 250
 """Rows that are looked into between two pauses: two milliseconds."""
@@ -121,20 +121,21 @@ def arrange(table: JobTable, spec: SubjectSpec, how: How) -> Work:
     return Arranged(_Shown(table, rows), [row.key for row in rows], matched, leads)
 
 
-def _matching(table: JobTable, rows: list[Row], test: Test) -> Generator[None, None, list[Row]]:
+def _matching(table: JobTable, rows: list[Row], test: Filter) -> Generator[None, None, list[Row]]:
     found = []
     fresh = 0
+    yes, no, not_before = (test, True), (test, False), (test.within, False)
     for row in rows:
         memo = row.memo
-        if memo is not None and memo[0] is test:
-            verdict = memo[1]
-        else:
-            verdict = test(table.job(row))
-            row.memo = (test, verdict)
+        if memo is None or memo[0] is not test:
+            if memo == not_before:
+                row.memo = no
+                continue
+            row.memo = memo = yes if test(table.job(row)) else no
             fresh += 1
             if fresh % SLICE == 0:
                 yield
-        if verdict:
+        if memo[1]:
             found.append(row)
     return found
 
