@@ -142,7 +142,11 @@ def test_fair_share_says_who_had_more_than_his_share() -> None:
     )  # fmt: skip
     found = [cells("fairshare", item) for item in rows("fairshare", known)]
     assert [one["name"] for one in found] == ["root", "  a", "    ana"]
-    assert [one["standing"] for one in found] == ["-", "more than its share", "nothing used lately"]
+    assert [one["standing"] for one in found] == [
+        "the whole cluster",
+        "more than its share",
+        "nothing used lately",
+    ]
     assert (found[2]["shares"], found[2]["factor"], found[0]["part"]) == ("parent", "0.750", "-")
 
 

@@ -74,6 +74,10 @@ class Scheduler:
                 if age is None or age > collector.interval:
                     self._wake[collector.name].set()
 
+    def has(self, names: Sequence[str]) -> bool:
+        """Whether any source is behind these feeds, asked yet or not."""
+        return any(matches(collector.name, names) for collector in self.collectors)
+
     def refresh(self, feeds: Iterable[str] = ("*",)) -> None:
         """Ask these sources now, whatever their back-off says."""
         wanted = tuple(feeds)
@@ -139,7 +143,6 @@ class Scheduler:
         began = time.monotonic()
         value: Any = None
         fault: Fault | None = None
-        self._declare(collector)
         try:
             async with asyncio.timeout(collector.timeout):
                 value = await collector.collect()
@@ -149,5 +152,6 @@ class Scheduler:
             fault = fault_of(error, collector.timeout)
         took = time.monotonic() - began
         reading: Reading[Any] = Reading(collector.name, value, fault, time.time(), took)
+        self._declare(collector)
         self.store.put(reading)
         return reading

@@ -46,7 +46,9 @@ def _usage(one: Share) -> str:
 
 def _standing(one: Share) -> str:
     """The share and the use in words."""
-    if one.share_part is None or one.usage_part is None or one.depth == 0:
+    if one.depth == 0:
+        return "the whole cluster"
+    if one.share_part is None or one.usage_part is None:
         return "-"
     if one.usage == 0:
         return "nothing used lately"

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from labtui.config import Config
 from labtui.model import Job, Qos
 from labtui.slurm import types
-from labtui.slurm.usage import Context, asks, tasks
+from labtui.slurm.usage import Context, amount, asks, tasks
 from labtui.spec import Cell, Column, SubjectSpec
 from labtui.store import Store
 from labtui.text import clock, inert, mib
@@ -109,8 +109,7 @@ def _limits(one: Qos) -> str:
 
 def holds(held: dict[str, int]) -> str:
     """`3 GPUs, 24 CPUs`."""
-    parts = [f"{held['gpus']} GPUs"] if held.get("gpus") else []
-    parts += [f"{held['cpus']} CPUs"] if held.get("cpus") else []
+    parts = [amount(tres, held[name]) for name, tres in _TRES[:2] if held.get(name)]
     return ", ".join(parts) or "-"
 
 
