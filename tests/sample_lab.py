@@ -110,12 +110,14 @@ FINISHED = [
 
 NODES = [
     Node(name="desktop-gpu", slurm_state="MIXED", cpus_total=16, cpus_alloc=10, gpus=4,
-         gpus_alloc=3, memory_total_mib=64000, partitions=("gpu",)),
+         gpus_alloc=3, memory_total_mib=64000, partitions=("gpu",), memory_alloc_mib=18432,
+         gres="gpu:4", gres_used="gpu:3(IDX:0-2)"),
     Node(name="xps15-cpu", slurm_state="MIXED+DRAIN", cpus_total=12, cpus_alloc=1,
-         memory_total_mib=32000, partitions=("cpu",),
+         memory_total_mib=32000, partitions=("cpu",), memory_alloc_mib=512,
          slurm_reason="fan is loud, ana [ana@2026-11-23T20:11:09]"),
     Node(name="jetson-edge", slurm_state="DOWN+NOT_RESPONDING", cpus_total=6, cpus_alloc=0,
-         gpus=1, gpus_alloc=0, memory_total_mib=8000, partitions=("edge",),
+         gpus=1, gpus_alloc=0, memory_total_mib=8000, partitions=("edge",), memory_alloc_mib=0,
+         gres="gpu:jetson:1", gres_used="gpu:jetson:0(IDX:N/A)",
          slurm_reason="Not responding [slurm@2026-11-23T21:59:01]"),
 ]  # fmt: skip
 
@@ -233,6 +235,20 @@ def hostile(text: str = EVIL) -> dict[str, Any]:
     return {name: spoil(value) for name, value in READINGS.items()}
 
 
+PRINTED = {
+    "write batch_script 14": "#!/bin/bash\n#SBATCH --job-name=vision-eval\n#SBATCH --gres=gpu:4\n"
+    "\n# the whole validation set\nsrun python eval.py --split=val\n",
+    "show job 1431": "JobId=1431 JobName=vision-eval UserId=ana(1001) JobState=PENDING NumNodes=1-1"
+    " NumCPUs=8 NumTasks=1 CPUs/Task=8 MinCPUsNode=8 MinMemoryNode=16G Features=(null)"
+    " OverSubscribe=OK TresPerNode=gres/gpu:4\n",
+    "sacct": "1418|OUT_OF_MEMORY|640|120|8|1||00:42:10|cpu=8,mem=16G,gres/gpu=1||||"
+    f"{NOW - 4640:.0f}|{NOW - 4000:.0f}|desktop-gpu\n"
+    "1418.batch|OUT_OF_MEMORY|640||8|1|1|00:42:10|cpu=8,mem=16G|16100M|cpu=00:42:00,mem=16100M||"
+    f"{NOW - 4640:.0f}|{NOW - 4000:.0f}|desktop-gpu\n",
+}
+"""Part of a command -> what it prints."""
+
+
 class RecordedHost(CommandHost):
     """Answers as the recording says: what a program prints, by its name; a log, line by line."""
 
@@ -247,6 +263,9 @@ class RecordedHost(CommandHost):
         words = [w for w in argv if w in self.said]
         if words:
             return 0, b"", self.said[words[0]].encode()
+        for part, printed in PRINTED.items():
+            if part in " ".join(argv):
+                return 0, printed.encode(), b""
         file = "".join(f"{line}\n" for line in self.log).encode(errors="replace")
         if "stat" in argv:
             return 0, b"%d 1:1 regular file\n" % len(file), b""

@@ -151,6 +151,25 @@ async def test_job(picture: Picture, log: bool, size: tuple[int, int]) -> None:
     await picture(sample_app(screen="jobs"), size, before=look)
 
 
+@SIZES
+@pytest.mark.parametrize(
+    ("job", "key", "words"),
+    [
+        pytest.param("vision-eval", "w", "What would help", id="why"),
+        pytest.param("big-batch", "E", "For the next one", id="efficiency"),
+        pytest.param("vision-eval", "v", "srun python", id="script"),
+    ],
+)
+async def test_of_job(
+    picture: Picture, job: str, key: str, words: str, size: tuple[int, int]
+) -> None:
+    async def look(pilot: Pilot[Any]) -> None:
+        await pilot.press("slash", *job, "enter", key)
+        await until(pilot, lambda: words in told(pilot, "#page") + told(pilot, "#log"))
+
+    await picture(sample_app(screen="jobs"), size, before=look)
+
+
 REFUSED = Outcome(
     "failed",
     "Slurm refused: access or permission denied: on desktop-gpu this account may not do that to"

@@ -261,3 +261,8 @@ def test_no_node_is_said_to_fit_that_lacks_something(
         assert not wants.only or there.name in wants.only
     words = "\n".join(x.text if isinstance(x, Cell) else x for x in lines(found, NOW, modify="m"))
     assert not any(ord(c) < 32 and c != "\n" for c in words)
+
+
+def test_less_of_several_things_is_offered_where_less_of_one_is_not_enough() -> None:
+    found = told(job("1431", gres="gpu:4", cpus=14, memory_mib=4096))
+    assert found.helps == ("--gres=gpu:1 --cpus-per-task=12: desktop-gpu has that free now",)

@@ -120,10 +120,11 @@ class LogPane(Vertical):
         name = self.name_line
         if len(name) > room:
             name = "…" + name[len(name) - room + 1 :] if room > 12 else ""
-        return [*spans, (f"  {name}", "dim")]
+        first, tone = spans[0]
+        return [(first.lstrip(), tone), *spans[1:], (f"  {name}", "dim")]
 
     def _share(self, reader: LogReader) -> str:
-        return f"{100 * min(self.view.bottom, reader.size) // reader.size}% of "
+        return f"{100 * min(self.view.bottom + 1, reader.size) // reader.size}% of "
 
     # What the bottom line says
 

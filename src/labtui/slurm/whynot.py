@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from operator import attrgetter
 
 from labtui.model import Job, Node
@@ -186,7 +187,7 @@ def _helps(
             open_ones = [p for p in mine if not _gates(job, fewer, p)]
             fits = enough(fewer, [v for p in open_ones for v in cluster.judge(fewer, p)],
                           cluster.nodes)  # fmt: skip
-            if fits:
+            if fits and not (found and " --" in words):
                 found.append(f"{words}: {fits[0].node} has that free now")
         for partition in context.partitions:
             if partition in mine or _gates(job, wants, partition):
@@ -203,28 +204,32 @@ def _helps(
 def _smaller(
     wants: Asked, partitions: Sequence[Partition], cluster: Cluster
 ) -> Iterable[tuple[Asked, str]]:
-    """The same with less of one thing: as much as the node with most of it has free."""
+    """The same with less of one thing, then of all: as much as the node with most of it has."""
     names = {name for p in partitions for name in p.nodes}
     nodes = [cluster.nodes[n] for n in sorted(names) if n in cluster.nodes]
     nodes = [n for n in nodes if takes_jobs(n.slurm_state)]
-    gpus = next((g for g in wants.gres if g[0] == "gpu"), None)
-    if gpus is not None:
-        free = [gres_of(n.gres, "gpu", gpus[1]) - gres_of(n.gres_used, "gpu", gpus[1])
-                for n in nodes]  # fmt: skip
-        most = max(free, default=0)
-        if 0 < most < gpus[2]:
-            sort = f"{inert(gpus[1], 40)}:" if gpus[1] else ""
-            yield wants.with_gpus(most), f"--gres=gpu:{sort}{most}"
-    most = max(((n.cpus_total or 0) - (n.cpus_alloc or 0) for n in nodes), default=0)
-    if 0 < most < wants.cpus:
+    less: list[tuple[Callable[[Asked], Asked], str]] = []
+    gpus = [g for g in wants.gres if g[0] == "gpu"]
+    if len(gpus) == 1:
+        _, kind, count = gpus[0]
+        free = [gres_of(n.gres, "gpu", kind) - gres_of(n.gres_used, "gpu", kind) for n in nodes]
+        if 0 < (cards := max(free, default=0)) < count:
+            sort = f"{inert(kind, 40)}:" if kind else ""
+            less.append((lambda asked: asked.with_gpus(cards), f"--gres=gpu:{sort}{cards}"))
+    cpus = max(((n.cpus_total or 0) - (n.cpus_alloc or 0) for n in nodes), default=0)
+    if 0 < cpus < wants.cpus:
         word = "--cpus-per-task" if wants.nodes == 1 else "--mincpus"
-        yield replace(wants, cpus=most, total_cpus=most), f"{word}={most}"
-    if wants.memory_mib is not None:
-        most = max(
-            ((n.memory_total_mib or 0) - (n.memory_alloc_mib or 0) for n in nodes), default=0
-        )
-        if 0 < most < wants.memory_mib:
-            yield replace(wants, memory_mib=most), f"--mem={most}M"
+        fewer_cpus = partial(replace, cpus=cpus, total_cpus=cpus)
+        less.append((fewer_cpus, f"{word}={cpus}"))
+    rooms = [(n.memory_total_mib or 0) - (n.memory_alloc_mib or 0) for n in nodes]
+    if wants.memory_mib is not None and 0 < (room := max(rooms, default=0)) < wants.memory_mib:
+        less.append((partial(replace, memory_mib=room), f"--mem={room}M"))
+    yield from ((change(wants), words) for change, words in less)
+    if len(less) > 1:
+        every = wants
+        for change, _ in less:
+            every = change(every)
+        yield every, " ".join(words for _, words in less)
 
 
 def _shorter(job: Job, wants: Asked, context: Context) -> str | None:
