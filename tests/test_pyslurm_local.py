@@ -86,3 +86,10 @@ def test_json_that_is_not_whole_is_told(here: Path) -> None:
     scontrol(here, "echo hello")
     with pytest.raises(pyslurm.RPCError, match="not its JSON"):
         pyslurm.Jobs.load()
+
+
+def test_a_slurm_without_json_is_read_by_its_text(here: Path) -> None:
+    scontrol(here, "echo 'scontrol: unrecognized option --json' >&2; exit 1")
+    install(here, "squeue", SQUEUE, samples=SAMPLES)
+    assert pyslurm.Job.load(37).name == "p2_train"
+    assert len(pyslurm.Jobs.load()) == 9

@@ -19,7 +19,7 @@ from labtui.slurm.documents import step as step_documents
 from labtui.slurm.documents.jobtext import Known
 from labtui.slurm.errors import ESLURM_INVALID_JOB_ID, RPCError
 from labtui.slurm.polling import Marks
-from labtui.slurm.release import document, has_json, named
+from labtui.slurm.release import NoJson, document, has_json, named, without_json
 
 GONE = ("COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL",
         "DEADLINE", "OUT_OF_MEMORY")  # fmt: skip
@@ -30,15 +30,19 @@ AT_ONCE = 4
 async def jobs(client: SlurmClient) -> Jobs:
     """All jobs that slurmctld knows: `scontrol show job`, before 23.02 squeue's JSON.
 
-    Where that is larger than a host may print, scontrol's text, a tenth of it.
+    Where there is no JSON, or it is larger than a host may print, scontrol's text.
     """
     await named(client)
+    if without_json(client):
+        return await _from_text(client)
     if await has_json(client):
-        argv = ("scontrol", "-a", "-d", "show", "job", "--json")
+        argv: tuple[str, ...] = ("scontrol", "-a", "-d", "show", "job", "--json")
     else:
         argv = ("squeue", "--local", "-a", "-t", "all", "--json")
     try:
         found = await document(client, *argv)
+    except NoJson:
+        return await _from_text(client)
     except HostError as error:
         if error.kind != "protocol":
             raise
@@ -58,11 +62,7 @@ async def job(client: SlurmClient, job_id: int) -> Job:
 
 async def _job(client: SlurmClient, job_id: int) -> Job:
     try:
-        if await has_json(client):
-            argv = ("scontrol", "-a", "-d", "show", "job", str(job_id), "--json")
-            candidates = job_documents.jobs(await document(client, *argv))
-        else:
-            candidates = await _from_text(client, job_id)
+        candidates = await _candidates(client, job_id)
     except RPCError as error:
         raise plain(error) from None
     if not candidates:
@@ -70,6 +70,15 @@ async def _job(client: SlurmClient, job_id: int) -> Job:
     own = candidates.get(job_id)
     found: Job = next(iter(candidates.values())) if own is None else own
     return found
+
+
+async def _candidates(client: SlurmClient, job_id: int) -> Jobs:
+    """The job, or all tasks of the array of that id."""
+    if await has_json(client):
+        argv = ("scontrol", "-a", "-d", "show", "job", str(job_id), "--json")
+        with contextlib.suppress(NoJson):
+            return job_documents.jobs(await document(client, *argv))
+    return await _from_text(client, job_id)
 
 
 async def _from_text(client: SlurmClient, *job_id: int) -> Jobs:
@@ -147,7 +156,8 @@ async def _steps(client: SlurmClient, target: int | None = None) -> list[JobStep
     """Of all jobs, or of one (an array whole: scontrol's JSON finds no single task of one)."""
     argv = ["scontrol", "show", "step", *([] if target is None else [str(target)])]
     if await has_json(client):
-        return step_documents.listed(await document(client, *argv, "--json"))
+        with contextlib.suppress(NoJson):
+            return step_documents.listed(await document(client, *argv, "--json"))
     found = step_documents.listed((await client.read(argv)).stdout)
     for step in found:
         step.__dict__["cluster"] = await named(client) or step.cluster
@@ -194,6 +204,8 @@ async def job_stats(client: SlurmClient, about: Job) -> JobStatistics:
     if not about.steps:
         fresh = await job(client, about.id)
         about.__dict__.update({**fresh.__dict__, "stats": about.stats})
+    if not about.steps:  # it has not started
+        return about.stats
     usage, processes = await _measure(client, str(about.id))
     pids: dict[str, list[int]] = {}
     for one in about.steps.values():
