@@ -70,7 +70,8 @@ class JobAction(Action):
         return self.undo
 
     def target(self, job: Job, job_id: str) -> str:
-        return f"{inert(job_id, 60)} {inert(job.name, 60)}"
+        tasks = " (all its tasks)" if job.job_id.startswith(f"{job_id}_") else ""
+        return f"{inert(job_id, 60)} {inert(job.name, 60)}{tasks}"
 
     async def plan(self) -> Plan:
         try:

@@ -15,6 +15,7 @@ from typing import Any
 
 from labtui.model import Job, Node, Reservation
 from labtui.slurm import values
+from labtui.slurm.joblist import JobList, active
 from labtui.slurm.reasons import LimitCode
 from labtui.slurm.types import Association, License, Limits, Partition, Qos
 from labtui.store import Store
@@ -22,8 +23,8 @@ from labtui.text import inert, mib
 
 HOLDS = frozenset({"RUNNING", "SUSPENDED", "CONFIGURING", "STOPPED", "SIGNALING", "RESIZING"})
 """States whose jobs count in limits."""
-SHORT_QUEUE = 5000
-"""Jobs up to which all waiting ones are looked at for one job's explanation."""
+SHORT_QUEUE = 2000
+"""Jobs up to which all waiting ones are looked at: beyond that it would be felt at the keyboard."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +74,15 @@ class Context:
     @cached_property
     def holding(self) -> list[Job]:
         """Jobs that hold resources."""
-        active = getattr(self.jobs, "active", None)
-        found: Iterable[Job] = active() if active else self.jobs
-        return [job for job in found if job.state in HOLDS]
+        return [job for job in active(self.jobs) if job.state in HOLDS]
 
     @cached_property
     def waiting(self) -> list[Job] | None:
         """Jobs that wait; None where there are too many to look at each."""
         if len(self.jobs) > SHORT_QUEUE:
             return None
+        if isinstance(self.jobs, JobList):
+            return [self.jobs.look(row) for row in self.jobs.rows if row.state == "PENDING"]
         return [job for job in self.jobs if job.state == "PENDING"]
 
     @cached_property
@@ -90,13 +91,15 @@ class Context:
 
     def find(self, job_id: str) -> list[Job]:
         """The rows of a job, a task or an array; none where the queue does not know it."""
-        get = getattr(self.jobs, "get", None)
-        exact: Job | None = get(job_id) if get else self._by_id.get(job_id)
+        queue = self.jobs
+        exact = queue.get(job_id) if isinstance(queue, JobList) else self._by_id.get(job_id)
         if exact is not None:
             return [exact]
-        if len(self.jobs) > SHORT_QUEUE:
+        if len(queue) > SHORT_QUEUE:
             return []
-        return [job for job in self.jobs if job.job_id.partition("_")[0] == job_id]
+        if isinstance(queue, JobList):
+            return [queue.look(row) for row in queue.task_rows(job_id)]
+        return [job for job in queue if job.job_id.partition("_")[0] == job_id]
 
     def partitions_of(self, job: Job) -> list[Partition]:
         names = (job.partition or "").split(",")
