@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
@@ -16,10 +16,30 @@ from labtui.actions.modify import FIELDS, ModifyField, checked, shown
 from labtui.model import Job
 from labtui.slurm.usage import Context, associations_of
 from labtui.text import clock, inert
-from labtui.widgets.form import Row
+from labtui.widgets.form import Known
 from labtui.widgets.lines import Lines
 
 FOOT = "enter goes on   tab next field   right completes   esc leaves"
+
+
+class Row(Horizontal):
+    """What can be changed: its name, a box, what may be."""
+
+    DEFAULT_CLASSES = "field"
+
+    def __init__(self, field: ModifyField, words: Callable[[], Sequence[str]]) -> None:
+        super().__init__()
+        self._words = field.words
+        self.box = Input(select_on_focus=False, suggester=Known(words))
+        self.box.cursor_blink = False
+        self.note = Lines(classes="note")
+
+    def compose(self) -> ComposeResult:
+        label = Lines(classes="label")
+        label.set_lines([self._words])
+        yield label
+        yield self.box
+        yield self.note
 
 
 class ModifyForm(ModalScreen["dict[str, str] | None"]):
@@ -43,9 +63,7 @@ class ModifyForm(ModalScreen["dict[str, str] | None"]):
         with Vertical(id="box"):
             yield Lines(id="modify-title")
             for field in self._fields:
-                row = Row(field.name, True, self._words(field))
-                row.name_of = field.words
-                yield row
+                yield Row(field, self._words(field))
             yield Lines(id="modify-foot", wrap=True)
 
     def _words(self, field: ModifyField) -> Callable[[], list[str]]:
