@@ -84,6 +84,15 @@ async def test_an_array_is_unfolded_under_the_cursor_and_folded_again() -> None:
         assert screen.table.cursor_key == "1430"
 
 
+async def test_a_task_of_a_folded_array_is_gone_to_by_name() -> None:
+    app = sample_app(screen="jobs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: screen_of(app).table.count > 0)
+        await pilot.press("slash", *"nothing-like-it", "enter")
+        await pilot.press("colon", *"1430_7", "enter")
+        await until(pilot, lambda: screen_of(app).table.cursor_key == "1430_7")
+
+
 async def test_an_earlier_filter_comes_back_with_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

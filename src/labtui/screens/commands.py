@@ -7,6 +7,7 @@ import shlex
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from labtui.actions.base import ActionError
@@ -36,11 +37,14 @@ from labtui.slurm.templates import FileError
 from labtui.slurm.usage import Context
 from labtui.spec import ActionSpec
 from labtui.text import age, inert
+from labtui.views.jobtable import JobTable
 from labtui.widgets.lines import Span
 
 if TYPE_CHECKING:
     from labtui.screens.lab import LabScreen
 
+OFFERED = 2000
+"""Rows of a subject that are offered while a name is typed; every row can be gone to."""
 _ALIASES = {
     "queue": "jobs", "job": "jobs", "j": "jobs", "squeue": "jobs", "node": "nodes", "n": "nodes",
     "sinfo": "nodes", "gpu": "gpus", "shares": "gpus", "g": "gpus", "v": "vault", "mlflow": "runs",
@@ -408,15 +412,16 @@ class Commands:
 
     # `:`
 
-    def names(self) -> list[tuple[str, str]]:
-        """(subject, row key) of every row that can be gone to by name."""
+    def names(self, most: int | None = OFFERED) -> list[tuple[str, str]]:
+        """(subject, row key) of the rows that can be gone to by name; `most` of a subject."""
         session = self.screen.session
         now = time.time()
-        return [
-            (spec.name, spec.row_key(item))
-            for spec in SUBJECTS
-            for item in spec.rows(session.store, session.config, now)[:5000]
-        ]
+        found: list[tuple[str, str]] = []
+        for spec in SUBJECTS:
+            rows = spec.rows(session.store, session.config, now)
+            keys = rows.keys() if isinstance(rows, JobTable) else map(spec.row_key, rows)
+            found += [(spec.name, key) for key in islice(keys, most)]
+        return found
 
     def complete(self, text: str) -> list[str]:
         """What `text` could become, best first."""
@@ -451,7 +456,7 @@ class Commands:
             if word in (spec.id, spec.words):
                 self.run(spec.id)
                 return
-        for name, key in self.names():
+        for name, key in self.names(None):
             if inert(key) == text:
                 self.screen.goto(name, key)
                 return

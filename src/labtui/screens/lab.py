@@ -110,6 +110,8 @@ class LabScreen(ExactScreen[None]):
         self._again = False
         self._ticks = 0
         self._typing: Timer | None = None
+        self._target: str | None = None
+        """The row that the cursor is to go to as soon as it is in the table."""
         self._changed_how = False
         self._severities: Severities | None = None
         self.commands = Commands(self)
@@ -181,13 +183,20 @@ class LabScreen(ExactScreen[None]):
         view.reverse = state.reverse
 
     def goto(self, subject: str, key: str) -> bool:
-        """Show a subject with the cursor on one row, past any filter that hides it."""
+        """Show a subject with the cursor on one row, past a filter or a fold that hides it.
+
+        False where it is not there, or not yet: then the cursor goes there when it comes.
+        """
         self.show(subject)
         self.view.moved = True
         if self.table.move_to(key):
             return True
+        self._target = key
+        array, task, _ = key.partition("_")
+        if task:
+            self.view.unfolded |= {array}
         self.set_filter("")
-        return self.table.move_to(key)
+        return self._target is None
 
     def set_filter(self, text: str) -> None:
         view = self.view
@@ -309,6 +318,8 @@ class LabScreen(ExactScreen[None]):
         )
         self.table.message = self._why_empty(view, feeds, now)
         self.table.set_rows(rows.items, keys=rows.keys, leads=rows.leads)
+        if self._target is not None and self.table.move_to(self._target):
+            self._target = None
         if not view.moved:
             self.table.move_to(0)
         if self.is_current:
@@ -471,6 +482,7 @@ class LabScreen(ExactScreen[None]):
         spec = self.lab.keys.lookup(self.current, event.key)
         if spec is None:
             self.view.moved = True
+            self._target = None
             return False
         self.commands.run(spec.id)
         return True
