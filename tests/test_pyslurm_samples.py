@@ -18,7 +18,8 @@ from labtui.slurm import settings as slurm_settings
 from labtui.slurm.constants import INFINITE, INFINITE64, NO_VAL, NO_VAL64
 
 HERE = Path(__file__).resolve().parent / "samples" / "slurm"
-ALL = sorted(p for p in HERE.glob("*/*") if "refused" not in p.name)
+TABLES = HERE.with_name("slurm-tables")
+ALL = sorted(p for p in [*HERE.glob("*/*"), *TABLES.glob("*/*")] if "refused" not in p.name)
 REASON = "disk  swap: ana's; [check]"
 NODES = ("desktop-gpu", "jetson-edge", "xps15-cpu")
 
@@ -53,7 +54,7 @@ def test_every_parser_has_samples() -> None:
     found = {parser(p) for p in ALL if p.suffix == ".json"}
     assert found == {f"v0.0.{n}" for n in range(37, 46)}
     texts = {parser(p) for p in ALL if p.suffix == ".txt"}
-    assert texts == {"text-22.05", "text-24.11", "text-26.05"}
+    assert texts == {"text-22.05", "text-24.11", "text-26.05", "22.05", "24.11"}
     assert {kind(p) for p in ALL} == {
         "squeue", "job", "step", "sinfo", "node", "partition", "reservation", "sacct", "qos",
         "assoc", "tres", "sdiag", "ping", "config",
@@ -66,6 +67,19 @@ def test_every_parser_has_samples() -> None:
 @samples("node", "sinfo")
 def test_nodes(path: Path) -> None:
     nodes = read(path)
+    if kind(path) == "sinfo" and path.suffix == ".txt":
+        assert set(nodes) == set(NODES)
+        edge = nodes["jetson-edge"]
+        assert edge.state == "IDLE+DRAIN"
+        assert edge.reason == (None if path.stem == "sinfo" else "two words")
+        assert (edge.real_memory, edge.weight) in ((8000, 1), (None, None))
+        assert nodes["xps15-cpu"].partitions == ["cpu"]
+        assert nodes["xps15-cpu"].state == "MIXED"
+        if path.stem == "sinfo-marks":
+            assert (edge.total_cpus, edge.allocated_cpus, edge.slurmd_port) == (6, 0, 6818)
+            assert (edge.reason_user, edge.cpu_load) == ("root", 8.84)
+            assert 1795506400 < edge.reason_time < 1795506500
+        return
     groups = kind(path) == "sinfo" and parser(path) not in OPENAPI
     if groups:
         one = next(iter(nodes.values()))
@@ -153,6 +167,9 @@ def test_reservations(path: Path) -> None:
 
 @samples("squeue", "job")
 def test_jobs(path: Path) -> None:
+    if kind(path) == "squeue" and path.suffix == ".txt":
+        _queue(read(path), marks="marks" in path.name)
+        return
     jobs = {job.name: job for job in read(path).values()}
     if "p2_train" in jobs:
         train = jobs["p2_train"]
@@ -175,6 +192,44 @@ def test_jobs(path: Path) -> None:
         assert (jobs["p2_fail"].state, jobs["p2_fail"].exit_code) == ("FAILED", 3)
     if "p2_after" in jobs:
         assert set(jobs["p2_after"].dependencies) >= {"afterok", "afterany"}
+
+
+def _queue(jobs: Any, marks: bool) -> None:
+    waiting = next(j for j in jobs.values() if j.name == "p2_tab" and j.state == "PENDING")
+    assert (waiting.id, waiting.array_tasks_waiting) == (waiting.array_id, "2-5")
+    assert (waiting.array_tasks_parallel, waiting.state_reason) == (2, "JobArrayTaskLimit")
+    held = next(j for j in jobs.values() if j.state_reason == "JobHeldUser")
+    assert held.name == ("p2 two words" if marks else "p2 two w")
+    task = next(j for j in jobs.values() if j.name == "p2_tab" and j.array_task_id == 0)
+    assert (task.state, task.allocated_nodes, task.user_name) == ("RUNNING", "xps15-cpu", "labop")
+    assert (task.array_id, task.num_nodes, task.partition) == (waiting.id, 1, "cpu")
+    if marks:
+        assert task.id == waiting.id + 2
+        assert (task.time_limit, held.time_limit, held.priority) == (10, 60, 0)
+        assert 1795506400 < task.start_time < 1795506600
+    else:
+        assert task.id is None
+        assert task in jobs.values()
+
+
+@pytest.mark.parametrize("text", ["nonsense", "JOBID NAME\nx y", "JOBID|NAME\n7\n", "STATE\nidle"])
+def test_tables_that_are_none(text: str) -> None:
+    for kind_of in ("squeue", "sinfo"):
+        with pytest.raises(PyslurmError):
+            parse(text, kind=kind_of)
+    assert len(parse("", kind="squeue")) == len(parse("\n", kind="sinfo")) == 0
+
+
+def test_states_of_sinfo() -> None:
+    lines = "NODELIST|STATE|NODES\n" + "".join(
+        f"n[{i}-{i + 1}]|{word}|2\n"
+        for i, word in enumerate(["down*", "drng", "alloc-", "idle~", "mixed+planned", "drain*$"])
+    )
+    states = [node.state for node in parse(lines, kind="sinfo").values()]
+    assert states == [
+        "DOWN+NOT_RESPONDING", "DOWN+NOT_RESPONDING", "DRAINING", "ALLOCATED+PLANNED",
+        "IDLE+POWERED_DOWN", "MIXED+PLANNED", "IDLE+DRAIN+NOT_RESPONDING+MAINTENANCE",
+    ]  # fmt: skip
 
 
 @samples("step")

@@ -20,10 +20,10 @@ Document = dict[str, Any] | str
 NEWEST = (0, 0, 45)
 
 KINDS: dict[str, tuple[str, str]] = {
-    "squeue": ("labtui.slurm.documents.job", "jobs"),
+    "squeue": ("labtui.slurm.documents.tables", "queue"),
     "job": ("labtui.slurm.documents.job", "jobs"),
     "step": ("labtui.slurm.documents.step", "steps"),
-    "sinfo": ("labtui.slurm.documents.node", "nodes"),
+    "sinfo": ("labtui.slurm.documents.tables", "nodes"),
     "node": ("labtui.slurm.documents.node", "nodes"),
     "partition": ("labtui.slurm.documents.partition", "partitions"),
     "reservation": ("labtui.slurm.documents.reservation", "reservations"),
