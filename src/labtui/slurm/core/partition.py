@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from labtui.slurm import bridge, fields, settings, values, xcollections
-from labtui.slurm.constants import UNLIMITED
+from labtui.slurm import bridge, settings, xcollections
+from labtui.slurm.core.partition_kinds import (
+    CHOSEN,
+    MEMORY,
+    MODE,
+    ROOT,
+    SHARED,
+    SPAN,
+    STATE,
+    as_oversubscribe,
+    as_per_gpu,
+    as_preempt_mode,
+    as_state,
+    default_of,
+)
 from labtui.slurm.served import (
     ALL,
     COUNT,
-    LIMIT,
     LIST,
     MINUTES,
     SIZE,
     WORD,
     YES,
     Changeable,
-    Kind,
     Served,
     as_count,
     as_flag,
@@ -26,94 +37,7 @@ from labtui.slurm.served import (
     as_seconds,
     as_text,
     binding,
-    none,
 )
-from labtui.slurm.utils.helpers import dehumanize
-
-_STATES = ("UP", "DOWN", "INACTIVE", "DRAIN")
-_PREEMPT = frozenset({"OFF", "CANCEL", "REQUEUE", "SUSPEND", "GANG", "WITHIN", "PRIORITY"})
-
-
-def _partition_state(state: Any) -> str:
-    """A state in capitals. ValueError for one that Slurm does not have."""
-    word = str(state).upper()
-    if word not in _STATES:
-        raise ValueError(
-            f"Invalid partition state: {state}, valid choices are {', '.join(_STATES)}"
-        )
-    return word
-
-
-def _preempt_mode(mode: Any) -> str | None:
-    """`SUSPEND,GANG`. ValueError for a mode that Slurm does not have."""
-    words = str(mode or "").upper().split(",")
-    if mode and not set(words) <= _PREEMPT:
-        raise ValueError(f"Invalid Preempt mode: {mode}")
-    return ",".join(words) or None
-
-
-def _oversubscribe(kind: Any) -> str | None:
-    """`NO`, `EXCLUSIVE`, `YES:4`, `FORCE:2`; 4 jobs where no number is given."""
-    word, _, jobs = str(kind).upper().partition(":")
-    if word in ("NO", "EXCLUSIVE"):
-        return word
-    return f"{word}:{int(jobs or 4)}" if word in ("YES", "FORCE") else None
-
-
-def _memory_text(value: str) -> int | str | None:
-    return UNLIMITED if value.upper() == UNLIMITED else values.mib(value) or None
-
-
-def _memory(value: Any) -> int | str | None:
-    """MiB; 0 in place of a number a node is no limit."""
-    if isinstance(value, int) and value < 0:
-        return None
-    found: int | str | None = fields.num(value, UNLIMITED)
-    return UNLIMITED if found == 0 else found
-
-
-def _states(value: Any) -> str:
-    word = next(iter(fields.states(value)), "")
-    return word if word in _STATES else "UNKNOWN"
-
-
-def _modes(value: Any) -> str | None:
-    """`CLUSTER_GLOBAL`: the partition has none of its own, and this document does not tell the
-    cluster's."""
-    words = [
-        {"DISABLED": "OFF", "GANG_SCHEDULE": "GANG"}.get(word, word)
-        for word in fields.states(value)
-    ]
-    return ",".join(w for w in words if w != "CLUSTER_GLOBAL") or None
-
-
-def _nodes_limit(value: Any) -> int | str | None:
-    return UNLIMITED if value == -1 else fields.limit(value)
-
-
-def _chosen(value: Any) -> list[str]:
-    return [word for word in fields.words(value) if word != "NONE"]
-
-
-def _default(name: str) -> Kind[int | None]:
-    def find(value: str) -> int | None:
-        known = dict(part.partition("=")[::2] for part in value.split(","))
-        return values.whole(known.get(name, ""))
-
-    return Kind(find, lambda v: find(v) if isinstance(v, str) else None, none)
-
-
-MEMORY: Kind[int | str | None] = Kind(_memory_text, _memory, none)
-STATE: Kind[str] = Kind(_states, _states, lambda: "UNKNOWN")
-MODE: Kind[str | None] = Kind(values.text, _modes, none)
-SHARED: Kind[str | None] = Kind(_oversubscribe, lambda v: _oversubscribe(v) if v else None, none)
-SPAN: Kind[int | str | None] = Kind(LIMIT.text, _nodes_limit, none)
-CHOSEN: Kind[list[str]] = Kind(_chosen, _chosen, list)
-
-
-def _per_gpu(value: Any) -> int | None:
-    found: int | None = dehumanize(value)
-    return found
 
 
 class Partition(Changeable):
@@ -181,12 +105,12 @@ class Partition(Changeable):
         put=as_seconds,
     )  # fmt: skip
     default_cpus_per_gpu = Served(
-        _default("DefCpuPerGPU"), "JobDefaults", "defaults.job", "CPUs a job gets for each GPU.",
-        put=_per_gpu,
+        default_of("DefCpuPerGPU"), "JobDefaults", "defaults.job", "CPUs a job gets for each GPU.",
+        put=as_per_gpu,
     )  # fmt: skip
     default_memory_per_gpu = Served(
-        _default("DefMemPerGPU"), "JobDefaults", "defaults.job", "MiB a job gets for each GPU.",
-        put=_per_gpu,
+        default_of("DefMemPerGPU"), "JobDefaults", "defaults.job", "MiB a job gets for each GPU.",
+        put=as_per_gpu,
     )  # fmt: skip
     max_cpus_per_node = Served(
         SPAN, "MaxCPUsPerNode", "maximums.cpus_per_node|maximum_cpus_per_node",
@@ -211,7 +135,7 @@ class Partition(Changeable):
     oversubscribe = Served(
         SHARED, "OverSubscribe", "partition.oversubscribe",
         "`NO`, `EXCLUSIVE`, `YES:4`, `FORCE:2`; before v0.0.45 of `maximums.oversubscribe`.",
-        put=_oversubscribe,
+        put=as_oversubscribe,
     )  # fmt: skip
     nodes = Served(WORD, "Nodes", "nodes.configured|nodes", "Its nodes as a list with ranges.",
                    put=lambda v: ",".join(as_list(v)) or None)  # fmt: skip
@@ -223,7 +147,7 @@ class Partition(Changeable):
     preempt_mode = Served(
         MODE, "PreemptMode", "preempt_mode|preemption_mode",
         "`OFF`, `CANCEL`, `REQUEUE`, `SUSPEND,GANG`; None in a JSON document that says the "
-        "cluster's counts.", put=_preempt_mode,
+        "cluster's counts.", put=as_preempt_mode,
     )  # fmt: skip
     priority_job_factor = Served(
         SIZE, "PriorityJobFactor", "priority.job_factor|priority_job_factor",
@@ -238,13 +162,11 @@ class Partition(Changeable):
     total_nodes = Served(COUNT, "TotalNodes", "nodes.total|total_nodes", "Its nodes.")
     state = Served(
         STATE, "State", "partition.state|state", "UP, DOWN, INACTIVE, DRAIN; UNKNOWN.",
-        put=_partition_state,
+        put=as_state,
     )  # fmt: skip
     is_default = Served(YES, "Default", "", "Jobs that name none go here.", put=as_flag)
     allow_root_jobs = Served(
-        Kind(lambda v: None if (no := fields.flag(v)) is None else not no, fields.flag, none,
-             lambda v: "NO" if v else "YES"),
-        "DisableRootJobs", "", "Root may run jobs here. (PySlurm 25.11 has it the wrong way "
+        ROOT, "DisableRootJobs", "", "Root may run jobs here. (PySlurm 25.11 has it the wrong way "
         "round.)", put=as_flag,
     )  # fmt: skip
     is_user_exclusive = Served(

@@ -18,7 +18,7 @@ from labtui.slurm.core.node import Node, Nodes
 from labtui.slurm.documents import Document
 from labtui.slurm.documents import job as job_documents
 from labtui.slurm.documents import node as node_documents
-from labtui.slurm.documents.accounting import table
+from labtui.slurm.documents.marked import table
 from labtui.slurm.documents.resources import tres
 from labtui.slurm.errors import PyslurmError
 from labtui.slurm.served import MOMENT, from_text
@@ -211,13 +211,23 @@ def _columns(
 
 
 def _right(header: str, lines: list[str]) -> Iterator[dict[str, str]]:
-    """Columns that end where their headings end; the last one takes the rest."""
+    """Columns that end where their headings end; the last one takes the rest.
+
+    Places are counted in bytes, and a name may be cut off within a letter. PyslurmError where a
+    column does not end with a blank: then its values stand elsewhere.
+    """
     words = list(re.finditer(r"\S+", header))
     ends = [word.end() for word in words[:-1]]
     for line in lines:
-        cuts = [0, *ends, len(line)]
+        for lost in (b"\xef\xbf\xbd", b"\xff", b"\xff\xff"):
+            raw = line.encode(errors="replace").replace(b"\xef\xbf\xbd", lost)
+            if all(raw[end : end + 1] in (b" ", b"") for end in ends):
+                break
+        else:
+            raise PyslurmError("a line does not fit its heading")
+        cuts = [0, *ends, len(raw)]
         yield {
-            word[0]: line[start:end].strip()
+            word[0]: raw[start:end].decode(errors="replace").strip()
             for word, start, end in zip(words, cuts, cuts[1:], strict=False)
         }
 
