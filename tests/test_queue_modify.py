@@ -227,7 +227,9 @@ async def test_many_are_asked_for_in_one_question_and_told_in_one_command() -> N
     plan = await slurm.plan(ModifyJob(slurm.client, ids, {"time_limit": "1:00:00"}))
     assert plan.title == "Modify 300 jobs"
     assert len(plan.targets) == 300 and len(plan.steps) == 1
-    assert plan.undo.endswith("the old value of each is in the audit")
+    assert plan.undo == (
+        "TimeLimit=4:00:00 for 300 jobs again; the old value of each is in the audit"
+    )
     before = len(slurm.host.commands)
     outcome = await slurm.perform(ModifyJob(slurm.client, ids, {"time_limit": "1:00:00"}))
     assert (outcome.kind, outcome.message) == ("done", "300 jobs are changed")

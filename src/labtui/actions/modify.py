@@ -27,6 +27,8 @@ from labtui.text import clock, inert
 
 MAX_PRIORITY = (1 << 32) - 2
 MAX_NICE = (1 << 31) - 3
+NAMED = 5
+"""Jobs up to which the way back is a command to copy."""
 _NAME = re.compile(r"[A-Za-z0-9_.@+-]{1,200}(?:,[A-Za-z0-9_.@+-]{1,200})*\Z")
 
 
@@ -245,11 +247,13 @@ class ModifyJob(JobAction):
             known = tuple(f"{FIELD[name].key}={value}" for name, value in old if value)
             groups.setdefault(known, []).append(job_id)
         parts = [
-            shlex.join(["scontrol", "update", f"JobId={','.join(map(exact_id, ids[:5]))}", *known])
+            shlex.join(["scontrol", "update", f"JobId={','.join(map(exact_id, ids))}", *known])
+            if len(ids) <= NAMED
+            else f"{shlex.join(known)} for {len(ids)} jobs again"
             for known, ids in list(groups.items())[:2]
             if known
         ]
-        more = len(self._before) > 10 or len(groups) > 2
+        more = len(self._before) > NAMED or len(groups) > 2
         return "; ".join(parts) + ("; the old value of each is in the audit" if more else "")
 
     def _old(self, field: ModifyField, job: Job) -> str:
