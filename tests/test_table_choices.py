@@ -107,3 +107,21 @@ async def test_an_earlier_filter_comes_back_with_up(
         await until(pilot, lambda: screen.view.filter == "")
         await pilot.press("slash", "up", "enter")
         await until(pilot, lambda: screen.view.filter == "user:ben")
+
+
+async def test_rows_that_take_long_to_arrange_arrive_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every step a pause: as with 100,000 rows on a busy machine."""
+    monkeypatch.setattr("labtui.screens.view.PIECE", 0.0)
+    app = sample_app(screen="nodes")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: screen_of(app).table.count > 0)
+        await pilot.press("4")
+        await until(pilot, lambda: screen_of(app).table.count > 5)
+        await pilot.press("slash", *"user:ben", "enter", "s", "s", "T")
+        screen = screen_of(app)
+        await until(pilot, lambda: screen.view.tree and not screen._arranger.busy)
+        assert {item.user for item in screen.table._items} == {"ben"}
+        await pilot.press("2")
+        await until(pilot, lambda: screen.current == "nodes" and screen.table.count > 0)

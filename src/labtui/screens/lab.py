@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -20,15 +19,16 @@ from labtui.registry import SUBJECT, SUBJECTS
 from labtui.screens.ask import Ask
 from labtui.screens.commands import Commands
 from labtui.screens.console import Console
-from labtui.spec import Column, SubjectSpec, Tone
+from labtui.screens.view import Arranger, View
+from labtui.spec import SubjectSpec, Tone
 from labtui.store import Feed, matches
-from labtui.views.arrange import Arranged, How, Work, arrange
-from labtui.views.filtering import Filter, FilterError, compile_filter
+from labtui.views.arrange import Arranged, arrange
+from labtui.views.filtering import FilterError, compile_filter
 from labtui.views.severities import Severities
-from labtui.views.summary import top_line
+from labtui.views.summary import title_line, top_line
 from labtui.widgets.exact import ExactScreen
 from labtui.widgets.lines import Lines, Span
-from labtui.widgets.rows import Place, Rows
+from labtui.widgets.rows import Rows
 
 if TYPE_CHECKING:
     from labtui.session import Session
@@ -43,51 +43,10 @@ MANY = 2000
 """Rows above which a second without news does not make them anew."""
 RECHECK = 5
 """Seconds after which cells that tell a time are drawn anew in rows that are otherwise the same."""
-PIECE = 0.004
-"""Seconds that rows are arranged in one go, with a PAUSE for keys and repaints in between."""
-PAUSE = 0.001
 TYPING = 0.2
 """Seconds without a key until a long table is filtered by what was typed so far."""
 SAY = 6.0
 """Seconds a message stays in the footer."""
-
-
-@dataclass
-class View:
-    """What is remembered of one subject's table while another one is shown."""
-
-    spec: SubjectSpec
-    place: Place | None = None
-    moved: bool = False
-    """The person chose a row; until then the cursor stays on the first, which matters most."""
-    filter: str = ""
-    test: Filter | None = None
-    sort: str = ""
-    reverse: bool = False
-    items: Sequence[Any] = ()
-    shown: int = 0
-    unfolded: frozenset[str] = frozenset()
-    tree: bool = False
-    columns: tuple[str, ...] = ()
-    """Ids of the columns that the person chose, in their order; empty: the subject's own."""
-
-    def how(self, apart: bool) -> How:
-        return How(self.test, self.sort, self.reverse, self.unfolded, apart, self.tree)
-
-    def chosen_columns(self) -> tuple[Column, ...]:
-        if not self.columns:
-            return self.spec.columns
-        known = {column.id: column for column in self.spec.columns}
-        return tuple(replace(known[id], min_total=0) for id in self.columns if id in known)
-
-
-@dataclass
-class Arranging:
-    """Rows on their way from the store to the table."""
-
-    view: View
-    items: Sequence[Any]
-    work: Work
 
 
 class LabScreen(ExactScreen[None]):
@@ -106,13 +65,11 @@ class LabScreen(ExactScreen[None]):
         self._message: tuple[str, Tone] | None = None
         self._message_timer: Timer | None = None
         self._look_timer: Timer | None = None
-        self._arranging: Arranging | None = None
-        self._again = False
+        self._arranger = Arranger(self.set_timer, self._apply, self.update)
         self._ticks = 0
         self._typing: Timer | None = None
         self._target: str | None = None
         """The row that the cursor is to go to as soon as it is in the table."""
-        self._changed_how = False
         self._severities: Severities | None = None
         self.commands = Commands(self)
 
@@ -152,6 +109,7 @@ class LabScreen(ExactScreen[None]):
 
     def on_screen_resume(self) -> None:
         if self._seen:
+            self._watch()
             self.update()
 
     def on_resize(self, event: Resize) -> None:
@@ -165,22 +123,19 @@ class LabScreen(ExactScreen[None]):
         self.view.place = self.table.place
         self.current = name
         if name not in self._seen:
-            self._recall(self.view)
+            self.view.recall(self.session.tables.subject(name))
         self.table.switch(
             self.view.chosen_columns(), self.view.place if name in self._seen else None
         )
         self._seen.add(name)
-        self.session.scheduler.show((*self.view.spec.feeds, *self.view.spec.also))
+        self._watch()
         self.query_one(Ask).close()
         self.update()
         self.set_focus(self.table)
 
-    def _recall(self, view: View) -> None:
-        state = self.session.tables.subject(view.spec.name)
-        known = {column.id for column in view.spec.columns}
-        view.columns = tuple(id for id in state.columns if id in known)
-        view.sort = state.sort if state.sort in known else ""
-        view.reverse = state.reverse
+    def _watch(self) -> None:
+        """Have the sources of this subject asked at their own pace; another screen had its own."""
+        self.session.scheduler.show((*self.view.spec.feeds, *self.view.spec.also))
 
     def goto(self, subject: str, key: str) -> bool:
         """Show a subject with the cursor on one row, past a filter or a fold that hides it.
@@ -211,7 +166,7 @@ class LabScreen(ExactScreen[None]):
 
     def rearrange(self) -> None:
         """The person chose another order or filter: what is being arranged for the last is void."""
-        self._changed_how = True
+        self._arranger.void()
         self.update()
 
     def sort_next(self) -> None:
@@ -231,9 +186,8 @@ class LabScreen(ExactScreen[None]):
 
     def _remember(self) -> None:
         """Columns and order outlive the console."""
-        view, tables = self.view, self.session.tables
-        state = tables.subject(view.spec.name)
-        state.columns, state.sort, state.reverse = view.columns, view.sort, view.reverse
+        tables = self.session.tables
+        self.view.keep(tables.subject(self.current))
         try:
             tables.keep()
         except OSError as error:
@@ -267,46 +221,20 @@ class LabScreen(ExactScreen[None]):
         self._dirty = False
         if not self.is_attached:
             return
-        if self._arranging is not None:
-            if self._arranging.view is self.view and not self._changed_how:
-                self._again = True
-                return
-            self._arranging = None
-        self._changed_how = False
         view = self.view
-        store, config = self.session.store, self.session.config
-        items = view.spec.rows(store, config, time.time())
-        work = (view.spec.arrange or arrange)(items, view.spec, view.how(config.slurm.tasks))
-        self._go_on(Arranging(view, items, work))
-
-    def _go_on(self, under_way: Arranging) -> None:
-        """Arrange rows for a few milliseconds; what takes longer goes on after the next keys."""
-        until = time.perf_counter() + PIECE
-        try:
-            while time.perf_counter() < until:
-                next(under_way.work)
-        except StopIteration as done:
-            self._arranging = None
-            self._apply(under_way, done.value)
-            if self._again:
-                self._again = False
-                self.update()
+        if self._arranger.waits_for(view):
             return
-        if self._arranging is None:
-            self._arranging = under_way
+        config = self.session.config
+        items = view.spec.rows(self.session.store, config, time.time())
+        work = (view.spec.arrange or arrange)(items, view.spec, view.how(config.slurm.tasks))
+        self._arranger.begin(view, items, work)
+        if self._arranger.busy:
             self._draw_title()
-        self.set_timer(PAUSE, lambda: self._resume_arranging(under_way))
 
-    def _resume_arranging(self, under_way: Arranging) -> None:
-        if self._arranging is under_way and self.is_attached:
-            self._go_on(under_way)
-
-    def _apply(self, made: Arranging, rows: Arranged) -> None:
-        view = made.view
-        if view is not self.view:
+    def _apply(self, view: View, rows: Arranged) -> None:
+        if view is not self.view or not self.is_attached:
             return
         now = time.time()
-        view.items = made.items
         view.shown = rows.matched
         feeds = self._feeds(view.spec)
         self.table.sorted_by = (view.sort, view.reverse) if view.sort else None
@@ -374,32 +302,22 @@ class LabScreen(ExactScreen[None]):
 
     def _draw_title(self) -> None:
         view = self.view
-        total = len(view.items)
-        count = f"{total}" if view.shown == total else f"{view.shown} of {total}"
-        left: list[Span] = [(f" {view.spec.title} ", "accent"), (count, "")]
         feeds = self._feeds(view.spec)
         failed = [f.error for f in feeds if f.error]
         if any(f.good for f in feeds):  # what a healthy source does not have is no failure
             failed = [error for error in failed if error.kind != "not-found"]
         if failed and not matches("host.", view.spec.feeds):
-            left.append(("  " + failed[0].message, "crit"))
-        elif view.spec.heading:
-            left.append(("  " + view.spec.heading(view.items), "dim"))
-        if self.table.marked:
-            left.append((f"  {len(self.table.marked)} marked", "accent"))
-        right = f"/{view.filter} " if view.filter else ""
-        right += "tree " if view.tree else f"sort: {view.sort or view.spec.default_sort} "
-        right += "reversed " if view.reverse else ""
-        room = self.size.width - len(right)
-        used = sum(len(t) for t, _ in left)
-        if used > room - 1:
-            over = used - room + 2
-            text, tone = left[2]
-            left = [*left[:2], (text[: max(0, len(text) - over)] + "…", tone)]
-            used = sum(len(t) for t, _ in left)
-        self.query_one("#title", Lines).set_lines(
-            [[*left, (" " * max(1, room - used), ""), (right, "dim")]]
-        )
+            said: Span = (failed[0].message, "crit")
+        else:
+            made = view.spec.heading and view.items
+            said = (view.spec.heading(view.items) if made and view.spec.heading else "", "dim")
+        words = ["working..."] if self._arranger.busy else []
+        words += [f"/{view.filter}"] if view.filter else []
+        words += ["tree"] if view.tree else [f"sort: {view.sort or view.spec.default_sort}"]
+        words += ["reversed"] if view.reverse else []
+        counts = (view.shown, len(view.items), len(self.table.marked))
+        line = title_line(view.spec.title, counts, said, words, self.size.width)
+        self.query_one("#title", Lines).set_lines([line])
 
     def _draw_detail(self) -> None:
         item = self.table.cursor_item

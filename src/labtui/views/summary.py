@@ -78,3 +78,25 @@ def top_line(
         del right[at : at + 2]
     gap = width - sum(len(t) for t, _ in (*left, *right)) - 1
     return [*left, (" " * max(0, gap), ""), *right]
+
+
+def title_line(
+    title: str, counts: tuple[int, int, int], said: Span, right: Sequence[str], width: int
+) -> list[Span]:
+    """`Jobs 3 of 23  running 1                      /ana sort: state`.
+
+    `counts`: rows the filter lets through, all rows, marked ones. Where there is too little room
+    `said` is cut: the source's failure, or what the rows add up to.
+    """
+    shown, total, marked = counts
+    count = f"{total}" if shown == total else f"{shown} of {total}"
+    end = "".join(f"{word} " for word in right)
+    fixed: list[Span] = [(f" {title} ", "accent"), (count, "")]
+    marks = f"  {marked} marked" if marked else ""
+    room = width - len(end) - 1 - sum(len(text) for text, _ in fixed) - len(marks)
+    text = f"  {said[0]}" if said[0] else ""
+    if len(text) > room:
+        text = text[: max(0, room - 1)] + "…" if room > 3 else ""
+    left: list[Span] = [*fixed, (text, said[1]), (marks, "accent")]
+    used = sum(len(text) for text, _ in left)
+    return [*left, (" " * max(1, width - len(end) - used), ""), (end, "dim")]
