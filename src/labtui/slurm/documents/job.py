@@ -15,6 +15,7 @@ from labtui.slurm.core.job.util import dependency_str_to_dict, mail_words
 from labtui.slurm.documents import Document, cluster_of, entries, jobtext
 from labtui.slurm.documents.layout import layout
 from labtui.slurm.documents.resources import tres
+from labtui.slurm.errors import PyslurmError
 from labtui.slurm.fields import exit_status, flag, moment, num, real, states, text, words, written
 from labtui.slurm.utils.cstr import to_gres_dict
 from labtui.slurm.utils.helpers import cpu_freq_int_to_str
@@ -30,10 +31,12 @@ _SPEC_UNSET = NO_VAL16 & 0x7FFF
 
 
 def jobs(document: Document) -> Jobs:
-    """The jobs of a document."""
+    """The jobs of a document. PyslurmError for a text that has none and does not say so."""
     found = Jobs()
     if isinstance(document, str):
         records = [jobtext.from_text(record) for record in jobtext.records(document)]
+        if not records and document.strip() and not document.startswith("No jobs in the system"):
+            raise PyslurmError("this is neither JSON nor what scontrol shows of a job")
     else:
         cluster = cluster_of(document)
         records = [from_json(entry, cluster) for entry in entries(document, "jobs")]
