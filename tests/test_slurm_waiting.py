@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labtui.model import Job, Node, Reservation
+from labtui.slurm import urgency
 from labtui.slurm.types import Association, License, Partition, Qos
 from labtui.slurm.usage import Context, asks, tasks
 from labtui.slurm.waiting import Explained, explain_with
@@ -197,6 +198,16 @@ def test_licences_and_reservations() -> None:
     assert found.text.startswith("reservation r keeps n1 for maintenance from")
     others = job("1", reason="ReqNodeNotAvail, May be reserved for other job")
     assert told(others, reservations=[kept]).text.startswith("reservation r keeps n1 for others")
+
+
+def test_what_no_waiting_cures_comes_first() -> None:
+    """By its code alone: a limit of one job is not one that others' jobs give back."""
+    never = {code for code in CODES if urgency.severity("PENDING", code, None) == 2}
+    assert {"QOSMaxWallDurationPerJobLimit", "AssocMaxCpuPerNode", "QOSMinGRES", "MaxMemPerLimit",
+            "QOSMaxCpuMinutesPerJobLimit", "PartitionTimeLimit"} <= never  # fmt: skip
+    assert not {code for code in never if code.endswith(("PerUser", "PerAccount", "JobsLimit"))}
+    assert not never & {"QOSMaxSubmitJobPerUserLimit", "QOSMaxJobsPerUserLimit", "AssocGrpGRES",
+                        "Resources", "Priority", "Licenses", "MaxJobsPerAccount"}  # fmt: skip
 
 
 def test_how_it_ended() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 FINISHED = frozenset(
@@ -16,6 +17,8 @@ STUCK = ("DependencyNeverSatisfied", "BadConstraints", "ReservationDeleted", "Pa
          "PartitionTimeLimit", "PartitionNodeLimit", "JobHoldMaxRequeue", "InvalidAccount",
          "InvalidQOS", "launch failed")  # fmt: skip
 """How the reasons begin that no waiting cures."""
+_MORE_THAN_MAY = re.compile(r"(?:QOS|Assoc)(?:Min|Max\w*?Per(?:Job|Node))|MaxMemPerLimit")
+"""One job asks more than one may, whatever others hold: `QOSMaxWallDurationPerJobLimit`."""
 RECENT = 12 * 3600.0
 """Seconds for which a failed job stays among what matters."""
 
@@ -30,7 +33,7 @@ def severity(state: str, reason: str | None, end_time: float | None) -> int:
         recent = end_time is not None and time.time() - end_time < RECENT
         return 3 if state in BAD and recent else 0
     if state == "PENDING":
-        return 2 if (reason or "").startswith(STUCK) else 1
+        return 2 if reason and (reason.startswith(STUCK) or _MORE_THAN_MAY.match(reason)) else 1
     return 2 if state in ("SUSPENDED", "STOPPED", "SPECIAL_EXIT") else 1
 
 
