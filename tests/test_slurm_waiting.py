@@ -124,6 +124,15 @@ def test_limits_of_the_accounts_above(reason: str, short: str) -> None:
     assert found.short == short.format(end=at(NOW + 3 * HOUR))
 
 
+def test_accounts_of_other_clusters_do_not_count() -> None:
+    waits, ran = job("1", reason="AssocGrpCpuLimit"), job("2", "RUNNING", cpus=9)
+    other = Association(cluster="other", account="research", grp_tres={"cpu": 1})
+    both = [*ACCOUNTS, other]
+    assert told(waits, ran, associations=both).short == "account limit: CPUs"
+    named = {"settings": {"ClusterName": "c"}}
+    assert "hold 9 of 10 CPUs" in told(waits, ran, associations=both, **named).short
+
+
 def test_a_limit_of_the_partitions_own_qos() -> None:
     gpu = Partition("gpu", nodes=("n1",), qos="part")
     limit = Qos(name="part", grp_tres={"gres/gpu": 3})
