@@ -356,6 +356,42 @@ def test_odd_text_never_ends_in_a_traceback(text: str) -> None:
             continue
 
 
+TABLE = """             JOBID PARTITION     NAME     USER ST       TIME  NODES NODELIST(REASON)
+       516_[3-4%2]       cpu    tasks    labop PD       0:00      1 (JobArrayTaskLimit)
+             519_0       cpu   p2_tab    labop  R 1-02:00:00      2 n[1-2]
+               520   cpu,gpu a b c d     labop CG       0:07      1 n1
+               521       cpu  ünïab    labop CA       0:00      1
+"""
+
+
+def test_squeues_table_is_in_bytes() -> None:
+    cut_off = TABLE.encode().replace(" ünïab".encode(), "漢字".encode() + b"\xe6\xbc")
+    for payload in (TABLE, TABLE.encode(), cut_off):
+        jobs = pyslurm.parse(payload, kind="squeue")
+        waits, task, named, cut = jobs.values()
+        assert (waits.array_tasks_waiting, waits.array_tasks_parallel) == ("3-4", 2)
+        assert (waits.state, waits.state_reason) == ("PENDING", "JobArrayTaskLimit")
+        assert (task.array_id, task.array_task_id, task.num_nodes) == (519, 0, 2)
+        assert (named.name, named.state, named.partition) == ("a b c d", "COMPLETING", "cpu,gpu")
+        assert (cut.user_name, cut.state, cut.num_nodes) == ("labop", "CANCELLED", 1)
+    for odd in (TABLE + "x\n", TABLE.replace("labop CG", "laboperator CG"), "hello"):
+        with pytest.raises(PyslurmError):
+            pyslurm.parse(odd, kind="squeue")
+    assert not pyslurm.parse("No jobs in the system\n", kind="job")
+
+
+@fuzz
+@given(st.text("abc PDR0:1(x)n\u00fc", max_size=8), st.text("abc01", min_size=1, max_size=8))
+def test_no_name_imitates_a_row_of_the_table(name: str, user: str) -> None:
+    title = TABLE.splitlines()[0]
+    name = name.encode()[:8].decode(errors="ignore").strip()
+    padded = " " * (8 - len(name.encode())) + name
+    row = f"{520:>18} {'cpu':>9} {padded} {user:>8} {'PD':>2} {'3:00':>10} {7:>6} (Priority)"
+    (job,) = pyslurm.parse(f"{title}\n{row}\n", kind="squeue").values()
+    assert (job.id, job.state, job.num_nodes, job.state_reason) == (520, "PENDING", 7, "Priority")
+    assert job.user_name == user and (job.name or "") == name
+
+
 STEP = """StepId=7.0 UserId=1001 StartTime=1795503334 TimeLimit=00:10:00
    State=RUNNING Partition=cpu NodeList=n1
    Nodes=1 CPUs=2 Tasks=1 Name={} Network=(null)
