@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labtui.actions.base import Action, ActionError, Outcome, Plan
+from labtui.actions.jobs import JobAction
 from labtui.actions.modify import FIELDS, ModifyJob, TopJob, checked
-from labtui.actions.queue import CancelJob, HoldJob, ReleaseJob
+from labtui.actions.queue import CancelJob, HoldJob, ReleaseJob, ResumeJob, SuspendJob
 from labtui.actions.runner import Runner
 from labtui.model import ArrayJob
 from labtui.slurm import many
@@ -287,3 +288,11 @@ def test_a_folded_array_is_as_its_tasks_are() -> None:
     assert usable(PENDING=2) == waits
     assert "queue.suspend" in usable(RUNNING=1, PENDING=2)
     assert "queue.resume" in usable(SUSPENDED=1)
+
+
+@pytest.mark.parametrize(("action", "state"), [(SuspendJob, "RUNNING"), (ResumeJob, "SUSPENDED")])
+async def test_suspend_and_resume_say_who_may(action: type[JobAction], state: str) -> None:
+    for level, warned in (("None", True), ("Operator", False)):
+        slurm = Slurm(level=level, j5={**RUNS, "State": state})
+        plan = await slurm.plan(action(slurm.client, ["5"]))
+        assert any("lets only operators" in risk for risk in plan.risks) is warned
