@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,3 +95,32 @@ def test_a_slurm_without_json_is_read_by_its_text(here: Path) -> None:
     install(here, "squeue", SQUEUE, samples=SAMPLES)
     assert pyslurm.Job.load(37).name == "p2_train"
     assert len(pyslurm.Jobs.load()) == 9
+
+
+FORKED = """
+import os, sys
+import labtui.slurm as pyslurm
+
+print(len(pyslurm.Jobs.load()), flush=True)
+if (child := os.fork()) == 0:
+    print(len(pyslurm.Jobs.load()), flush=True)
+    os._exit(0)
+print(os.waitpid(child, 0)[1])
+pyslurm.bridge.current().client.host = object()
+if (child := os.fork()) == 0:
+    try:
+        pyslurm.Jobs.load()
+    except pyslurm.PyslurmError as error:
+        print(error, flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+os._exit(0)
+"""
+
+
+def test_a_forked_process_does_not_wait_for_a_thread_it_has_not(here: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=60, check=False
+    )
+    *counts, told = done.stdout.splitlines()
+    assert counts == ["4", "4", "0"] and "connect again" in told, done.stderr

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import os
 import re
 import threading
 from collections.abc import Awaitable, Callable
@@ -39,6 +40,7 @@ class Bridge:
         self.client = client
         self.cluster: str | None = None
         self.named = False
+        self.process = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
 
@@ -86,6 +88,7 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
 
 
 _bridge: Bridge | None = None
+_choosing = threading.RLock()
 
 
 def connect(host: Host | SlurmClient | None = None) -> None:
@@ -94,26 +97,36 @@ def connect(host: Host | SlurmClient | None = None) -> None:
     Nothing is sent yet. The former connection is closed.
     """
     global _bridge
-    close()
-    if not isinstance(host, SlurmClient):
-        host = SlurmClient(host or LocalHost("localhost"), timeout=COMMAND_TIMEOUT)
-    _bridge = Bridge(host)
+    with _choosing:
+        close()
+        if not isinstance(host, SlurmClient):
+            host = SlurmClient(host or LocalHost("localhost"), timeout=COMMAND_TIMEOUT)
+        _bridge = Bridge(host)
 
 
 def close() -> None:
     """Close the connection, if there is one; the next call makes a new one to this machine."""
     global _bridge
-    old, _bridge = _bridge, None
-    if old is not None:
-        old.close()
+    with _choosing:
+        old, _bridge = _bridge, None
+        if old is not None and old.process == os.getpid():
+            old.close()
 
 
 def current() -> Bridge:
-    """The connection, made to this machine where none was chosen."""
-    if _bridge is None:
-        connect()
-    assert _bridge is not None
-    return _bridge
+    """The connection, made to this machine where none was chosen.
+
+    A process that was forked has no thread and no connection of its own: PyslurmError, unless
+    commands run on this machine.
+    """
+    with _choosing:
+        forked = _bridge is not None and _bridge.process != os.getpid()
+        if forked and not isinstance(_bridge and _bridge.client.host, LocalHost):
+            raise PyslurmError("this process was forked from one that was connected: connect again")
+        if _bridge is None or forked:
+            connect()
+        assert _bridge is not None
+        return _bridge
 
 
 def client() -> SlurmClient:

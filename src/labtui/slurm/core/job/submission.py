@@ -3,8 +3,9 @@
     JobSubmitDescription(name="train", gpus=2, time_limit="4:00:00", script="train.sh").submit()
 
 Where Slurm's commands run elsewhere (`bridge.connect`), scripts are read here and sent there.
-Differences from PySlurm: `#SBATCH` lines of the script count, where nothing else is set, because
-sbatch reads them; and `environment` of a few variables adds the user's login environment to them.
+Differences from PySlurm: `#SBATCH` lines of the script and SBATCH_* variables count, where nothing
+else is set, because sbatch reads them; and `environment` of a few variables adds the user's login
+environment to them.
 """
 
 from __future__ import annotations
