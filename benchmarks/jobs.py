@@ -42,6 +42,8 @@ class Program:
     argv: tuple[str, ...]
     poll: str = ""
     """A regular expression for the call that is its refresh."""
+    refresh: bytes = b""
+    """The key that has it ask at once."""
     pip: str = ""
     """What it is installed from, into an environment of its own."""
     needs: Callable[[], str] = lambda: ""
@@ -63,7 +65,12 @@ transport = "local"
 """
 LABTUI = (sys.executable, "-m", "labtui", "--config", "{config}", "--screen", "jobs")
 PLAIN = (sys.executable, str(Path(__file__).with_name("plain.py")))
+CTRL_R = b"\x12"
 POLL = r"squeue .*-O JobArrayID"
+
+
+FLOOR = "cat (the floor)"
+"""It gives back each key: what the machine and this measuring take by themselves."""
 
 
 def _tasks() -> str:
@@ -71,11 +78,12 @@ def _tasks() -> str:
 
 
 PROGRAMS = (
-    Program("labtui", LABTUI, POLL, config=CONFIG.format(more="")),
+    Program("labtui", LABTUI, POLL, CTRL_R, config=CONFIG.format(more="")),
     Program(
         "labtui, a row a task",
         LABTUI,
         POLL,
+        CTRL_R,
         needs=_tasks,
         config=CONFIG.format(more="tasks = true"),
     ),
@@ -85,11 +93,13 @@ PROGRAMS = (
         "slurmtui",
         ("{bin}/slurmtui", "--check_all_jobs"),
         "squeue ",
+        CTRL_R,
         pip="slurmtui==0.6.3",
         most=10_000,
     ),
     Program("plain DataTable", (*PLAIN, "datatable"), POLL),
     Program("empty Textual app", (*PLAIN, "empty")),
+    Program(FLOOR, ("sh", "-c", "stty raw -echo; printf 'job-\\n'; exec cat")),
 )
 
 
@@ -134,18 +144,38 @@ class Run:
         self.restless = True
         return size
 
-    def next_poll(self, timeout: float = 15.0) -> int:
-        """Wait for its next question, its answer and the repaint; bytes that came meanwhile."""
+    def wait_poll(self, timeout: float) -> int | None:
+        """Wait for its next question; bytes that came meanwhile, None: it asked nothing."""
         before, size = self.polls(), 0
         end = time.perf_counter() + timeout
-        while self.polls() == before and time.perf_counter() < end:
+        while self.polls() == before:
+            if time.perf_counter() > end:
+                return None
             size += self.terminal.drain(0.05)
+        return size
+
+    def next_poll(self, shown: str = "") -> int | None:
+        """Wait for its next question, the answer and the repaint; bytes that came meanwhile.
+
+        None: it did not ask, or what must have been `shown` after 15 s was not.
+        """
+        size = self.wait_poll(5.0)
+        if size is None and self.program.refresh:
+            self.terminal.send(self.program.refresh)
+            size = self.wait_poll(15.0)
+        if size is None:
+            return None
+        end = time.perf_counter() + 15
+        while shown and not any(shown in line for line in self.terminal.screen()):
+            if time.perf_counter() > end:
+                return None
+            size += self.terminal.drain(0.1)
         return size + self.settle()
 
-    def change(self, in_sight: bool) -> None:
-        """Give 1 % of the jobs another name: one of them is on the screen, or none."""
+    def change(self, in_sight: bool) -> str:
+        """Give 1 % of the jobs another name, which is returned: one on the screen, or none."""
         self.turn += 1
-        name = f"Name=job-new-{self.turn:03}"
+        name = f"job-new-{self.turn:03}"
         lines = [line for line in self.terminal.screen() if "job-" in line]
         seen = [m[0] for line in lines if (m := re.search(r"\b40\d{5}(_\d+\b)?", line))]
         bases = {number.partition("_")[0] for number in seen}
@@ -154,10 +184,13 @@ class Run:
         hidden = [i for i, size in tasks.items() if size == most and i not in bases]
         targets = [hidden[self.turn % len(hidden)]]
         if in_sight:
-            # Not under the cursor: what else shows that job would be drawn anew too.
-            targets = [*targets[: most > 0], seen[len(seen) // 2]]
+            # Rather no task: squeue lists a task that differs from its array elsewhere. And not
+            # under the cursor: what else shows that job would be drawn anew too.
+            likely = [number for number in seen if tasks.get(number) == 0] or seen
+            targets = [*targets[: most > 0], likely[len(likely) // 2]]
         for target in targets:
-            self.cluster.run("scontrol", "update", f"JobId={target}", name)
+            self.cluster.run("scontrol", "update", f"JobId={target}", f"Name={name}")
+        return name
 
     # -- what is measured -------------------------------------------------------------------
 
@@ -199,36 +232,52 @@ class Run:
         return report.delays("", delays) | {"move B": statistics.mean(sizes)}
 
     def idle(self, seconds: float) -> Figures:
-        """Nobody presses a key and nothing changes."""
+        """Nobody presses a key and nothing changes; one that polls seldom is watched for longer,
+        from the end of one refresh to that of the next."""
+        long = seconds >= 20 and bool(self.program.poll)
+        polling = long and self.wait_poll(30.0) is not None
+        self.settle()
         pid = self.cluster.slurmctld()
-        polls, own, server = self.polls(), self.terminal.cpu(), cpu_of(pid)
+        start, polls, own, server = (
+            time.perf_counter(),
+            self.polls(),
+            self.terminal.cpu(),
+            cpu_of(pid),
+        )
         size = self.terminal.drain(seconds)
+        if polling and self.polls() == polls:
+            size += (self.wait_poll(40.0) or 0) + self.settle()
+        took = time.perf_counter() - start
         polls, now, server_now = self.polls() - polls, self.terminal.cpu(), cpu_of(pid)
         found: Figures = {
-            "idle %": (now.own - own.own) / seconds * 100,
-            "idle squeue %": (now.children - own.children) / seconds * 100,
-            "idle slurmctld %": (server_now.own - server.own) / seconds * 100,
-            "idle B/s": size / seconds,
+            "idle %": (now.own - own.own) / took * 100,
+            "idle squeue %": (now.children - own.children) / took * 100,
+            "idle slurmctld %": (server_now.own - server.own) / took * 100,
+            "idle B/s": size / took,
         }
         if polls:
-            found |= {"polls/min": polls / seconds * 60, "unchanged B": size / polls}
+            found |= {"polls/min": polls / took * 60, "unchanged B": size / polls}
         return found
 
     def refreshes(self, count: int) -> Figures:
         """1 % of the jobs changes, then its next poll."""
         found: Figures = {}
-        for name, in_sight in (("away B", False), ("sight B", True)):
-            sizes, spent, polls = [], 0.0, 0
+        spent, polls = 0.0, 0
+        for figure, in_sight in (("away B", False), ("sight B", True)):
+            sizes = []
             for _ in range(count):
                 self.settle()
-                self.change(in_sight)
+                name = self.change(in_sight)
                 before, asked = self.terminal.cpu(), self.polls()
-                sizes.append(self.next_poll())
+                size = self.next_poll(name if in_sight else "")
                 spent += self.terminal.cpu().own - before.own
                 polls += self.polls() - asked
-            found[name] = quantile(sizes, 0.5)
-            if polls:
-                found["refresh ms"] = max(spent / polls * 1e3, float(found.get("refresh ms", 0)))
+                if size is not None:
+                    sizes.append(size)
+            if sizes:
+                found[figure] = quantile(sizes, 0.5)
+        if polls:
+            found["refresh ms"] = spent / polls * 1e3
         return found
 
     def keys_meanwhile(self, seconds: float) -> Figures:
@@ -252,6 +301,8 @@ class Run:
             found |= self.idle(seconds)
             found |= self.refreshes(1 if seconds < 8 else 2)
             found |= self.keys_meanwhile(max(3.0, seconds * 0.4))
+        elif self.program.name == FLOOR:
+            found |= self.keys()
         else:
             found |= self.idle(min(5.0, seconds))
         now, most = self.terminal.memory()

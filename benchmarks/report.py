@@ -114,7 +114,9 @@ def budgets(found: Sequence[Results]) -> str:
     with_python = theirs + floor if theirs and floor else None
     text = f"{with_python:.2f} (turm {theirs:.2f} + start {floor:.2f})" if with_python else "turm's"
     line(f"exec to jobs on the screen at {most:,}, s", text, get(large, "jobs"), ".2f", with_python)
-    line(f"key p95 at {most:,}, ms", "5", get(large, "p95"), ".1f", 5)
+    noise = get(by_jobs[most].get("cat (the floor)", {}), "p95")
+    text = "5" if noise is None else f"5 (cat {noise:.1f})"
+    line(f"key p95 at {most:,}, ms", text, get(large, "p95"), ".1f", 5)
     line(f"key p95 at {least:,}, ms", "5", get(small_tasks, "p95"), ".1f", 5)
     line("bytes a cursor move", "350", get(large, "move B"), ".0f", 350)
     line("bytes a refresh, nothing changed", "0", get(large, "unchanged B"), ".0f", 0)
