@@ -41,6 +41,7 @@ class SubmitPipeline(Action):
         start: str = "",
         before: PipelineRun | None = None,
         look: float = LOOK,
+        warnings: Sequence[str] = (),
     ) -> None:
         self.client = client
         self.pipeline = pipeline
@@ -56,6 +57,7 @@ class SubmitPipeline(Action):
         """Jobs of the earlier submission that these replace and that still wait or run."""
         self._kept = kept
         self._look = look
+        self._warnings = tuple(warnings)
         self._chdir = ""
         old = before.stages if before else ()
         self.run_record = PipelineRun(
@@ -73,7 +75,7 @@ class SubmitPipeline(Action):
         who = await self.client.whoami()
         self._chdir = await folder_for(self.client, who)
         risks = ["it runs as root, because labtui reaches this machine as root"]
-        risks = risks if who == "root" else []
+        risks = [*self._warnings, *(risks if who == "root" else [])]
         await self._look_back(risks)
         for stage in self.stages:
             await self._ask(stage)
@@ -112,7 +114,9 @@ class SubmitPipeline(Action):
         except RPCError as error:
             if error.kind in ("refused", "timeout"):
                 raise ActionError(f"{error.msg}; nothing was sent") from None
-            raise ActionError(f"{stage.name}: Slurm would refuse it: {error.msg}") from None
+            more = [w for w in self._warnings if w.startswith(f"{stage.name}: ")][:1]
+            said = "; ".join([f"{stage.name}: Slurm would refuse it: {error.msg}", *more])
+            raise ActionError(said) from None
 
     def _folder(self, stage: Stage) -> str:
         return "" if "chdir" in directives(stage.script) else self._chdir

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import shlex
 import time
+from collections.abc import Sequence
 
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step, Unknown
 from labtui.kept import Kept
@@ -39,6 +40,7 @@ class SubmitJob(Action):
         chdir: str = "",
         look: float = LOOK,
         kept: Kept | None = None,
+        warnings: Sequence[str] = (),
     ) -> None:
         self.client = client
         self.script = script.replace("\r\n", "\n")
@@ -47,6 +49,7 @@ class SubmitJob(Action):
         self.job_id: str | None = None
         self._look = look
         self._kept = kept
+        self._warnings = tuple(warnings)
 
     async def plan(self) -> Plan:
         self._check()
@@ -54,7 +57,7 @@ class SubmitJob(Action):
         if not self.chdir and "chdir" not in directives(self.script):
             self.chdir = await folder_for(self.client, who)
         argv = submit_argv(self.script, token=self.token, chdir=self.chdir)
-        risks = []
+        risks = list(self._warnings)
         if who == "root":
             risks.append("it runs as root, because labtui reaches this machine as root")
         try:
@@ -62,7 +65,8 @@ class SubmitJob(Action):
         except RPCError as error:
             if error.kind in ("refused", "timeout"):
                 raise ActionError(f"{error.msg}; nothing was sent") from None
-            raise ActionError(f"Slurm would refuse it: {error.msg}") from None
+            more = f"; {self._warnings[0]}" if self._warnings else ""
+            raise ActionError(f"Slurm would refuse it: {error.msg}{more}") from None
         if estimate.start_time is None:
             risks.append("the scheduler cannot tell when it would start")
         name = directives(self.script).get("job-name", "")
@@ -181,6 +185,6 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ),
     ActionSpec(
         "queue.pipeline", "N", "pipeline", "Several jobs as one: submit, watch, take up again.",
-        ("jobs",), footer=False,
+        ("jobs",), changes=False, footer=False,
     ),
 )  # fmt: skip

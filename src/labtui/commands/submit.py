@@ -71,20 +71,28 @@ def submit(
 
     async def work(session: Session) -> int:
         slurm = session.need_slurm()
-        try:
-            if test_only:
-                return await _estimate(session, final, job, as_json)
-            await session.scheduler.once(FEEDS)
-            for problem in problems(context_of(session.store), job):
-                click.echo(f"! {inert(problem)}", err=True)
-        except RPCError as error:
-            click.echo(f"labtui: {inert(error.msg)}", err=True)
-            return UNREACHABLE if error.kind in ("refused", "timeout") else UNHEALTHY
+        if not await _can_be_asked(session):
+            return UNREACHABLE
+        warnings = problems(context_of(session.store), job)
+        if test_only:
+            for warning in warnings:
+                click.echo(f"! {inert(warning)}", err=True)
+            return await _estimate(session, final, job, as_json)
         kept = Kept(session.config.cluster.name)
-        action = SubmitJob(slurm, final, chdir=job.get("chdir"), kept=kept)
+        action = SubmitJob(slurm, final, chdir=job.get("chdir"), kept=kept, warnings=warnings)
         return await perform(session, action, yes=yes or script == "-", as_json=as_json)
 
     with_session(context, work)
+
+
+async def _can_be_asked(session: Session) -> bool:
+    """Ask what the checks rest on. False, and said, where slurmctld does not answer."""
+    await session.scheduler.once(FEEDS)
+    feed = session.store.feed("slurm.partitions")
+    if feed is None or feed.error is None:
+        return True
+    click.echo(f"labtui: {inert(feed.error.message)}", err=True)
+    return False
 
 
 def _source(script: str | None, name: str | None) -> str:
@@ -94,7 +102,7 @@ def _source(script: str | None, name: str | None) -> str:
         try:
             return template(name).script
         except FileError as error:
-            fail(str(error), USAGE)
+            fail(inert(error), USAGE)
     if script == "-":
         return sys.stdin.read()
     if script:
@@ -125,7 +133,8 @@ async def _estimate(session: Session, script: str, job: BatchScript, as_json: bo
         found = await session.need_slurm().test_only(script, chdir=job.get("chdir"))
     except RPCError as error:
         if error.kind in ("refused", "timeout"):
-            raise
+            click.echo(f"labtui: {inert(error.msg)}", err=True)
+            return UNREACHABLE
         raise ActionError(f"Slurm would refuse it: {error.msg}") from None
     if as_json:
         body: dict[str, Any] = {"schema": "labtui/estimate/1", "start_time": found.start_time}
@@ -145,25 +154,26 @@ def _submit_pipeline(
     try:
         chosen = pipeline(name)
     except FileError as error:
-        fail(str(error), USAGE)
+        fail(inert(error), USAGE)
     if start and not chosen.stage(start):
         names = ", ".join(stage.name for stage in chosen.stages)
         fail(f"{chosen.name} has no stage {inert(start, 60)!r}; there are: {names}", USAGE)
 
     async def work(session: Session) -> int:
         slurm = session.need_slurm()
-        await session.scheduler.once(FEEDS)
+        if not await _can_be_asked(session):
+            return UNREACHABLE
         known = context_of(session.store)
         stages = chosen.from_stage(start) if start else chosen.stages
         if test_only:
             return await _pipeline_estimate(session, chosen.name, stages, known, as_json)
-        for stage in stages:
-            for problem in check_limits(stage.job, known):
-                click.echo(f"! {stage.name}: {inert(problem)}", err=True)
         kept = Kept(session.config.cluster.name)
         before = next(iter(kept.runs(chosen.name)), None) if start else None
         source = str(chosen.path) if chosen.path else chosen.name
-        action = SubmitPipeline(slurm, chosen, kept, source=source, start=start, before=before)
+        action = SubmitPipeline(
+            slurm, chosen, kept, source=source, start=start, before=before,
+            warnings=[f"{s.name}: {w}" for s in stages for w in check_limits(s.job, known)],
+        )  # fmt: skip
         return await perform(session, action, yes=yes, as_json=as_json)
 
     with_session(context, work)

@@ -239,9 +239,12 @@ class PipelineScreen(ExactScreen[None]):
         except (FileError, ActionError) as error:
             self.say(str(error))
             return
+        known = context_of(session.store)
+        chosen = self.pipeline.from_stage(start) if start else self.pipeline.stages
         action = SubmitPipeline(
             slurm, self.pipeline, self._kept, source=self._source, start=start,
             before=self.run if start else None,
+            warnings=[f"{s.name}: {w}" for s in chosen for w in view.wrong(s, known)],
         )  # fmt: skip
 
         def done(outcome: Outcome | None) -> None:

@@ -2,55 +2,43 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from functools import partial
-from typing import Any, ClassVar, cast
+from collections.abc import Callable, Sequence
+from typing import ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical
 from textual.events import DescendantBlur, DescendantFocus, Key
 from textual.message import Message
-from textual.timer import Timer
-from textual.widget import Widget
 from textual.widgets import Input
 
 from labtui.actions.base import ActionError, Outcome
 from labtui.actions.submit import SubmitJob
 from labtui.draft import Draft
-from labtui.hosts.base import HostError
 from labtui.kept import Kept
 from labtui.screens.console import Console
+from labtui.screens.estimate import StartEstimate
 from labtui.screens.menu import Entry, Menu
 from labtui.screens.plan import PlanDialog
-from labtui.slurm.errors import RPCError
 from labtui.slurm.form import FIELD, FIELDS, Field, set_field, value_of
 from labtui.slurm.script import BatchScript, ScriptError, parse_script
 from labtui.slurm.templates import templates
 from labtui.slurm.usage import Context
 from labtui.spec import Cell
-from labtui.text import cut, inert, inert_lines
+from labtui.text import inert, inert_lines
 from labtui.views.submitform import FEEDS, choices, context_of, notes, problems, shown
 from labtui.widgets.exact import ExactScreen
-from labtui.widgets.form import More, Row
+from labtui.widgets.form import Form, More, Row
 from labtui.widgets.lines import LineLike, Lines, Pager, Span
-
-ESTIMATE_AFTER = 1.0
-"""Seconds without a key until the scheduler is asked (each question takes a job id)."""
 
 ROOM = 36
 """Lines of the terminal from which on the common fields are all in sight."""
 ROOMY = 170
 """Columns from which on each field's help is read whole beside it."""
-NOTED = frozenset({"partition", "gpus", "cpus", "memory", "time", "nodes", "qos", "account"})
-"""Fields with something beside them: what is there now."""
-ASK_AGAIN, ASK_AGAIN_AFTER = 3, 4.0
-"""How often a refused question is asked again, and after how many seconds."""
 
 
 class SubmitScreen(ExactScreen[str | None]):
@@ -84,12 +72,10 @@ class SubmitScreen(ExactScreen[str | None]):
         self._opened: bool | None = None
         """Whether the common fields are in sight; None: as the room allows."""
         self._added: tuple[str, ...] = ()
-        self._turn = asyncio.Lock()
         self._kept_at: float | None = None
-        self._estimate = ""
-        self._timer: Timer | None = None
-        self._asked = 0
-        self._asking: asyncio.Task[None] | None = None
+        self._said = ""
+        """What came of the last command; until the next change."""
+        self._estimate = StartEstimate(self, lambda: self.lab.session.need_slurm(), self._draw)
 
     @property
     def lab(self) -> Console:
@@ -105,10 +91,7 @@ class SubmitScreen(ExactScreen[str | None]):
             self.job, self._kept_at = kept
         yield Lines(id="top")
         with Horizontal(id="submit-body"):
-            with VerticalScroll(id="form", can_focus=False):
-                for field in self._in_sight:
-                    yield self._row(field)
-                yield More(id="more")
+            yield Form(self._words, self._in_sight, self.job, id="form")
             with Vertical(id="script"):
                 yield Pager(id="preview")
         yield Lines(id="field-help")
@@ -120,21 +103,23 @@ class SubmitScreen(ExactScreen[str | None]):
         session.scheduler.show([*FEEDS])
         session.scheduler.refresh(["slurm.partitions"])
         self._leave_store = session.store.subscribe(list(FEEDS), lambda old, new: self._draw())
-        self._draw_more()
         self._draw()
-        self.query(Row).first().box.focus()
-        self._ask_later()
+        self.form.rows[0].box.focus()
+        self._estimate.later(self.job)
 
     def on_unmount(self) -> None:
         self._leave_store()
-        if self._asking:
-            self._asking.cancel()
+        self._estimate.close()
 
     def on_resize(self) -> None:
         if self._opened is None and self.is_mounted:
-            self._later(self._show_fields())
+            self.run_worker(self._show_fields(), exit_on_error=False)
 
     # Fields <-> job
+
+    @property
+    def form(self) -> Form:
+        return self.query_one(Form)
 
     @property
     def _in_sight(self) -> list[Field]:
@@ -144,64 +129,16 @@ class SubmitScreen(ExactScreen[str | None]):
     def _words(self, field: Field) -> list[str]:
         return choices(self.known, field)
 
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
-        """Rows come and go one change after the other."""
-
-        async def in_turn() -> None:
-            async with self._turn:
-                await work
-
-        self.run_worker(in_turn(), exit_on_error=False, group="form")
-
     async def _show_fields(self) -> None:
-        """A row for each field in sight; those that are there stay as they are."""
-        if not self.is_attached:
-            return
-        form = self.query_one("#form")
-        there = {row.name_of: row for row in self.query(Row)}
-        new: dict[Row | None, list[Row]] = {}
-        """Rows to come, by the one that they come after."""
-        after: Row | None = None
-        for field in self._in_sight:
-            row = there.pop(field.id, None)
-            if row is None:
-                new.setdefault(after, []).append(self._row(field))
-            else:
-                after = row
-        with self.app.batch_update():
-            for before, rows in new.items():
-                await form.mount(*rows, **({"after": before} if before else {"before": 0}))
-            for row in there.values():
-                if not row.box.has_focus:
-                    await row.remove()
-        self._draw_more()
+        await self.form.show(self._in_sight, self.job)
         self._draw()
-
-    def _row(self, field: Field) -> Row:
-        row = Row(field.id, field.id in NOTED, partial(self._words, field))
-        self._put(row)
-        return row
-
-    def _put(self, row: Row) -> None:
-        """What the job has, into a row."""
-        with self.prevent(Input.Changed):
-            row.box.value = inert(value_of(self.job, FIELD[row.name_of]))
-        row.box.disabled = row.name_of == "command" and "\n" in self.job.body.strip()
-
-    def _draw_more(self) -> None:
-        wanted = self._in_sight
-        hidden = len(FIELDS) - len(wanted)
-        common = [f for f in FIELDS if f.tier == "common" and f not in wanted]
-        words = f"+ {len(common)} common fields" if common else f"+ all of sbatch: {hidden} fields"
-        self.query_one("#more", Lines).set_lines([[(words, "dim"), ("  enter", "accent")]])
 
     async def _fill(self) -> None:
         """The fields from the job: after a template, an editor, a kept draft."""
         await self._show_fields()
-        for row in self.query(Row):
-            self._put(row)
+        self.form.put(self.job)
         self._draw()
-        self._ask_later()
+        self._estimate.later(self.job)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         name = (event.input.id or "").removeprefix("field-")
@@ -210,11 +147,12 @@ class SubmitScreen(ExactScreen[str | None]):
             return
         if name not in self._added:
             self._added += (name,)  # a field that is emptied stays where it is
+        self._said = ""
         self.job = set_field(self.job, field, event.value)
         self._draft.keep(self.job)
         self._kept_at = time.time()
         self._draw()
-        self._ask_later()
+        self._estimate.later(self.job)
 
     # Drawing
 
@@ -231,12 +169,9 @@ class SubmitScreen(ExactScreen[str | None]):
         self.query_one("#top", Lines).set_lines(
             [[(" New job ", "accent"), (f" {where}", ""), (" " * gap, ""), (kept, "dim")]]
         )
-        said = notes(self.known, self.job)
         self.set_class(self.size.width >= ROOMY, "-roomy")
-        for row in self.query(Row):
-            words = said.get(row.name_of) or FIELD[row.name_of].help
-            room = row.note.size.width or len(words)
-            row.note.set_lines([[(cut(inert(words), room).rstrip(), "dim")]])
+        self.form.set_notes(notes(self.known, self.job))
+        self.form.set_more(self._in_sight)
         self.query_one("#preview", Lines).set_lines(self._preview())
         self._draw_problems()
         typing = isinstance(self.focused, Input)
@@ -273,8 +208,9 @@ class SubmitScreen(ExactScreen[str | None]):
 
     def _draw_problems(self) -> None:
         lines: list[LineLike] = [[("! ", "warn"), (inert(p), "")] for p in self._problems()[:3]]
-        if self._estimate:
-            lines.append([(f"  {inert(self._estimate, 200)}", "dim")])
+        said = self._said or self._estimate.words
+        if said:
+            lines.append([(f"  {inert(said, 200)}", "dim")])
         self.query_one("#problems", Lines).set_lines(lines)
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
@@ -285,44 +221,6 @@ class SubmitScreen(ExactScreen[str | None]):
     def on_descendant_blur(self, event: DescendantBlur) -> None:
         if isinstance(event.widget, Input):
             event.widget.cursor_position = 0
-
-    # The scheduler's estimate
-
-    def _ask_later(self) -> None:
-        self._estimate = ""
-        self._asked = 0
-        if self._timer:
-            self._timer.stop()
-        self._timer = self.set_timer(ESTIMATE_AFTER, self._ask)
-
-    def _ask(self) -> None:
-        if self._asking:
-            self._asking.cancel()
-        self._asking = asyncio.create_task(self._ask_scheduler())
-
-    async def _ask_scheduler(self) -> None:
-        try:
-            script = self.job.script()
-            slurm = self.lab.session.need_slurm()
-            found = await slurm.test_only(script, chdir=self.job.get("chdir"))
-            if found.start_time is None:
-                words = "start estimate: the scheduler cannot tell"
-            else:
-                wait = found.start_time - time.time()
-                at = time.strftime("%H:%M", time.localtime(found.start_time))
-                words = "now" if wait < 60 else f"{at}"
-                words = f"start estimate (sbatch --test-only): {words} on {','.join(found.nodes)}"
-        except ScriptError:
-            words = ""
-        except (RPCError, HostError, ActionError) as error:
-            words = f"sbatch --test-only: {error}"
-            self._asked += 1
-            if self._asked < ASK_AGAIN and self.is_attached:
-                # A node that has just come back, a slurmctld that has just started.
-                self._timer = self.set_timer(ASK_AGAIN_AFTER, self._ask)
-        self._estimate = words
-        if self.is_attached:
-            self._draw_problems()
 
     # Keys
 
@@ -342,7 +240,7 @@ class SubmitScreen(ExactScreen[str | None]):
         """First the common fields, then any of sbatch's by name."""
         if any(f.tier == "common" and f not in self._in_sight for f in FIELDS):
             self._opened = True
-            self._later(self._show_fields())
+            self.run_worker(self._show_fields(), exit_on_error=False)
         else:
             self.action_field()
 
@@ -360,7 +258,7 @@ class SubmitScreen(ExactScreen[str | None]):
             await self._show_fields()
             self.query_one(f"#field-{id}", Input).focus()
 
-        self._later(show())
+        self.run_worker(show(), exit_on_error=False)
 
     def on_submit_screen_settled(self, event: Settled) -> None:
         event.then()
@@ -376,10 +274,7 @@ class SubmitScreen(ExactScreen[str | None]):
 
     def _step(self, by: int) -> None:
         """Round the fields that can be typed in; the preview is reached with esc."""
-        stops: list[Widget] = [r.box for r in self.query(Row) if not r.box.disabled]
-        stops.append(self.query_one(More))
-        at = stops.index(self.focused) if self.focused in stops else -1 if by > 0 else 0
-        self.set_focus(stops[(at + by) % len(stops)])
+        self.set_focus(self.form.step(by))
 
     def action_leave(self) -> None:
         """From a field to the commands; from there out, with the draft kept."""
@@ -411,7 +306,7 @@ class SubmitScreen(ExactScreen[str | None]):
             job = job.with_options({"dependency": self.job.get("dependency")})
         self.job = job
         self._draft.keep(job)
-        self._later(self._fill())
+        self.run_worker(self._fill(), exit_on_error=False)
 
     def action_editor(self) -> None:
         self._after_typing(
@@ -428,11 +323,11 @@ class SubmitScreen(ExactScreen[str | None]):
             rc = await self.lab.hand_over([*editor(self.lab.session.config.ui.editor), str(path)])
             text = path.read_text(encoding="utf-8", errors="replace")
         except OSError as error:
-            self._estimate = f"the editor could not be started: {error}"
+            self._said = f"the editor could not be started: {error}"
             self._draw_problems()
             return
         if rc != 0:
-            self._estimate = f"the editor ended with {rc}; the script is as it was"
+            self._said = f"the editor ended with {rc}; the script is as it was"
             self._draw_problems()
             return
         self._use(parse_script(text))
@@ -442,18 +337,20 @@ class SubmitScreen(ExactScreen[str | None]):
 
     def _submit(self) -> None:
         if self.lab.session.runner.read_only:
-            self._estimate = "this console is read-only: nothing is submitted"
+            self._said = "this console is read-only: nothing is submitted"
             self._draw_problems()
             return
         try:
             script = self.job.script()
             slurm = self.lab.session.need_slurm()
         except (ScriptError, ActionError) as error:
-            self._estimate = f"not sent: {error}"
+            self._said = f"not sent: {error}"
             self._draw_problems()
             return
         kept = Kept(self.lab.session.config.cluster.name)
-        action = SubmitJob(slurm, script, chdir=self.job.get("chdir"), kept=kept)
+        action = SubmitJob(
+            slurm, script, chdir=self.job.get("chdir"), kept=kept, warnings=self._problems()
+        )
 
         def done(outcome: Outcome | None) -> None:
             if outcome is not None and outcome.ok:
