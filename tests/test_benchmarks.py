@@ -16,13 +16,15 @@ sys.path.insert(0, str(BENCHMARKS))
 
 import report  # noqa: E402
 from cluster import cluster  # noqa: E402
-from jobs import PROGRAMS, measure  # noqa: E402
+from jobs import measure  # noqa: E402
+from programs import PROGRAMS  # noqa: E402
 from terminal import quantile  # noqa: E402
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="the cluster has namespaces of its own")
 
 
 @pytest.mark.lab
+@pytest.mark.slow
 @root_only
 @pytest.mark.timeout(180, func_only=True)
 def test_the_cluster_comes_up_and_the_console_is_measured_on_it(
