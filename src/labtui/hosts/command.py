@@ -132,12 +132,12 @@ async def collect(
 async def read_all(
     read: Read, host: str, limit: int = MAX_OUTPUT, sink: Sink | None = None
 ) -> bytes:
-    """Everything up to the end. Half an answer is no answer: too much is an error."""
+    """Everything up to the end. Half an answer is no answer: too much to hold is an error."""
     parts: list[bytes] = []
     size = 0
     while chunk := await read(CHUNK):
         size += len(chunk)
-        if size > limit:
+        if sink is None and size > limit:
             raise HostError("protocol", f"it printed more than {limit >> 20} MiB", host)
         (parts.append if sink is None else sink)(chunk)
     return b"".join(parts)

@@ -309,9 +309,9 @@ class SlurmClient:
             raise error_of(argv[0], self.host.name, done.stdout, done.stderr)
         return done
 
-    async def read(self, argv: Sequence[str]) -> Completed:
+    async def read(self, argv: Sequence[str], sink: Sink | None = None) -> Completed:
         """Run a command that only reads, in an environment that does not change its output."""
-        return await self._read(argv)
+        return await self._read(argv, sink)
 
     async def is_writable(self, folder: str) -> bool:
         """Whether the login node can write into a folder; False also where its mount hangs."""

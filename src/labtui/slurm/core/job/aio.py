@@ -87,11 +87,18 @@ async def _from_text(client: SlurmClient, *job_id: int) -> Jobs:
     form = f"JobID:{marks.text},Comment:{marks.text},Name:{marks.end}"
     one = [f"--jobs={number}" for number in job_id]
     argv = ["squeue", "--local", "-a", "-h", "-r", "-t", "all", *one, "-O", form]
-    told = (await client.read(argv)).stdout.split(marks.end)
+    told = (await _long(client, argv)).split(marks.end)
     argv = ["scontrol", "-a", "-d", "show", "job", *map(str, job_id)]
-    shown = (await client.read(argv)).stdout
+    shown = await _long(client, argv)
     own = {"cluster": name} if (name := await named(client)) else {}
     return await asyncio.to_thread(_with_names, shown, told, marks, own)
+
+
+async def _long(client: SlurmClient, argv: list[str]) -> str:
+    """An output of any length: 100,000 jobs are 140 MB of scontrol's text."""
+    pieces: list[bytes] = []
+    await client.read(argv, sink=pieces.append)
+    return b"".join(pieces).decode(errors="replace")
 
 
 def _with_names(shown: str, told: list[str], marks: Marks, own: dict[str, Any]) -> Jobs:
