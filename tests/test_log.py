@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from textual.app import App, ComposeResult
 
 from labtui.hosts.base import HostError
 from labtui.hosts.local import LocalHost
@@ -22,7 +23,7 @@ from labtui.slurm import logreader, logtext
 from labtui.slurm.log import LogFile, TextFile, default_path
 from labtui.slurm.logreader import LogReader
 from labtui.slurm.logtext import LogText, pattern, size_words
-from labtui.widgets.log import cells, pieces
+from labtui.widgets.log import LogView, cells, pieces
 
 FEW = settings(max_examples=60, deadline=None)
 BYTES = st.lists(
@@ -350,3 +351,36 @@ def test_a_gigabyte_and_megabyte_lines_cost_no_more(tmp_path: Path) -> None:
 
     reading(log, body)
     assert os.stat(log).st_blocks * 512 < 1 << 24  # noqa: PTH116
+
+
+# The view
+
+
+@pytest.mark.parametrize("at", [0, 3, 60, 95, 99])
+async def test_a_place_that_is_gone_to_is_on_the_screen(at: int) -> None:
+    """Also near the end, where it cannot be near the top."""
+
+    class Viewer(App[None]):
+        def compose(self) -> ComposeResult:
+            yield LogView()
+
+    app = Viewer()
+    async with app.run_test(size=(40, 20)) as pilot:
+        view = app.query_one(LogView)
+        view.styles.height = 20
+        await pilot.pause()
+        view.text.append(b"".join(b"line %02d\n" % n for n in range(100)))
+        view.changed()
+        assert view.plain.splitlines()[-1] == "line 99"
+        view.show(view.text.lines[at].start)
+        assert f"line {at:02d}" in view.plain
+        assert len(view.plain.splitlines()) == 20
+        before = view.plain
+        view.page(-1)
+        view.page(1)
+        assert at in (0, 3) or view.plain == before
+        view.wrap = True
+        view.text.append(b"x" * 100 + "é".encode() * 50)
+        view.changed()
+        view.to_end()
+        assert view.plain.splitlines()[-4:] == ["x" * 40, "x" * 40, "x" * 20 + "é" * 20, "é" * 30]

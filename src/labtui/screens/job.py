@@ -16,7 +16,7 @@ from labtui.model import Job
 from labtui.registry import SUBJECT
 from labtui.screens.ask import Ask
 from labtui.screens.console import Console
-from labtui.screens.logpane import LogPane
+from labtui.screens.logpane import LogPane, keys_page
 from labtui.slurm.client import whole_id
 from labtui.slurm.errors import RPCError
 from labtui.slurm.log import LogFile, default_path, locate
@@ -34,7 +34,7 @@ RETRY = 2.0
 QUICK, IDLE, OVER = 0.25, 1.0, 5.0
 """Seconds between two looks at a file: that grew just now, that did not, of a job that is over."""
 STREAMS = {"stdout": "stderr", "stderr": "stdout"}
-OTHERS = ("queue.cancel", "queue.script", "queue.efficiency", "queue.why")
+OTHERS = ("queue.cancel", "queue.script", "queue.efficiency")
 """The queue's own actions that work here too, on this job."""
 
 
@@ -141,7 +141,10 @@ class JobScreen(ExactScreen[None]):
     def _here(self) -> list[str]:
         read_only = self.lab.session.runner.read_only
         specs = self.lab.keys.specs
-        return [i for i in OTHERS if i in specs and not (read_only and specs[i].changes)]
+        found = [i for i in OTHERS if not (read_only and specs[i].changes)]
+        # Of a job that waits there is no log, whose keys would come first.
+        waits = self.job is not None and self.job.state == "PENDING"
+        return ["queue.why", *found] if waits and self.pane.reader is None else found
 
     # The log
 
@@ -217,7 +220,8 @@ class JobScreen(ExactScreen[None]):
         if isinstance(self.focused, Ask):
             return False
         own: dict[str, Callable[[], object]] = {"o": self.other, "t": self.tasks, "y": self.copy,
-               "q": self.dismiss, "escape": self.back}  # fmt: skip
+               "q": self.dismiss, "escape": self.back,
+            "question_mark": self.help}  # fmt: skip
         spec = self.lab.keys.lookup("jobs", event.key)
         if spec is not None and spec.id in self._here():
             self._act(spec.id)
@@ -242,6 +246,16 @@ class JobScreen(ExactScreen[None]):
             self._following.cancel()
         self._following = asyncio.create_task(self._follow())
         self._draw()
+
+    def help(self) -> None:
+        keys = self.lab.keys
+        own = [
+            ("o", "standard error instead of standard output, and back"),
+            ("t", "the other tasks of its array"),
+            ("y", "send the file's name to your clipboard"),
+            *((keys.key(id), keys.specs[id].help) for id in self._here()),
+        ]
+        self.app.push_screen(keys_page("A job's output", own))
 
     def copy(self) -> None:
         reader = self.pane.reader

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -15,6 +15,7 @@ from textual.message import Message
 
 from labtui.hosts.base import HostError
 from labtui.screens.ask import Ask
+from labtui.screens.page import Page
 from labtui.slurm.logreader import LogReader
 from labtui.slurm.logtext import LogText, pattern, size_words
 from labtui.spec import Tone
@@ -26,6 +27,21 @@ SAY = 8.0
 """Seconds a message stays."""
 SIDE = 16 << 10
 """Bytes of a long line that are read for sideways scrolling."""
+
+
+HELP = (
+    ("space p", "stand still; again: go on at the end"),
+    ("G F end", "go to the end, and follow what comes"),
+    ("g home", "to the beginning"),
+    ("j k  pgup pgdn  f b", "up and down"),
+    ("left right  0", "sideways, where lines are not wrapped; back to their beginning"),
+    ("w", "wrap long lines, or not"),
+    (":", "go to 50%, to a byte (1200000, 12MB), top or end"),
+    ("/", "search the whole file: text, or /regex/; small letters find capitals too"),
+    ("n N", "the next match below, above"),
+    ("esc", "back: the message, the search, the screen"),
+)
+"""What its keys do, for the help page."""
 
 
 class LogPane(Vertical):
@@ -144,10 +160,8 @@ class LogPane(Vertical):
                 parts.append("space pause" if reader.following else "space follow")
             parts += ["/ search"]
             parts += ["n N next"] if self.view.pattern else []
-        parts += more
-        if reader is not None:
-            parts += ["w unwrap"] if self.view.wrap else ["w wrap", "left right"]
-            parts += ["g G ends", ": go to"]
+            parts += ["w unwrap" if self.view.wrap else "w wrap"]
+        parts += ["? keys", *more]
         said = ""
         for part in parts:
             if len(said) + len(part) + 2 < width:
@@ -363,6 +377,12 @@ class LogPane(Vertical):
             self.view.show(start)
 
         self._do(work)
+
+
+def keys_page(title: str, own: Sequence[tuple[str, str]]) -> Page:
+    """The keys of a screen with a LogPane; `own` are the screen's."""
+    lines = [f"  {keys:<21} {words}" for keys, words in (*HELP, *own)]
+    return Page(f"Keys: {title}", lambda: lines, indent=24)
 
 
 def _paused(reader: LogReader) -> str:

@@ -13,7 +13,7 @@ from labtui.hosts.base import HostError
 from labtui.model import Job
 from labtui.screens.ask import Ask
 from labtui.screens.console import Console
-from labtui.screens.logpane import LogPane
+from labtui.screens.logpane import LogPane, keys_page
 from labtui.slurm.errors import RPCError
 from labtui.slurm.log import TextFile
 from labtui.slurm.logreader import LogReader
@@ -77,7 +77,8 @@ class ScriptScreen(ExactScreen[None]):
         if isinstance(self.focused, Ask):
             return False
         own: dict[str, Callable[[], object]] = {
-            "y": self.copy, "q": self.dismiss, "escape": self.back
+            "y": self.copy, "q": self.dismiss, "escape": self.back,
+            "question_mark": self.help
         }  # fmt: skip
         spec = self.lab.keys.lookup("jobs", event.key)
         if spec is not None and spec.id == "queue.edit" and self._script:
@@ -93,6 +94,14 @@ class ScriptScreen(ExactScreen[None]):
     def back(self) -> None:
         if not self.pane.back():
             self.dismiss()
+
+    def help(self) -> None:
+        keys = self.lab.keys
+        own = [
+            ("y", "send it to your clipboard"),
+            (keys.key("queue.edit"), "edit, and submit anew"),
+        ]
+        self.app.push_screen(keys_page("A job's script", own))
 
     def copy(self) -> None:
         if self._script:

@@ -158,6 +158,8 @@ class LogReader:
         """Search the whole file, as it is now."""
         self._pattern = wanted
         self.matches = await self.file.search(wanted, self.size)
+        if self.matches.found:  # the file may have grown while it was searched
+            self.size = max(self.size, self.matches.found[-1][0] + 1)
         return self.matches
 
     async def next(self, offset: int, direction: int) -> Hit | None:
@@ -183,7 +185,7 @@ class LogReader:
 
     async def _scan(self, wanted: Pattern, offset: int, direction: int) -> Hit | None:
         """Window by window, as far as `SCAN`."""
-        at = offset + 1 if direction > 0 else offset
+        at = offset + 1 if direction > 0 else min(offset, self.size)
         for _ in range(SCAN // SKIP):
             if direction > 0:
                 data = await self.file.window(at, SKIP)

@@ -124,7 +124,12 @@ class LogView(Lines, can_focus=True):
     def scroll_rows(self, delta: int) -> None:
         """Up or down by rows of the screen."""
         self._settle()
-        index, row = self.text.index(self._anchor[0]), self._anchor[1]
+        self._anchor = self._from(self._anchor, delta)
+        self.changed()
+
+    def _from(self, anchor: tuple[int, int], delta: int) -> tuple[int, int]:
+        """The place so many rows below (above) another one."""
+        index, row = self.text.index(anchor[0]), anchor[1]
         while delta < 0 and (index or row):
             step = min(row, -delta)
             row, delta = row - step, delta + step
@@ -139,8 +144,7 @@ class LogView(Lines, can_focus=True):
                 if index + 1 >= self._count:
                     break
                 index, row, delta = index + 1, 0, delta - 1
-        self._anchor = (self.text.lines[index].start, row)
-        self.changed()
+        return self.text.lines[index].start, row
 
     def page(self, sign: int) -> None:
         self.scroll_rows(sign * max(1, self.size.height - 1))
@@ -151,9 +155,7 @@ class LogView(Lines, can_focus=True):
         line = self.text.lines[self.text.index(offset)]
         visible = {place.start for place, _ in self._placed}
         if line.start not in visible:
-            self._anchor = (line.start, 0)
-            self.changed()
-            self.scroll_rows(-min(5, self.size.height // 3))
+            self._anchor = self._from((line.start, 0), -min(5, self.size.height // 3))
         if not self.wrap and offset - line.start >= self.x + self.size.width - 20:
             self.x = max(0, offset - line.start - self.size.width // 2)
         elif not self.wrap and offset - line.start < self.x:
@@ -193,7 +195,7 @@ class LogView(Lines, can_focus=True):
         return self.text.lines[0].start, 0
 
     def _lay_out(self) -> None:
-        look = (self.size.width, self.wrap, self.x, self.pattern, self.hit, id(self.text))
+        look = (self.size.width, self.wrap, self.x, self.pattern, self.hit, self.text)
         if look != self._look or len(self._rows) > KEPT:
             self._look = look
             self._rows.clear()
