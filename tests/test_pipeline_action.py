@@ -164,12 +164,28 @@ async def test_from_the_stage_that_failed(whole: Pipeline, kept: Kept) -> None:
     slurm.jobs["12"]["state"] = "FAILED"
     plan, outcome, again = await submit(slurm, whole, kept, "train", first.run_record)
     assert outcome.kind == "done", outcome.message
-    assert plan.steps[0].what == "scancel 13" and plan.title == "Submit three: from train on"
+    assert plan.steps[-2].what == "scancel 13" and plan.title == "Submit three: from train on"
+    assert slurm.told[-2:] == [["scancel", "13"], ["scontrol", "release", "14"]]
     assert slurm.waits()[3:] == [("train", "", "True"), ("deploy", "afterok:14", "False")]
     assert slurm.jobs["13"]["state"] == "CANCELLED" and plan.risks == ()
     (run,) = kept.runs()
     assert [run.job_of(s.name) for s in whole.stages] == ["11", "14", "15"]
     assert run == again.run_record
+
+
+async def test_what_these_replace_is_kept_when_they_are_refused(
+    whole: Pipeline, kept: Kept
+) -> None:
+    slurm = Slurm()
+    _, _, first = await submit(slurm, whole, kept)
+    slurm.refuses = "deploy"
+    _, outcome, _ = await submit(slurm, whole, kept, "train", first.run_record)
+    assert outcome.kind == "failed" and "train (job 14)" in outcome.message
+    assert {job_id: job["state"] for job_id, job in slurm.jobs.items()} == {
+        "11": "PENDING", "12": "PENDING", "13": "PENDING", "14": "CANCELLED"
+    }  # fmt: skip
+    (run,) = kept.runs()
+    assert [s.job_id for s in run.stages] == ["11", "12", "13"]
 
 
 async def test_what_still_runs_is_waited_for(whole: Pipeline, kept: Kept) -> None:

@@ -71,7 +71,9 @@ def test_ones_own_template_wins_and_a_broken_one_is_told(own: Path) -> None:
         template("nope")
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(content=st.one_of(st.binary(max_size=300), st.text(max_size=200).map(str.encode)))
 def test_any_file_is_a_template_or_one_sentence(own: Path, content: bytes) -> None:
     (own / "any.sbatch").write_bytes(b"#!/bin/sh\n" * (len(content) % 2) + content)
@@ -200,7 +202,9 @@ TOML = st.recursive(
 KEYS = st.sampled_from(("template", "script", "command", "after", "set", "env", "other"))
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.dictionaries(st.sampled_from("ab"), st.dictionaries(KEYS, TOML, max_size=4), max_size=2))
 def test_any_file_is_a_pipeline_or_a_sentence(own: Path, stages: dict[str, Any]) -> None:
     lines = []

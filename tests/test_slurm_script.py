@@ -32,12 +32,14 @@ PRINTABLE = st.text(
 )
 
 
+@settings(deadline=None)
 @given(name=PRINTABLE, comment=PRINTABLE, output=PRINTABLE)
 def test_any_text_of_one_line_survives(name: str, comment: str, output: str) -> None:
     asked = batch_script("true", job_name=name, comment=comment, output=output)
     assert parse_script(asked.script()) == asked
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_any_script_can_be_read(script: str) -> None:
     parse_script(script)
@@ -52,7 +54,7 @@ WORDS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.lists(WORDS, max_size=5), max_size=4), PRINTABLE)
 def test_a_script_that_was_read_says_the_same_again(lines: list[list[str]], body: str) -> None:
     """Also where it is odd: what the form shows is what is sent, and it is stable."""

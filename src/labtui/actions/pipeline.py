@@ -1,8 +1,8 @@
 """Several jobs submitted as one: all of them, or none.
 
-The stages that wait for nothing are submitted held, and released when every stage was accepted;
-so a refusal half way leaves nothing running. Each carries a mark of its own, by which it is found
-when its answer is lost.
+The stages that wait for nothing are submitted held, and released when every stage was accepted
+and what they replace was cancelled; so a refusal half way leaves everything as it was. Each
+carries a mark of its own, by which it is found when its answer is lost.
 """
 
 from __future__ import annotations
@@ -124,12 +124,14 @@ class SubmitPipeline(Action):
     def _lines(self) -> list[str]:
         """All that is run, with the stages' names where their ids will stand."""
         names = {stage.name: f"<{stage.name}>" for stage in self.stages}
-        lines = [shlex.join(argv) for argv in (cancel_argv(self._left) if self._left else [])]
-        for stage in self.stages:
-            lines.append(f"{shlex.join(self._argv(stage, names))} < {stage.name}")
+        lines = [f"{shlex.join(self._argv(s, names))} < {s.name}" for s in self.stages]
+        lines += [shlex.join(argv) for argv in self._cancels()]
         if held := [names[s.name] for s in self.stages if self._is_first(s)]:
             lines.append(f"scontrol release {','.join(held)}")
         return lines
+
+    def _cancels(self) -> list[list[str]]:
+        return cancel_argv(self._left) if self._left else []
 
     def _argv(self, stage: Stage, jobs: Mapping[str, str]) -> list[str]:
         return submit_argv(
@@ -143,12 +145,10 @@ class SubmitPipeline(Action):
     def _is_first(self, stage: Stage) -> bool:
         """It waits for no job of this submission; one that asks to be held stays so."""
         waits = any(name in self.tokens for name in stage.after)
-        return len(self.stages) > 1 and not waits and "hold" not in directives(stage.script)
+        several = len(self.stages) > 1 or bool(self._left)
+        return several and not waits and "hold" not in directives(stage.script)
 
     async def run(self, progress: Progress) -> None:
-        for argv in cancel_argv(self._left) if self._left else []:
-            await self._tell(argv)
-            progress(f"cancelled what waited before: {', '.join(self._left)}")
         for stage in self.stages:
             try:
                 self.jobs[stage.name] = await self._submit(stage)
@@ -157,8 +157,10 @@ class SubmitPipeline(Action):
             progress(f"{stage.name} is job {self.jobs[stage.name]}")
             self._kept.keep(self.jobs[stage.name], self.tokens[stage.name], stage.script)
             self._remember()
-        held = [self.jobs[s.name] for s in self.stages if self._is_first(s)]
-        if held:
+        for argv in self._cancels():
+            await self._tell(argv)
+            progress(f"cancelled what these replace: {', '.join(self._left)}")
+        if held := [self.jobs[s.name] for s in self.stages if self._is_first(s)]:
             await self._tell(scontrol_argv("release", held))
 
     async def _submit(self, stage: Stage) -> str:
