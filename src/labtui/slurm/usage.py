@@ -46,6 +46,9 @@ class Context:
     """The user who reads it: "you"."""
     record: Mapping[str, str] = field(default_factory=dict)
     """The job's own `scontrol show job`, where it was asked: NumNodes, Licenses, Reservation."""
+    told: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What was worked out for a job that asks the same: many do, and all that hold something were
+    looked at for it."""
 
     @classmethod
     def of(
@@ -84,6 +87,17 @@ class Context:
         if isinstance(self.jobs, JobList):
             return [self.jobs.look(row) for row in self.jobs.rows if row.state == "PENDING"]
         return [job for job in self.jobs if job.state == "PENDING"]
+
+    @cached_property
+    def contending(self) -> list[tuple[int, int | None, frozenset[str]]] | None:
+        """(priority, tasks, partitions) of what waits for its turn and nothing else."""
+        if self.waiting is None:
+            return None
+        return [
+            (job.priority, tasks(job), frozenset((job.partition or "").split(",")))
+            for job in self.waiting
+            if job.priority is not None and job.reason in (None, "None", "Priority", "Resources")
+        ]
 
     @cached_property
     def _by_id(self) -> dict[str, Job]:

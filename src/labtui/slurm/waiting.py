@@ -32,10 +32,20 @@ def explain_with(job: Job, context: Context) -> Explained:
     long = inert(reasons.sentence(reason), 300) if limit_code(code) else short
     plain = Explained(short, long, inert(reasons.advice(reason or "None"), 300))
     limit = limit_code(code)
-    if limit is not None:
-        return explain_limit(job, limit, context, plain)
-    explain = _BY_CODE.get(code)
-    return (explain(job, context, plain) if explain else None) or plain
+    if limit is None and code != "Resources":
+        explain = _BY_CODE.get(code)
+        return (explain(job, context, plain) if explain else None) or plain
+    alike = (job.reason, short, job.qos, job.partition, job.user, job.account, job.cpus,
+             job.memory_mib, job.gres, job.time_limit_s, job.start_time)  # fmt: skip
+    known: Explained | None = context.told.get(alike)
+    if known is None:
+        known = (
+            explain_limit(job, limit, context, plain)
+            if limit is not None
+            else _resources(job, context, plain) or plain
+        )
+        context.told[alike] = known
+    return known
 
 
 _OUTCOMES = {
@@ -96,17 +106,9 @@ def _priority(job: Job, context: Context, plain: Explained) -> Explained | None:
     until = job.start_time if job.start_time and job.start_time > context.now else None
     soon = f", ~{when(until, context.now)}" if until else ""
     first = None
-    if context.waiting is not None and job.priority:
-        mine = set((job.partition or "").split(","))
-        ahead = [
-            j
-            for j in context.waiting
-            if j.priority is not None
-            and j.priority > job.priority
-            and j.reason in (None, "None", "Priority", "Resources")
-            and mine & set((j.partition or "").split(","))
-        ]
-        counts = [tasks(j) for j in ahead]
+    if context.contending is not None and job.priority:
+        mine = frozenset((job.partition or "").split(","))
+        counts = [n for p, n, where in context.contending if p > job.priority and mine & where]
         first = None if None in counts else sum(c for c in counts if c)
     if not first:
         return Explained(f"{plain.short}{soon}", f"{plain.text}{soon}", plain.advice, until)
@@ -252,7 +254,6 @@ def _licenses(job: Job, context: Context, plain: Explained) -> Explained | None:
 
 _Explain = Callable[[Job, Context, Explained], "Explained | None"]
 _BY_CODE: dict[str, _Explain] = {
-    "Resources": _resources,
     "Priority": _priority,
     "Dependency": _dependency,
     "DependencyNeverSatisfied": _dependency,
