@@ -309,7 +309,7 @@ ACCOUNTED = Context(
         ({"qos": "nope"}, "there is no nope; choose from normal, high, one"),
         ({"qos": "one"}, "lets you run 0 jobs at once"),
         ({"qos": "one", "mem": "2G"}, "memory: 2.0G wanted, qos one has 1000M for all its jobs"),
-        ({"account": "other"}, "there is no other; choose from research"),
+        ({"account": "other"}, "you may not charge other; choose from research"),
         ({"array": "0-1001"}, "array: an index may be at most 1000"),
     ],
 )
