@@ -20,7 +20,7 @@ from labtui.hosts.local import LocalHost
 from labtui.model import Job
 from labtui.screens.logpane import offset_of
 from labtui.slurm import logreader, logtext
-from labtui.slurm.log import LogFile, TextFile, default_path
+from labtui.slurm.log import FileState, LogFile, TextFile, default_path
 from labtui.slurm.logreader import LogReader
 from labtui.slurm.logtext import LogText, pattern, size_words
 from labtui.widgets.log import LogView, cells, pieces
@@ -384,3 +384,27 @@ async def test_a_place_that_is_gone_to_is_on_the_screen(at: int) -> None:
         view.changed()
         view.to_end()
         assert view.plain.splitlines()[-4:] == ["x" * 40, "x" * 40, "x" * 20 + "é" * 20, "é" * 30]
+
+
+def test_a_slow_link_is_asked_for_less() -> None:
+    """256 kB in one go would never arrive in time."""
+
+    class Slow(LogFile):
+        async def window(self, start: int, size: int) -> bytes:
+            if size > 10_000:
+                raise HostError("timeout", "no answer within 6.0 s", "here")
+            return (b"line\n" * 100_000)[start : start + size]
+
+        async def state(self) -> FileState:
+            return FileState(500_000, "1:1")
+
+    async def run() -> None:
+        reader = LogReader(Slow(LocalHost("here"), "x"))
+        for _ in range(2):
+            with pytest.raises(HostError):
+                await reader.open()
+        await reader.open()
+        assert shown(reader)[-1] == "line" and reader.text.end == 500_000
+        assert not await reader.poll()
+
+    asyncio.run(run())

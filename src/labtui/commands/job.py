@@ -14,7 +14,7 @@ from labtui.hosts.base import HostError
 from labtui.model import Job
 from labtui.session import Session
 from labtui.slurm.errors import RPCError
-from labtui.slurm.log import follow, locate, tail
+from labtui.slurm.log import default_path, follow, locate, tail
 from labtui.spec import Cell
 from labtui.text import inert
 from labtui.views.efficiency import lines as efficiency_lines
@@ -104,7 +104,7 @@ def log(context: click.Context, job_id: str, stderr: bool, following: bool, line
         except RPCError as error:
             click.echo(f"labtui: {inert(error.msg)}", err=True)
             return UNREACHABLE
-        path = (found.stderr if stderr else found.stdout) if found else None
+        path = (found.stderr if stderr else found.stdout) or default_path(found) if found else None
         if found is None or not path:
             click.echo(f"labtui: Slurm names no log of job {inert(job_id, 40)}", err=True)
             return UNHEALTHY

@@ -52,6 +52,8 @@ class JobScreen(ExactScreen[None]):
         self._dirty = False
         self._following: asyncio.Task[None] | None = None
         self._job: Job | None = None
+        self._opening: LogReader | None = None
+        """Tried again after a time-out, with what it has learnt of the link."""
 
     @property
     def lab(self) -> Console:
@@ -187,9 +189,11 @@ class JobScreen(ExactScreen[None]):
             return RETRY
         where = "" if host.name == session.config.slurm.login else f"  only on {host.name}"
         self._path = f"{path}{where}{guessed}"
-        reader = LogReader(LogFile(host, path))
+        reader = self._opening
+        if reader is None or reader.file.path != path:
+            reader = self._opening = LogReader(LogFile(host, path))
         await reader.open()
-        pane.note = ""
+        pane.note, self._opening = "", None
         pane.read(reader)
         return QUICK
 
@@ -240,7 +244,7 @@ class JobScreen(ExactScreen[None]):
     def other(self) -> None:
         """Standard error instead of standard output, and back."""
         self._stream = STREAMS[self._stream]
-        self._path, self.pane.note = None, ""
+        self._path, self._opening, self.pane.note = None, None, ""
         self.pane.read(None)
         if self._following:
             self._following.cancel()

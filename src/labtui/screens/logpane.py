@@ -75,7 +75,7 @@ class LogPane(Vertical):
             "right": lambda: self.sideways(1), "left": lambda: self.sideways(-1),
             "0": lambda: self.sideways(0),
             "w": self.wrap,
-            "slash": lambda: self.query_one(Ask).open("/", self._wanted),
+            "slash": lambda: self.query_one(Ask).open("/"),
             "colon": lambda: self.query_one(Ask).open(":"),
             "n": lambda: self.next(1), "N": lambda: self.next(-1),
         }  # fmt: skip
@@ -125,6 +125,8 @@ class LogPane(Vertical):
                 fast = f" {size_words(int(reader.rate))}/s," if reader.rate > 1e6 else ""
                 words = f"{fast} {size_words(reader.skipped)} went by unread (scroll up for it)"
                 spans.append((words, "warn"))
+        elif self.is_over and not reader.came_bytes:
+            spans.append(("job over", "dim"))
         elif reader.grows:
             spans.append((_paused(reader), "accent"))
         if reader is not None:

@@ -11,11 +11,14 @@ import time
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
+from labtui.hosts.base import HostError
 from labtui.slurm.log import FileState, LogFile, Matches, TextFile
 from labtui.slurm.logtext import MAX_LINE, LogText, Pattern, size_words
 
 WINDOW = 256 << 10
 """Bytes that are read at once."""
+LITTLE = 8 << 10
+"""Bytes that are read at once over a link on which more takes too long."""
 SKIP = 1 << 20
 """Bytes that may have come between two looks; of more only the last window is read."""
 SCAN = 32 << 20
@@ -59,6 +62,7 @@ class LogReader:
         self.matches: Matches | None = None
         self._pattern: Pattern | None = None
         self._identity = ""
+        self._window = WINDOW
         self._seam = b""
         self._gone = False
         self._counted = 0
@@ -122,7 +126,7 @@ class LogReader:
             if self.text.start == 0 or self._gone:
                 return 0
             end = self.text.end
-            _, data = await self._lines_before(self.text.start, WINDOW)
+            _, data = await self._lines_before(self.text.start, self._window)
             added = self.text.prepend(data)
             if self.text.end != end:
                 self._seam = b""
@@ -144,7 +148,7 @@ class LogReader:
             while await self._read_on() and self._is_short:
                 pass
             if start:
-                _, data = await self._lines_before(start, WINDOW)
+                _, data = await self._lines_before(start, self._window)
                 self.text.prepend(data)
             return start
 
@@ -224,7 +228,7 @@ class LogReader:
 
     async def _catch_up(self, *, skipping: bool) -> None:
         behind = self.size - self.text.end
-        if skipping and behind > SKIP:
+        if skipping and behind > min(SKIP, 4 * self._window):
             end = self.text.end
             await self._load_end()
             self.skipped += max(0, self.text.start - end)
@@ -241,13 +245,18 @@ class LogReader:
         self._counted = self.size
 
     async def _load_end(self) -> None:
-        start, data = await self._lines_before(self.size, WINDOW)
+        try:
+            start, data = await self._lines_before(self.size, self._window)
+        except HostError as error:
+            if error.kind == "timeout":  # the next try asks for less
+                self._window = max(LITTLE, self._window // 8)
+            raise
         self._gone = False
         self.text = LogText(start)
         self.text.append(data)
         self._seam = data[-SEAM:]
-        while self.text.start and self._is_short:
-            _, data = await self._lines_before(self.text.start, WINDOW)
+        while self.text.start and self._is_short and self._window == WINDOW:
+            _, data = await self._lines_before(self.text.start, self._window)
             self.text.prepend(data)
 
     @property
@@ -258,7 +267,7 @@ class LogReader:
     async def _read_on(self) -> bool:
         """Append the next window; False at the end of the file."""
         end, seam = self.text.end, self._seam
-        data = await self.file.window(end - len(seam), WINDOW + len(seam))
+        data = await self.file.window(end - len(seam), self._window + len(seam))
         if not data.startswith(seam):
             if not data and seam:
                 return False  # it has just been cut: the next look will tell
@@ -285,7 +294,7 @@ class LogReader:
             size = min(4 * size, MAX_LINE)
 
     async def _line_start(self, offset: int) -> int:
-        size = WINDOW // 4
+        size = min(WINDOW // 4, self._window)
         while True:
             start = max(0, offset - size)
             cut = (await self.file.window(start, offset - start)).rfind(b"\n") + 1
