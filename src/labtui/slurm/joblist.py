@@ -14,34 +14,39 @@ from collections.abc import Generator, Iterator, Sequence
 from operator import attrgetter
 from typing import overload
 
+import msgspec
+
 from labtui.model import Job
 from labtui.slurm import urgency
 from labtui.slurm.errors import RPCError
 from labtui.slurm.polling import Marks, end_of, queued_job
 
+RESTING = urgency.FINISHED | {"PENDING"}
+"""States in which a job holds nothing."""
 STEP = 5000
 """New rows that are taken in between two pauses."""
 KEPT = 4000
 """Jobs that are kept parsed; beyond that all are forgotten and parsed again when looked at."""
 
 
-class Row:
-    """One job of the queue. Mutable only where it remembers what was worked out from it."""
+class Row(msgspec.Struct, eq=False, gc=False):
+    """One job of the queue. It changes only where it remembers what was worked out from it.
 
-    __slots__ = ("_job", "array", "key", "memo", "order", "record", "seen", "state")
+    A struct outside Python's search for cycles: there may be 100,000, and none can be in one.
+    """
 
-    def __init__(self, key: str, state: str, order: int, array: str, record: bytes = b"") -> None:
-        self.key = key
-        """As Slurm writes it: `1431`, `1430_7`, `1430_[8-99]`."""
-        self.state = state
-        self.order = order
-        self.array = array
-        """The id of the array that it is of; empty for a job of its own."""
-        self.record = record
-        self.seen = 0
-        self.memo: tuple[object, object] | None = None
-        """(what asked, its answer): a filter's verdict, a column's key."""
-        self._job: Job | None = None
+    key: str
+    """As Slurm writes it: `1431`, `1430_7`, `1430_[8-99]`."""
+    state: str
+    order: int
+    array: str
+    """The id of the array that it is of; empty for a job of its own."""
+    record: bytes = b""
+    seen: int = 0
+    memo: tuple[object, object] | None = None
+    """(what asked, its answer): a filter's verdict."""
+    kept: Job | None = None
+    """The record parsed, while it is on screen."""
 
     @classmethod
     def of(cls, job: Job) -> Row:
@@ -50,21 +55,14 @@ class Row:
         head, task, _ = job.job_id.partition("_")
         order = urgency.place(leading, job.job_id)
         row = cls(job.job_id, job.state, order, head if task else "")
-        row._job = job
+        row.kept = job
         return row
 
     def job(self, marks: Marks | None) -> Job:
-        if self._job is not None:
-            return self._job
+        if self.kept is not None:
+            return self.kept
         assert marks is not None
         return queued_job(self.record.decode(errors="replace"), marks)
-
-    def keep(self, job: Job) -> None:
-        self._job = job
-
-    def forget(self) -> None:
-        if self.record:
-            self._job = None
 
 
 class JobList(Sequence[Job]):
@@ -134,12 +132,12 @@ class Book:
         self._hour = 0
 
     def keep(self, row: Row, job: Job) -> None:
-        if row._job is None:
-            row.keep(job)
+        if row.kept is None:
+            row.kept = job
             self._kept.append(row)
             if len(self._kept) > KEPT:
                 for old in self._kept[: KEPT // 2]:
-                    old.forget()
+                    old.kept = None
                 del self._kept[: KEPT // 2]
 
     def row_of(self, record: bytes) -> Row:
@@ -182,10 +180,9 @@ class Book:
             for row in [row for row in before if row.seen != turn]:
                 self._drop(row)
         yield
-        for index, row in enumerate(added, 1):
-            self._add(row)
-            if index % STEP == 0:
-                yield
+        for start in range(0, len(added), STEP):
+            self._add(added[start : start + STEP])
+            yield
         added.sort(key=attrgetter("order"))
         yield
         rows += added
@@ -193,13 +190,12 @@ class Book:
         self.latest = JobList(rows, self.marks, self)
         return self.latest
 
-    def _add(self, row: Row) -> None:
-        self.known[row.record] = row
-        self.by_key[row.key] = row
-        self.states[row.state] += 1
-        self.arrays += bool(row.array)
-        if row.state != "PENDING" and row.state not in urgency.FINISHED:
-            self.active[row.key] = row
+    def _add(self, rows: list[Row]) -> None:
+        self.known.update((row.record, row) for row in rows)
+        self.by_key.update((row.key, row) for row in rows)
+        self.states.update(row.state for row in rows)
+        self.arrays += sum(bool(row.array) for row in rows)
+        self.active.update((row.key, row) for row in rows if row.state not in RESTING)
 
     def _drop(self, row: Row) -> None:
         del self.known[row.record]
@@ -281,7 +277,7 @@ def active(jobs: object) -> list[Job]:
     if isinstance(jobs, JobList):
         return jobs.active()
     found = (job for job in jobs if isinstance(job, Job)) if isinstance(jobs, Sequence) else ()
-    return [j for j in found if j.state != "PENDING" and j.state not in urgency.FINISHED]
+    return [j for j in found if j.state not in RESTING]
 
 
 def find(jobs: object, job_id: str) -> Job | None:

@@ -183,7 +183,7 @@ def _folded(
             shown.append(row)
             continue
         head = Row(row.array, row.state, row.order, row.array)
-        head.keep(_array_job(table, row.array, tasks))
+        head.kept = _array_job(table, row.array, tasks)
         shown.append(head)
         leads[head.key] = "▾" if row.array in unfolded else "▸"
         if row.array in unfolded:
