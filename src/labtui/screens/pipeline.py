@@ -117,7 +117,8 @@ class PipelineScreen(ExactScreen[None]):
         if not self.is_attached:
             return
         session = self.lab.session
-        at = f"run of {view.words_of(self.run, self._jobs)}" if self.run else "not submitted yet"
+        at = f"not submitted yet: {self.pipeline.summary}"
+        at = f"run of {view.words_of(self.run, self._jobs)}" if self.run else at
         self.query_one("#top", Lines).set_lines(
             [[(f" Pipeline {inert(self.pipeline.name, 40)} ", "accent"), (f" {at}", "")]]
         )
