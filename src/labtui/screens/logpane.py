@@ -85,6 +85,9 @@ class LogPane(Vertical):
         yield LogView(id="log")
         yield Ask(id="ask")
 
+    def on_resize(self) -> None:
+        self.draw()
+
     def on_unmount(self) -> None:
         if self._busy:
             self._busy.cancel()
@@ -134,7 +137,7 @@ class LogPane(Vertical):
                 spans.append((f"  {reader.note}", "warn"))
             share = "" if reader.following or not reader.size else self._share(reader)
             spans.append((f"  {share}{size_words(reader.size)}", ""))
-        room = self.size.width - 4 - sum(len(text) for text, _ in spans)
+        room = self.screen.size.width - 4 - sum(len(text) for text, _ in spans)
         name = self.name_line
         if len(name) > room:
             name = "…" + name[len(name) - room + 1 :] if room > 12 else ""
