@@ -199,8 +199,8 @@ def _against_accounting(asked: BatchScript, context: Context) -> list[str]:
     if account and mine and enforces(context, "associations"):
         own = sorted({p.account for p in mine})
         if account not in own:
-            there = ", ".join(inert(one, 40) for one in own)
-            found.append(f"account: you may not charge {inert(account, 40)}; choose from {there}")
+            known = ", ".join(inert(one, 40) for one in own)
+            found.append(f"account: you may not charge {inert(account, 40)}; choose from {known}")
     at = [p for p in mine if not account or p.account == account]
     if not qos_name and len(at) == 1:
         qos_name = at[0].default_qos or ""
