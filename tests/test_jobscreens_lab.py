@@ -43,6 +43,8 @@ def on(lab: Lab) -> Iterator[Callable[[Body], Any]]:
                 return await body(SlurmClient(hosts[CONTROLLER]), hosts[CONTROLLER], hosts)
             finally:
                 await hosts[CONTROLLER].run(["scancel", "--me", "-n", NAME], timeout=10)
+                gone = ["sh", "-c", 'rm -f -- /tmp/"$1"*', "sh", NAME]
+                await hosts["xps15-cpu"].run(gone, timeout=10)
                 for host in hosts.values():
                     await host.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable
@@ -47,7 +48,7 @@ def on_row(t: Terminal, job_id: str) -> None:
 def test_a_log_is_followed_paused_searched_and_walked_through(
     lab: Lab, open_console: Open, job: Callable[..., str]
 ) -> None:
-    job_id = job("-p", "cpu", "-J", "grows", body=STEPS)
+    job_id = job("-p", "cpu", "-J", "grows", "--chdir=/tmp", body=STEPS)
     with open_console() as t:
         on_row(t, job_id)
         t.wait(rf"{job_id} +grows +\w+ +cpu +running", timeout=40)
@@ -118,7 +119,9 @@ def test_output_that_floods_does_not_hold_up_a_key(
         'block=$(seq 1 140000); i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo "$block"; '
         "sleep 0.01; done; echo; echo over; sleep 300"
     )
-    job_id = job("-p", "cpu", "-J", "flood", "-o", "/var/tmp/flood-%j.out", body=flood)
+    job_id = job(
+        "-p", "cpu", "-J", "flood", "--chdir=/tmp", "-o", "/var/tmp/flood-%j.out", body=flood
+    )
     with open_console() as t:
         on_row(t, job_id)
         t.wait(rf"{job_id} +flood +\w+ +cpu +running", timeout=40)
@@ -139,19 +142,20 @@ def test_output_that_floods_does_not_hold_up_a_key(
 
 
 def test_an_array_asks_which_task(lab: Lab, open_console: Open, job: Callable[..., str]) -> None:
+    name = f"tasks{os.getpid()}"
     array = job(
-        "-p", "cpu", "-J", "tasks", "--array=1-4%2", "--mem=50", "-o", "t-%A_%2a.txt",
+        "-p", "cpu", "-J", name, "--chdir=/tmp", "--array=1-4%2", "--mem=50", "-o", "t-%A_%2a.txt",
         body="echo task $SLURM_ARRAY_TASK_ID here; echo trouble >&2; sleep 200",
     )  # fmt: skip
     with open_console() as t:
         t.keys("4")
         t.wait("WHY / WHERE")
         t.keys("/")
-        t.type("tasks")
+        t.type(name)
         t.keys("Enter")
-        t.wait("tasks +labop +cpu +running", timeout=40)
+        t.wait(f"{name} +labop +cpu +running", timeout=40)
         t.keys("l")
-        t.wait(f"Array {array} tasks: 2 tasks were started")
+        t.wait(f"Array {array} {name}: 2 tasks were started")
         t.wait(rf"{array}_\[3-4%2\] +pending")
         line = t.wait(rf"{array}_1 +running")
         down = [row for row in line.splitlines() if array in row and "_" in row]
@@ -162,7 +166,7 @@ def test_an_array_asks_which_task(lab: Lab, open_console: Open, job: Callable[..
         t.keys("o")
         t.wait("stderr(?s:.)*trouble")
         t.keys("t")
-        t.wait(f"Array {array} tasks")
+        t.wait(f"Array {array} {name}")
         t.keys("Escape")
         t.gone(f"Array {array}")
         leave(t)
@@ -171,7 +175,9 @@ def test_an_array_asks_which_task(lab: Lab, open_console: Open, job: Callable[..
 def test_why_not_script_and_efficiency_by_their_keys(
     lab: Lab, open_console: Open, job: Callable[..., str]
 ) -> None:
-    holder = job("-p", "gpu", "-J", "holder", "--gres=gpu:3", "-c", "2", "--mem=200")
+    holder = job(
+        "-p", "gpu", "-J", "holder", "--chdir=/tmp", "--gres=gpu:3", "-c", "2", "--mem=200"
+    )
     with open_console() as t:
         on_row(t, holder)
         t.wait(rf"{holder} +holder +\w+ +gpu +running", timeout=60)
