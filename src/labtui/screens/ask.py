@@ -93,4 +93,6 @@ class Ask(Input):
 
     def _finish(self, text: str | None) -> None:
         self.close()
+        if self.has_focus:  # at once, as in `open`: the next key is a command again
+            self.screen.set_focus(None)
         self.post_message(Ask.Done(self.mode, text))
