@@ -98,7 +98,7 @@ def test_what_can_never_run_is_said_first() -> None:
         "no node of gpu can ever run it: desktop-gpu: 8 GPUs wanted, it has 4"
     )
     two = told(job("1431", gres="gpu:2"), record="NumNodes=2-2 NumCPUs=16 TresPerNode=gres/gpu:1")
-    assert two.conclusion.startswith("gpu: it has 1 nodes, 2 wanted")
+    assert two.conclusion.startswith("gpu: 2 nodes wanted, it has 1")
 
 
 def test_its_own_gates_come_before_the_nodes() -> None:

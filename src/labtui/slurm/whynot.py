@@ -100,9 +100,9 @@ def _gates(job: Job, wants: Asked, partition: Partition) -> list[str]:
         asks = "no time limit" if limit is None else clock(limit)
         found.append(f"it allows {clock(most * 60)}, the job asks {asks}")
     if partition.max_nodes is not None and wants.nodes > partition.max_nodes:
-        found.append(f"it allows {partition.max_nodes} nodes a job, {wants.nodes} wanted")
+        found.append(f"{wants.nodes} nodes wanted, it allows a job {partition.max_nodes}")
     if partition.total_nodes is not None and wants.nodes > partition.total_nodes:
-        found.append(f"it has {partition.total_nodes} nodes, {wants.nodes} wanted")
+        found.append(f"{wants.nodes} nodes wanted, it has {partition.total_nodes}")
     per_node = partition.max_cpus_per_node
     if per_node is not None and wants.cpus > per_node:
         found.append(f"it allows {per_node} CPUs a node, {wants.cpus} wanted")
