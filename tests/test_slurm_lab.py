@@ -193,7 +193,7 @@ def test_gpus_are_known_by_index(on: Callable[[Body], Any]) -> None:
 def test_the_accounting_remembers(on: Callable[[Body], Any]) -> None:
     async def body(slurm: SlurmClient, login: Host) -> None:
         began = time.time() - 1
-        job_id = await submit(slurm, "exit 3", job_name="it 'fails'")
+        job_id = await submit(slurm, "sleep 2; exit 3", job_name="it 'fails'")
         await until(slurm, job_id, "FAILED")
         deadline = time.monotonic() + 20
         found: dict[str, Job] = {}

@@ -58,10 +58,18 @@ def limited(lab: Lab) -> Iterator[Lab]:
     """A QoS in which a user may hold one GPU, 6 CPUs a job and 30 minutes."""
     root(lab, "sacctmgr", "-iQ", "add", "qos", QOS)
     root(lab, "sacctmgr", "-iQ", "modify", "qos", "where", f"name={QOS}", "set",
-         "MaxTRESPU=gres/gpu=1", "MaxTRESPJ=cpu=6", "MaxWall=30", "GrpJobs=9")  # fmt: skip
+         "MaxTRESPerUser=gres/gpu=1", "MaxTRESPerJob=cpu=6", "MaxWall=30", "GrpJobs=9")  # fmt: skip
     for user in ("ana", "labop"):
         root(lab, "sacctmgr", "-iQ", "modify", "user", "where", f"name={user}", "set",
              f"qos+={QOS}")  # fmt: skip
+    # slurmdbd hands it on to slurmctld when it gets to it.
+    end = time.monotonic() + 15
+    while time.monotonic() < end:
+        if "MaxTRESPJ=cpu=6" in root(
+            lab, "scontrol", "show", "assoc_mgr", "flags=qos", f"qos={QOS}"
+        ):
+            break
+        time.sleep(0.2)
     yield lab
     root(lab, "scancel", f"--name={NAME}")
     root(lab, "sacctmgr", "-iQ", "delete", "qos", QOS)
