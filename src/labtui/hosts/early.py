@@ -14,6 +14,9 @@ from labtui.hosts.base import Sink
 from labtui.hosts.command import CHUNK
 from labtui.hosts.local import LocalHost, status
 
+LOOK = 0.01
+"""Seconds between looks at whether more was written."""
+
 
 class Begun:
     """One running command; its output waits in memory, so that no pipe holds it up."""
@@ -30,17 +33,25 @@ class Begun:
         )
 
     async def finish(self, sink: Sink | None) -> tuple[int, bytes, bytes]:
+        """Its output is handed on while it still runs."""
+        parts: list[bytes] = []
+        ended = asyncio.ensure_future(_ended(self._process.pid))
+        at = 0
         try:
-            await _ended(self._process.pid)
+            while True:
+                over = ended.done()
+                # Not os.read: the place in the file is shared with who writes it.
+                while piece := os.pread(self._out, CHUNK, at):
+                    at += len(piece)
+                    (parts.append if sink is None else sink)(piece)
+                    await asyncio.sleep(0)
+                if over:
+                    break
+                await asyncio.wait({ended}, timeout=LOOK)
             rc = status(self._process.wait())
-            parts: list[bytes] = []
-            os.lseek(self._out, 0, os.SEEK_SET)
-            while piece := os.read(self._out, CHUNK):
-                (parts.append if sink is None else sink)(piece)
-                await asyncio.sleep(0)
-            os.lseek(self._err, 0, os.SEEK_SET)
-            return rc, b"".join(parts), os.read(self._err, CHUNK)
+            return rc, b"".join(parts), os.pread(self._err, CHUNK, 0)
         finally:
+            ended.cancel()
             self.close()
 
     def close(self) -> None:

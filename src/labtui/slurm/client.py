@@ -47,6 +47,9 @@ READ_ENV = (
     *(part for name in _UNSET for part in ("-u", name)),
     "LC_ALL=C.UTF-8",
     "SLURM_TIME_FORMAT=%s",
+    # Any zone will do for unix seconds; without one libc looks at /etc/localtime for every field:
+    # more than half of what squeue takes for 100,000 jobs.
+    "TZ=UTC0",
 )
 _ENDED = "CA,CD,DL,F,NF,OOM,PR,TO,BF"
 
