@@ -21,6 +21,8 @@ BACKOFF_SHOWN = 5.0
 STRETCH_MAX = 60.0
 """Seconds to which an expensive poll stretches its interval, at most."""
 JITTER = 0.1
+DRAWN = 0.15
+"""Seconds that the first answer takes to be on the screen."""
 HEAD_START = 1.0
 """Seconds that what is on the first screen has before the rest is asked, at most."""
 
@@ -110,6 +112,7 @@ class Scheduler:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HEAD_START):
                     await self._shown_first.wait()
+                    await asyncio.sleep(DRAWN)
         if collector.lazy and not self._is_shown(collector.name):
             await wake.wait()
         while True:

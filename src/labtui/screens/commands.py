@@ -6,35 +6,20 @@ import os
 import shlex
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from labtui.actions.base import ActionError
-from labtui.actions.queue import is_array
-from labtui.actions.submit import script_of, waited_for
-from labtui.hosts.base import HostError
-from labtui.kept import Kept
 from labtui.keys import shown
 from labtui.model import ArrayJob
 from labtui.registry import ACTIONS, COMMANDS, SUB_VIEWS, SUBJECT, SUBJECTS
 from labtui.screens.ask import Ask
-from labtui.screens.columns import ColumnChooser
 from labtui.screens.help import HELP_INDENT, help_lines
-from labtui.screens.job import JobScreen
-from labtui.screens.jobpages import job_page
 from labtui.screens.menu import Entry, Menu
-from labtui.screens.modify import ModifyForm
 from labtui.screens.page import Page
-from labtui.screens.pipeline import chosen_screen, entries
 from labtui.screens.plan import PlanDialog
 from labtui.screens.prompt import Prompt
-from labtui.screens.submit import SubmitScreen
-from labtui.screens.tasks import TasksScreen
-from labtui.slurm.client import whole_id
-from labtui.slurm.errors import RPCError
-from labtui.slurm.templates import FileError
-from labtui.slurm.usage import Context
 from labtui.spec import ActionSpec
 from labtui.text import age, inert
 from labtui.views.jobtable import JobTable
@@ -42,6 +27,7 @@ from labtui.widgets.lines import Span
 
 if TYPE_CHECKING:
     from labtui.screens.lab import LabScreen
+    from labtui.screens.queue import QueueCommands
 
 OFFERED = 2000
 """Rows of a subject that are offered while a name is typed; every row can be gone to."""
@@ -76,14 +62,14 @@ class Commands:
             "sources": self.sources,
             "help": self.help,
             "quit": lambda: screen.app.exit(None),
-            "queue.submit": lambda: self.submit(None),
-            "queue.edit": self.resubmit,
-            "queue.after": self.submit_after,
-            "queue.pipeline": self.pipeline,
-            "queue.log": self.log,
-            "queue.why": lambda: self.job_page("queue.why"),
-            "queue.script": lambda: self.job_page("queue.script"),
-            "queue.efficiency": lambda: self.job_page("queue.efficiency"),
+            "queue.submit": lambda: self.queue.submit(None),
+            "queue.edit": lambda: self.queue.resubmit(),
+            "queue.after": lambda: self.queue.submit_after(),
+            "queue.pipeline": lambda: self.queue.pipeline(),
+            "queue.log": lambda: self.queue.log(),
+            "queue.why": lambda: self.queue.page("queue.why"),
+            "queue.script": lambda: self.queue.page("queue.script"),
+            "queue.efficiency": lambda: self.queue.page("queue.efficiency"),
             "queue.views": lambda: screen.show(SUB_VIEWS["jobs"][0]),
             "queue.next_view": self.next_view,
             "queue.only": self.only,
@@ -91,6 +77,13 @@ class Commands:
         }
         for spec in SUBJECTS:
             self._do[f"go.{spec.name}"] = partial(screen.show, spec.name)
+
+    @cached_property
+    def queue(self) -> QueueCommands:
+        """Those that open screens of one job; imported when the first is used."""
+        from labtui.screens.queue import QueueCommands
+
+        return QueueCommands(self)
 
     # Which ones there are, here and now
 
@@ -179,8 +172,7 @@ class Commands:
             reason = answer
         changes: dict[str, str] | None = None
         if spec.id == "queue.modify":
-            form = ModifyForm(items, Context.of(screen.session.store))
-            changes = await screen.app.push_screen_wait(form)
+            changes = await screen.app.push_screen_wait(self.queue.modify_form(items))
             if changes is None:
                 return
         try:
@@ -224,6 +216,10 @@ class Commands:
     async def columns(self) -> None:
         screen = self.screen
         view, width = screen.view, screen.table.size.width
+        from labtui.screens.columns import (
+            ColumnChooser,
+        )  # late, as are all screens that are asked for
+
         chooser = ColumnChooser(view.spec.columns, view.chosen_columns(), width)
         chosen = await screen.app.push_screen_wait(chooser)
         if chosen is not None:
@@ -265,7 +261,7 @@ class Commands:
         if item is None:
             return
         if self.screen.current == "jobs":
-            self.screen.app.push_screen(JobScreen(item.job_id))
+            self.queue.detail()
             return
         spec = self.screen.view.spec
         store = self.screen.session.store
@@ -278,63 +274,6 @@ class Commands:
             return list(spec.detail(found, store, now))
 
         self.screen.app.push_screen(Page(f"{spec.title}: {inert(key, 60)}", lines))
-
-    def log(self) -> None:
-        if self.item is not None:
-            if is_array(self.item):
-                self.screen.app.push_screen(TasksScreen(whole_id(self.item.job_id)))
-            else:
-                self.screen.app.push_screen(JobScreen(self.item.job_id, log=True))
-
-    def job_page(self, id: str) -> None:
-        """What one job's own screens show: its script, its efficiency, why it waits."""
-        if self.item is not None:
-            self.screen.app.push_screen(job_page(id, self.item))
-
-    def submit(self, script: str | None) -> None:
-        self.screen.app.push_screen(SubmitScreen(script), self._submitted)
-
-    def _submitted(self, job_id: str | None) -> None:
-        if job_id:
-            self.screen.show("jobs")
-            self.screen.goto("jobs", job_id)
-            self.screen.app.push_screen(JobScreen(job_id))
-
-    def resubmit(self) -> None:
-        self.screen.run_worker(self._resubmit(), exit_on_error=False, group="act")
-
-    async def _resubmit(self) -> None:
-        """The script of a job that was, in the form."""
-        session = self.screen.session
-        kept = Kept(session.config.cluster.name)
-        try:
-            script = await script_of(session.need_slurm(), kept, self.item)
-        except (ActionError, HostError, RPCError) as error:
-            self.screen.say(f"its script cannot be had: {inert(error, 120)}", "warn")
-            return
-        self.submit(script)
-
-    def submit_after(self) -> None:
-        """A new job that waits for the marked ones; how they must end is chosen in its field."""
-        jobs = self.targets(self.screen.lab.keys.specs["queue.after"])
-        ids = ",".join(dict.fromkeys(waited_for(job.job_id) for job in jobs))
-        self.screen.app.push_screen(SubmitScreen(after=f"{ids} ok"), self._submitted)
-
-    def pipeline(self) -> None:
-        session = self.screen.session
-        kept = Kept(session.config.cluster.name)
-        item = self.item
-        found = entries(kept, session.store, waited_for(item.job_id) if item else "")
-
-        def chosen(id: str | None) -> None:
-            if not id:
-                return
-            try:
-                self.screen.app.push_screen(chosen_screen(kept, id))
-            except FileError as error:
-                self.screen.say(inert(error, 200), "warn")
-
-        self.screen.app.push_screen(Menu("Pipelines", found, typing=True), chosen)
 
     def shell(self) -> None:
         host = self.screen.session.hosts.get(getattr(self.item, "name", ""))
