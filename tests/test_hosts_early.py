@@ -19,12 +19,12 @@ async def test_what_began_is_taken_up_and_only_once() -> None:
 
 async def test_a_large_output_goes_to_the_sink_in_pieces() -> None:
     host = EarlyHost("here")
-    argv = ["seq", "100000"]
+    argv = ["seq", "300000"]
     host.begin(argv)
     pieces: list[bytes] = []
     done = await host.run(argv, timeout=5.0, sink=pieces.append)
     assert done.stdout == "" and len(pieces) > 3
-    assert b"".join(pieces).split() == [str(n).encode() for n in range(1, 100001)]
+    assert b"".join(pieces).split() == [str(n).encode() for n in range(1, 300001)]
 
 
 async def test_another_command_is_simply_run() -> None:

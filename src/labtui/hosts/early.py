@@ -14,6 +14,8 @@ from labtui.hosts.base import Sink
 from labtui.hosts.command import CHUNK
 from labtui.hosts.local import LocalHost, status
 
+PIECE = 1 << 18
+"""Bytes that are handed on in one go: two milliseconds of squeue's records."""
 LOOK = 0.01
 """Seconds between looks at whether more was written."""
 
@@ -41,7 +43,7 @@ class Begun:
             while True:
                 over = ended.done()
                 # Not os.read: the place in the file is shared with who writes it.
-                while piece := os.pread(self._out, CHUNK, at):
+                while piece := os.pread(self._out, PIECE, at):
                     at += len(piece)
                     (parts.append if sink is None else sink)(piece)
                     await asyncio.sleep(0)

@@ -202,7 +202,10 @@ class LabScreen(ExactScreen[None]):
         if old.error == new.error and old.value == new.value:
             return
         self._dirty = True
-        self.set_timer(SETTLE, self.update)
+        if self.table.count:
+            self.set_timer(SETTLE, self.update)
+        else:
+            self.call_later(self.update)
 
     def _tick(self) -> None:
         """Once a second: ages and what else a passing second changes."""

@@ -110,9 +110,6 @@ class JobList(Sequence[Job]):
         """Those that have started and are not over: they are few where the queue is long."""
         return [self.look(row) for row in self._book.active.values()]
 
-    def task_rows(self, array: str) -> list[Row]:
-        return [row for row in self.rows if row.array == array]
-
 
 class Book:
     """What is remembered from one answer to the next."""
@@ -129,6 +126,7 @@ class Book:
         self.latest: JobList | None = None
         self._kept: list[Row] = []
         self._ranks: dict[bytes, tuple[str, int]] = {}
+        self._places: dict[tuple[int, str], int] = {}
         self._hour = 0
 
     def keep(self, row: Row, job: Job) -> None:
@@ -155,8 +153,14 @@ class Book:
         key = record[:begin].decode("ascii", "replace")
         if not key[:1].isdigit():  # before the first may stand what a login script printed
             key = key.rpartition("\n")[2].strip()
-        number, task, _ = key.partition("_")
-        return Row(key, state, urgency.place(leading, key), number if task else "", record)
+        array, task, index = key.partition("_")
+        if not task:
+            return Row(key, state, urgency.place(leading, key), "", record)
+        base = self._places.get((leading, array))
+        if base is None:
+            base = self._places[leading, array] = urgency.place(leading, array)
+        order = base + int(index) + 1 if index.isdecimal() else urgency.place(leading, key)
+        return Row(key, state, order, array, record)
 
     def begin(self) -> Poll:
         hour = int(time.time() // 3600)
@@ -164,6 +168,7 @@ class Book:
             # What failed long ago no longer matters most.
             self._hour = hour
             self._ranks.clear()
+            self._places.clear()
         return Poll(self)
 
     def take(self, added: list[Row], total: int) -> Generator[None, None, JobList]:
