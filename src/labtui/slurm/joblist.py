@@ -110,6 +110,9 @@ class JobList(Sequence[Job]):
         """Those that have started and are not over: they are few where the queue is long."""
         return [self.look(row) for row in self._book.active.values()]
 
+    def task_rows(self, array: str) -> list[Row]:
+        return [row for row in self.rows if row.array == array]
+
 
 class Book:
     """What is remembered from one answer to the next."""
