@@ -19,6 +19,8 @@ from typing import Any
 
 import msgspec
 
+from labtui.model import Job
+from labtui.slurm.joblist import JobList
 from labtui.store import Feed, Store
 
 KEEP_DAYS = 7.0
@@ -37,6 +39,9 @@ create table if not exists audit (
     id integer primary key, at real not null, who text not null, origin text not null,
     action text not null, targets text not null, steps text not null, outcome text not null,
     message text not null, took real not null, cluster text not null);
+create table if not exists ended (
+    job_id text not null, submitted real not null, ended real not null, job blob not null,
+    primary key (job_id, submitted));
 create trigger if not exists audit_no_update before update on audit
     begin select raise(abort, 'the audit is append-only'); end;
 create trigger if not exists audit_no_delete before delete on audit
@@ -120,6 +125,14 @@ class History:
         reading = new.latest
         if reading is None:
             return
+        if isinstance(reading.value, JobList):
+            for job in reading.value.just_ended():
+                self._put(
+                    "insert or replace into ended (job_id, submitted, ended, job)"
+                    " values (?, ?, ?, ?)",
+                    (job.job_id, job.submit_time or 0.0, job.end_time or reading.taken_at,
+                     msgspec.json.encode(job)),
+                )  # fmt: skip
         value = None if reading.error else _encoded(reading.value)
         mark = hash((value, reading.error))
         if self._last.get(reading.source) == mark:
@@ -183,11 +196,29 @@ def open_db(path: Path) -> sqlite3.Connection:
 
 def trim(db: sqlite3.Connection) -> None:
     """Forget readings older than KEEP_DAYS or beyond KEEP_ROWS; the audit stays."""
-    db.execute("delete from reading where taken_at < ?", (time.time() - KEEP_DAYS * 86400,))
+    oldest = time.time() - KEEP_DAYS * 86400
+    db.execute("delete from reading where taken_at < ?", (oldest,))
+    db.execute("delete from ended where ended < ?", (oldest,))
     db.execute(
         "delete from reading where id <= (select max(id) from reading) - ?",
         (KEEP_ROWS,),
     )
+
+
+def read_ended(path: Path, since: float) -> list[Job]:
+    """Jobs that were seen to end at or after `since` (unix seconds), the oldest first.
+
+    For where Slurm keeps no accounting. A file that is absent or cannot be read tells of none.
+    """
+    if not path.exists():
+        return []
+    uri = f"file:{path}?mode=ro"
+    try:
+        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=2.0)) as db:
+            rows = db.execute("select job from ended where ended >= ? order by ended", (since,))
+            return [msgspec.json.decode(row[0], type=Job) for row in rows]
+    except (sqlite3.Error, msgspec.DecodeError):
+        return []
 
 
 def read_audit(path: Path, limit: int = 1000) -> list[AuditLine]:

@@ -119,7 +119,8 @@ class Job(Item, frozen=True, kw_only=True):
     work_dir: str | None = None
     comment: str | None = None
     source: str = "squeue"
-    """`squeue` while Slurm's controller knows it, `sacct` afterwards."""
+    """`squeue` while Slurm's controller knows it, `sacct` afterwards; `labtui` where Slurm keeps no
+    accounting and this console, or an earlier one, saw it end."""
 
     def waits_for(self) -> list[str]:
         """The ids in its dependency: `afterok:12(unfulfilled),afterany:13_*` -> 12, 13."""

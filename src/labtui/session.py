@@ -28,7 +28,7 @@ from labtui.collectors.base import Collector
 from labtui.collectors.efficiency import Efficiencies
 from labtui.collectors.schedule import Scheduler
 from labtui.config import Config
-from labtui.history import History, default_path
+from labtui.history import History, default_path, read_ended
 from labtui.hosts.base import Host, HostError
 from labtui.hosts.connect import connect
 from labtui.model import Job, Run
@@ -88,7 +88,11 @@ class Session:
     def _collectors(self) -> list[Collector]:
         config = self.config
         return [
-            *queue.build(config, self.slurm),
+            *queue.build(
+                config,
+                self.slurm,
+                lambda since: read_ended(default_path(config.cluster.name), since),
+            ),
             *nodes.build(config, self.hosts),
             *vault.collectors(config),
             *gpus.collectors(config),

@@ -43,7 +43,7 @@ def _not_held(job: Job) -> str | None:
 
 
 def _cannot_requeue(job: Job) -> str | None:
-    if job.source == "sacct":
+    if job.source != "squeue":
         return "Slurm has forgotten it: submit it again"
     return "it waits already" if states(job) == {"PENDING"} else None
 

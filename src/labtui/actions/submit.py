@@ -150,7 +150,7 @@ async def script_of(client: SlurmClient, kept: Kept, job: Job) -> str:
 
     Raises ActionError with what was tried.
     """
-    if job.source != "sacct":
+    if job.source == "squeue":
         try:
             return await client.batch_script(job.job_id)
         except RPCError as error:
@@ -168,7 +168,7 @@ async def script_of(client: SlurmClient, kept: Kept, job: Job) -> str:
 
 
 def _cannot_wait(job: Job) -> str | None:
-    return "Slurm has forgotten it: nothing can wait for it" if job.source == "sacct" else None
+    return "Slurm has forgotten it: nothing can wait for it" if job.source != "squeue" else None
 
 
 ACTIONS: tuple[ActionSpec, ...] = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import time
 from collections.abc import Awaitable, Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 from labtui.collectors.base import CollectError, Collector
 from labtui.config import Config
+from labtui.model import Job
 from labtui.slurm import accounting
 from labtui.slurm.client import SlurmClient
 from labtui.slurm.errors import RPCError
@@ -66,7 +68,13 @@ class SlurmCollector(Collector):
             raise CollectError(error.kind, error.msg) from None
 
 
-def build(config: Config, client: SlurmClient | None) -> list[Collector]:
+Seen = Callable[[float], list[Job]]
+"""Jobs that ended since then (unix seconds), as consoles here have seen."""
+
+
+def build(
+    config: Config, client: SlurmClient | None, seen: Seen = lambda since: []
+) -> list[Collector]:
     """The feeds of `[slurm]`; none without a login node.
 
     `slurm.jobs` list[Job], `slurm.nodes` list[Node] with Slurm's fields only, `slurm.partitions`
@@ -95,8 +103,21 @@ def build(config: Config, client: SlurmClient | None) -> list[Collector]:
             frozen = len(found)
         return found
 
+    recalled = False
+
     async def finished() -> Any:
-        return await client.finished(time.time() - slurm.history_h * 3600)
+        """From the accounting; where Slurm keeps none, from what consoles here saw end."""
+        nonlocal recalled
+        since = time.time() - slurm.history_h * 3600
+        try:
+            return await client.finished(since)
+        except RPCError as error:
+            if error.kind != "not-found":
+                raise
+        if not recalled:
+            recalled = True
+            client.remember(await asyncio.to_thread(seen, since))
+        return client.remembered(since)
 
     return [
         feed("slurm.jobs", jobs, slurm.interval_s, 2.0),

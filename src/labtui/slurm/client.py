@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 import msgspec
+from msgspec import structs
 
 from labtui.hosts.base import Completed, Host, HostError, Sink
 from labtui.hosts.early import EarlyHost
@@ -32,6 +33,8 @@ down, squeue blocks for 9 s where `scontrol ping` knows at once."""
 PING_TIMEOUT = 1.5
 MARGIN = 2.0
 """Seconds that the transport may take beyond the command's own limit."""
+REMEMBERED = 5000
+"""Jobs that ended, kept in mind for where Slurm keeps no accounting."""
 JSON_MOST = 2000
 """Jobs up to which a listing of all of them as JSON is bearable."""
 
@@ -66,6 +69,7 @@ class SlurmClient:
         self._book = Book(self._marks)
         self._node_lines = LineBook(scontrol.node)
         self._polling = asyncio.Lock()
+        self._ended: dict[tuple[str, float | None], Job] = {}
         self._doubt = False
         self._columns: tuple[str, ...] = ()
         self._numbers: tuple[int, ...] = ()
@@ -81,7 +85,20 @@ class SlurmClient:
         async with self._polling:
             poll = self._book.begin()
             await self._read(self._squeue("-t", "all"), sink=poll.feed)
-            return await poll.settle()
+            found = await poll.settle()
+            self.remember(found.just_ended())
+            return found
+
+    def remember(self, jobs: Iterable[Job]) -> None:
+        """Jobs that were seen to end, here or by an earlier console; the newest REMEMBERED."""
+        for job in jobs:
+            self._ended[job.job_id, job.submit_time] = structs.replace(job, source="labtui")
+        while len(self._ended) > REMEMBERED:
+            del self._ended[next(iter(self._ended))]
+
+    def remembered(self, since: float) -> list[Job]:
+        """What `finished` tells, where Slurm keeps no accounting: as far as it was seen."""
+        return [job for job in self._ended.values() if (job.end_time or 0.0) >= since]
 
     def begin(self, host: EarlyHost) -> None:
         """Start what the first call of `jobs` asks, before there is an event loop."""

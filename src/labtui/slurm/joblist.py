@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
+from itertools import islice
 from operator import attrgetter
 from typing import overload
 
@@ -21,6 +22,8 @@ from labtui.slurm import urgency
 from labtui.slurm.errors import RPCError
 from labtui.slurm.polling import Marks, end_of, queued_job
 
+MOST_ENDED = 1000
+"""Jobs that are taken note of as ended in one answer."""
 RESTING = urgency.FINISHED | {"PENDING"}
 """States in which a job holds nothing."""
 STEP = 5000
@@ -74,6 +77,7 @@ class JobList(Sequence[Job]):
         self.states = Counter(book.states)
         """How many jobs there are in each state."""
         self.has_arrays = book.arrays > 0
+        self._just_ended: list[Row] = []
         self._book = book
 
     def __len__(self) -> int:
@@ -105,6 +109,10 @@ class JobList(Sequence[Job]):
     def get(self, key: str) -> Job | None:
         row = self._book.by_key.get(key)
         return None if row is None else row.job(self.marks)
+
+    def just_ended(self) -> list[Job]:
+        """Those that were not over in the answer before; of very many the latest."""
+        return [row.job(self.marks) for row in self._just_ended]
 
     def active(self) -> list[Job]:
         """Those that have started and are not over: they are few where the queue is long."""
@@ -196,6 +204,8 @@ class Book:
         rows += added
         rows.sort(key=attrgetter("order"))  # two sorted runs
         self.latest = JobList(rows, self.marks, self)
+        ended = (row for row in added if row.state in urgency.FINISHED)
+        self.latest._just_ended = list(islice(ended, MOST_ENDED))
         return self.latest
 
     def _add(self, rows: list[Row]) -> None:

@@ -158,10 +158,9 @@ def detail(job: Job, store: Store, now: float) -> list[str | Cell]:
         lines.append(f"stdout: {inert(job.stdout, 300)}")
     if job.stderr and job.stderr != job.stdout:
         lines.append(f"stderr: {inert(job.stderr, 300)}")
-    if job.source == "sacct":
-        lines.append(
-            Cell("Slurm's controller has forgotten it: this is from the accounting", "dim")
-        )
+    if job.source != "squeue":
+        who = "the accounting" if job.source == "sacct" else "what labtui saw of it"
+        lines.append(Cell(f"Slurm's controller has forgotten it: this is from {who}", "dim"))
     return lines
 
 
