@@ -94,6 +94,8 @@ class SubjectSpec:
     """`arrange(items, spec, how)` instead of views/arrange.py's, for tables without a limit."""
     counted: bool = True
     """Its severities are part of the top line's counts; not where there may be 100,000 rows."""
+    counted_by: tuple[str, ...] = ()
+    """The feeds that its severities rest on, where that is not all of `feeds`."""
     default_sort: str = "severity"
     """A column's id, or `severity`."""
     also: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from labtui.hosts.base import HostError, Sink
 from labtui.hosts.command import CommandHost, collect, read_lines, read_tail, stream_failed
+from labtui.hosts.memfile import Begun, status
 from labtui.text import inert
 
 
@@ -60,11 +61,6 @@ async def execute(
         raise HostError("protocol", f"{inert(argv[0])}: {inert(error)}", host) from None
 
 
-def status(rc: int) -> int:
-    """asyncio's -N as a shell's 128 + N."""
-    return rc if rc >= 0 else 128 - rc
-
-
 async def _feed(child: Process, data: bytes) -> None:
     assert child.stdin is not None
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it did not want to read
@@ -79,7 +75,18 @@ class LocalHost(CommandHost):
     async def _exec(
         self, argv: Sequence[str], stdin: bytes | None, timeout: float, sink: Sink | None = None
     ) -> tuple[int, bytes, bytes]:
-        return await execute(argv, stdin, timeout, self.name, sink)
+        if sink is None or stdin is not None:
+            return await execute(argv, stdin, timeout, self.name, sink)
+        try:
+            begun = Begun(argv)
+        except (OSError, ValueError):  # what is wrong with it is told in the ordinary way
+            return await execute(argv, stdin, timeout, self.name, sink)
+        try:
+            async with asyncio.timeout(timeout):
+                return await begun.finish(sink)
+        except TimeoutError:
+            text = f"{inert(argv[0])}: no answer within {timeout:.1f} s"
+            raise HostError("timeout", text, self.name) from None
 
     async def stream(self, argv: Sequence[str]) -> AsyncIterator[str]:
         async for line in stream_local(argv, self.name):

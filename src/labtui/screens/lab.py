@@ -37,6 +37,8 @@ FIRST = 0.03
 """Seconds for the first frame, before connections are made and what they need is imported."""
 SETTLE = 0.05
 """Seconds to gather readings that arrive together into one repaint."""
+REST = 0.06
+"""Seconds that the cursor rests on a row until its detail is drawn."""
 LOOK = 0.4
 """Seconds that the cursor rests on a row until more is fetched for its detail."""
 MANY = 2000
@@ -64,6 +66,7 @@ class LabScreen(ExactScreen[None]):
         self._dirty = False
         self._message: tuple[str, Tone] | None = None
         self._message_timer: Timer | None = None
+        self._rest_timer: Timer | None = None
         self._look_timer: Timer | None = None
         self._arranger = Arranger(self.set_timer, self._apply, self.update)
         self._ticks = 0
@@ -351,11 +354,16 @@ class LabScreen(ExactScreen[None]):
     # Events
 
     def on_rows_moved(self, event: Rows.Moved) -> None:
+        for timer in (self._rest_timer, self._look_timer):
+            if timer:
+                timer.stop()
+        self._rest_timer = self.set_timer(REST, self._rest)
+        self._look_timer = self.set_timer(LOOK, self._look)
+
+    def _rest(self) -> None:
+        """Of rows that a held key only passes nothing more is told: on a slow link that is felt."""
         self._draw_detail()
         self._draw_foot()
-        if self._look_timer:
-            self._look_timer.stop()
-        self._look_timer = self.set_timer(LOOK, self._look)
 
     def _look(self) -> None:
         """The cursor rests on a row: fetch what only its detail needs."""

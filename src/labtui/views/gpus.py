@@ -224,6 +224,7 @@ SUBJECT = SubjectSpec(
     title="GPU shares",
     words="Each physical GPU with its slices: who holds them, load, memory, heat, power.",
     feeds=("prom.gpus", "nvml.", "slurm.allocations", "slurm.jobs", "slurm.nodes"),
+    counted_by=("prom.gpus", "nvml.", "slurm.nodes"),
     columns=(
         Column("card", "CARD", 15, _card, lambda r: (r.node, r.index), wide=22),
         Column("slice", "SLICE", 5, lambda r: str(r.slice) if r.slice else "", align="right"),

@@ -181,7 +181,11 @@ def _plain(attribute: str, limit: int = 200) -> Any:
 def _time(job: Job) -> str:
     """Run time to the second; of a waiting job how long it waits, coarser: it is no hurry."""
     seconds = spent(job)
-    return age(seconds) if job.state == "PENDING" and seconds is not None else clock(seconds)
+    if job.state == "PENDING" and seconds is not None:
+        return (
+            "<1m" if seconds < 60 else f"{seconds // 60:.0f}m" if seconds < 6000 else age(seconds)
+        )
+    return clock(seconds)
 
 
 def _id_key(job: Job) -> int:

@@ -330,6 +330,7 @@ SUBJECT = SubjectSpec(
     title="Nodes",
     words="Every machine: reachable or why not, Slurm's state, load, mounts, services, clock.",
     feeds=("host.", "slurm.nodes", "slurm.jobs", "vault."),
+    counted_by=("host.", "slurm.nodes", "vault."),
     columns=(
         Column("name", "NAME", 12, _name, lambda n: n.name, wide=16),
         Column("slurm", "SLURM", 9, _slurm, lambda n: n.slurm_state),

@@ -37,9 +37,9 @@ class Severities:
 
     def counts(self) -> tuple[int, int]:
         for spec, count in self._counts.values():
-            said = tuple(
-                (id(f.value), f.error) for f in self._store.feeds() if matches(f.name, spec.feeds)
-            )
+            names = spec.counted_by or spec.feeds
+            feeds = (f for f in self._store.feeds() if matches(f.name, names))
+            said = tuple((id(f.value), f.error) for f in feeds)
             began = time.monotonic()
             if said != count.said and began >= count.due:
                 self._count(spec, count)
