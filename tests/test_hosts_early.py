@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
+from pathlib import Path
 
+import pytest
+
+from labtui.hosts.base import HostError
 from labtui.hosts.early import EarlyHost
+from labtui.hosts.local import LocalHost
 
 
 async def test_what_began_is_taken_up_and_only_once() -> None:
@@ -42,3 +49,24 @@ async def test_one_that_hangs_is_a_time_out_and_gone() -> None:
     assert (await host.run(["sleep", "30"], timeout=0.2)).rc == 124
     host.begin(["/no/such/command"])
     assert (await host.run(["/no/such/command"], timeout=5.0)).rc == 127
+
+
+async def test_a_time_out_ends_the_whole_family_and_does_not_wait_for_it() -> None:
+    host = LocalHost("here")
+    seconds = f"30.{time.monotonic_ns() % 10**9}"
+    began = time.monotonic()
+    with pytest.raises(HostError, match=r"no answer within 0\.3 s"):
+        await host.run(["sh", "-c", f"sleep {seconds}; true"], timeout=0.3, sink=lambda piece: None)
+    assert time.monotonic() - began < 2.0
+    end = time.monotonic() + 5
+    while time.monotonic() < end and _runs(seconds):
+        await asyncio.sleep(0.05)
+    assert not _runs(seconds)
+
+
+def _runs(word: str) -> bool:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            if word.encode() in path.read_bytes():
+                return True
+    return False

@@ -37,48 +37,31 @@ class Begun:
     async def finish(self, sink: Sink | None) -> tuple[int, bytes, bytes]:
         """Its output is handed on while it still runs."""
         parts: list[bytes] = []
-        ended = asyncio.ensure_future(_ended(self._process.pid))
         at = 0
         try:
             while True:
-                over = ended.done()
+                rc = self._process.poll()
                 # Not os.read: the place in the file is shared with who writes it.
                 while piece := os.pread(self._out, PIECE, at):
                     at += len(piece)
                     (parts.append if sink is None else sink)(piece)
                     await asyncio.sleep(0)
-                if over:
-                    break
-                await asyncio.wait({ended}, timeout=LOOK)
-            rc = status(self._process.wait())
-            return rc, b"".join(parts), os.pread(self._err, PIECE, 0)
+                if rc is not None:
+                    return status(rc), b"".join(parts), os.pread(self._err, PIECE, 0)
+                await asyncio.sleep(LOOK)
         finally:
-            ended.cancel()
             self.close()
 
     def close(self) -> None:
-        """End it and what it started, where it still runs."""
+        """End it and what it started, where it still runs. It is not waited for: one that hangs
+        in a dead mount does not even end when it is killed, and this is the event loop."""
         if self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
         for handle in (self._out, self._err):
             if handle >= 0:
                 os.close(handle)
         self._out = self._err = -1
-
-
-async def _ended(pid: int) -> None:
-    """Until a child of ours has ended; it is not reaped here."""
-    loop = asyncio.get_running_loop()
-    handle = os.pidfd_open(pid)
-    ended = asyncio.Event()
-    loop.add_reader(handle, ended.set)
-    try:
-        await ended.wait()
-    finally:
-        loop.remove_reader(handle)
-        os.close(handle)
 
 
 def status(rc: int) -> int:
