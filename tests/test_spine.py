@@ -330,3 +330,32 @@ class TestTopLine:
         line = "".join(t for t, _ in top_line("lab", (1, 2), feeds, 1000.0, 60))
         assert len(line) <= 60
         assert "prom refused 14s" in line and "CRIT 1" in line and "WARN 2" in line
+
+
+async def test_when_one_of_a_kind_is_back_the_others_are_asked_at_once() -> None:
+    """Else the top line calls Slurm refused for a minute after it has come back."""
+    up = False
+
+    class Asked(Collector):
+        kind = "slurm"
+
+        def __init__(self, name: str, interval: float) -> None:
+            self.name, self.interval, self.timeout = name, interval, 1.0
+
+        async def collect(self) -> str:
+            if not up:
+                raise CollectError("refused", "it does not answer")
+            return "well"
+
+    store = Store()
+    often, seldom = Asked("slurm.often", 0.05), Asked("slurm.seldom", 60.0)
+    scheduler = Scheduler(store, [often, seldom])
+    scheduler.show(["slurm.often"])
+    scheduler.start()
+    async with asyncio.timeout(10):
+        while not all(f.error for f in store.feeds()):
+            await asyncio.sleep(0.01)
+        up = True
+        while any(f.error for f in store.feeds()):
+            await asyncio.sleep(0.01)
+    await scheduler.close()

@@ -117,7 +117,10 @@ class Scheduler:
             await wake.wait()
         while True:
             wake.clear()
+            before = self.store.feed(collector.name)
             reading = await self._collect(collector)
+            if before is not None and before.error and reading.error is None:
+                self._is_back(collector.kind)
             if self._is_shown(collector.name):
                 self._shown_first.set()
             delay = self._delay(collector, reading)
@@ -127,6 +130,13 @@ class Scheduler:
                     await wake.wait()
             except TimeoutError:
                 pass
+
+    def _is_back(self, kind: str) -> None:
+        """One of a kind answers again: the others that failed are asked now, not after a minute."""
+        for collector in self.collectors:
+            feed = self.store.feed(collector.name)
+            if collector.kind == kind and feed is not None and feed.error:
+                self._wake[collector.name].set()
 
     def _delay(self, collector: Collector, reading: Reading[Any]) -> float:
         shown = self._is_shown(collector.name) or collector.background <= 1.0
