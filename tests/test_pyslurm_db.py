@@ -310,9 +310,14 @@ def test_jobs_of_the_lab(root: None) -> None:
     number = int(found[1])
     until = time.time() + 40
     job = None
-    # slurmdbd hears of a step's end and of the job's in any order.
+    # slurmdbd hears of a step's end, of the job's and of its start in any order; until it has
+    # heard of the start the job's name is "allocation".
     while time.time() < until and not (
-        job and job.state == "FAILED" and 0 in job.steps and job.steps[0].end_time
+        job
+        and job.state == "FAILED"
+        and job.name != "allocation"
+        and 0 in job.steps
+        and job.steps[0].end_time
     ):
         time.sleep(1)
         try:
