@@ -11,10 +11,11 @@ import pytest
 from labtui.collectors.gpus import FIGURES, GpuMetrics
 from labtui.config import Config, GpuConfig, NodeConfig
 from labtui.model import Gpu, Holder, Job, Node
+from labtui.shares import cards as shares
 from labtui.slurm.types import Allocation
 from labtui.spec import Cell
 from labtui.store import Fault, Reading, Store
-from labtui.views import gpus, shares
+from labtui.views import gpus
 from labtui.views.sorting import order
 
 NOW = time.time()

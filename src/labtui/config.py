@@ -99,6 +99,26 @@ class GpuConfig(_Section, frozen=True, kw_only=True):
     """`host:port` of GPU exporters, as Prometheus calls the instances."""
     nvml: tuple[str, ...] = ()
     """Nodes whose cards are read by NVML on this machine."""
+    smi: tuple[str, ...] = ()
+    """Nodes whose cards are read with nvidia-smi, through the node's own transport."""
+    jetson: tuple[str, ...] = ()
+    """Nodes whose GPU is read from devfreq or tegrastats."""
+    interval_s: float = 5.0
+    """Seconds between two looks at a card; 2 at least, faster ones slow the card's own work."""
+    sysfs: str = "/sys"
+    """Where a Jetson's sysfs is; the lab's stand-in keeps one elsewhere."""
+
+
+class KubernetesConfig(_Section, frozen=True, kw_only=True):
+    kubectl: tuple[str, ...] = ()
+    """The command, for example `["microk8s", "kubectl"]`; empty: no Kubernetes."""
+    kubeconfig: str = ""
+    """A file; empty: kubectl's own choice. Never a token: it would stand in the command line."""
+    context: str = ""
+    via: str = ""
+    """The node on which kubectl runs; empty: here."""
+    interval_s: float = 5.0
+    timeout_s: float = 5.0
 
 
 class UiConfig(_Section, frozen=True, kw_only=True):
@@ -118,6 +138,7 @@ class Config(_Section, frozen=True, kw_only=True):
     mlflow: UrlConfig = UrlConfig()
     vault: VaultConfig = VaultConfig()
     gpu: GpuConfig = GpuConfig()
+    kubernetes: KubernetesConfig = KubernetesConfig()
     ui: UiConfig = UiConfig()
     keys: dict[str, str] = {}
     """Action or command id -> key; checked against the registry when the app starts."""
@@ -304,6 +325,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _UNIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.@\\-]*")
 
 
+_GPU_NODES = ("nvml", "smi", "jetson")
+
+
 def _check(config: Config) -> list[tuple[Where, str]]:
     found: list[tuple[Where, str]] = []
     names = ", ".join(config.nodes) or "none"
@@ -333,15 +357,21 @@ def _check(config: Config) -> list[tuple[Where, str]]:
         if ca_file and not Path(ca_file).is_absolute():
             text = f"{ca_file!r} is relative; write an absolute path"
             found.append(((section, "ca_file"), text))
-    for section in ("slurm", "prometheus", "alertmanager", "mlflow", "vault"):
+    for section in ("slurm", "prometheus", "alertmanager", "mlflow", "vault", "gpu", "kubernetes"):
         for key in ("interval_s", "timeout_s", "history_h"):
             value = getattr(getattr(config, section), key, 1.0)
             if not 0 < value < math.inf:
                 found.append(((section, key), f"{value} is no time; write a number above 0"))
-    for name in config.gpu.nvml:
+    named = [("gpu", key, name) for key in _GPU_NODES for name in getattr(config.gpu, key)]
+    if config.kubernetes.via:
+        named.append(("kubernetes", "via", config.kubernetes.via))
+    for section, key, name in named:
         if name not in config.nodes:
             text = f"no node {name!r} in [nodes] (there: {names}); name one of them"
-            found.append((("gpu", "nvml"), text))
+            found.append(((section, key), text))
+    if 0 < config.gpu.interval_s < 2:
+        text = "faster than 2 s slows the card's own work; write 2 or more"
+        found.append((("gpu", "interval_s"), text))
     return found
 
 

@@ -6,13 +6,27 @@ snapshot. Adding an action: a class and its ActionSpec in actions/, and how it i
 
 from __future__ import annotations
 
+from labtui.actions import gpus as gpu_actions
 from labtui.actions import modify as modify_actions
 from labtui.actions import nodes as node_actions
 from labtui.actions import queue as queue_actions
 from labtui.actions import submit as submit_actions
 from labtui.actions import trust as trust_actions
 from labtui.spec import ActionSpec, SubjectSpec
-from labtui.views import fairshare, gpus, jobs, nodes, partitions, qos, reservations, runs, vault
+from labtui.views import (
+    fairshare,
+    gpus,
+    jobs,
+    nodes,
+    partitions,
+    pods,
+    processes,
+    qos,
+    reservations,
+    runs,
+    slurmclusters,
+    vault,
+)
 
 SUBJECTS: tuple[SubjectSpec, ...] = (
     nodes.SUBJECT,
@@ -24,6 +38,9 @@ SUBJECTS: tuple[SubjectSpec, ...] = (
     reservations.SUBJECT,
     qos.SUBJECT,
     fairshare.SUBJECT,
+    pods.SUBJECT,
+    processes.SUBJECT,
+    slurmclusters.SUBJECT,
 )
 
 SUBJECT: dict[str, SubjectSpec] = {s.name: s for s in SUBJECTS}
@@ -40,6 +57,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
     *modify_actions.ACTIONS,
     *node_actions.ACTIONS,
     *trust_actions.ACTIONS,
+    *gpu_actions.ACTIONS,
 )
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from labtui.actions import gpus as gpu_actions
 from labtui.actions.base import Action, ActionError
 from labtui.actions.modify import ModifyJob, TopJob
 from labtui.actions.nodes import DrainNode, ResumeNode
@@ -23,7 +24,7 @@ from labtui.actions.queue import (
 )
 from labtui.actions.runner import Runner
 from labtui.actions.trust import TrustKey
-from labtui.collectors import alerts, experiments, gpus, nodes, queue, vault
+from labtui.collectors import alerts, experiments, gpus, kubernetes, nodes, queue, vault
 from labtui.collectors.base import Collector
 from labtui.collectors.efficiency import Efficiencies
 from labtui.collectors.schedule import Scheduler
@@ -31,6 +32,7 @@ from labtui.config import Config
 from labtui.history import History, default_path, read_ended
 from labtui.hosts.base import Host, HostError
 from labtui.hosts.connect import connect
+from labtui.hosts.local import LocalHost
 from labtui.model import Job, Run
 from labtui.slurm.client import SlurmClient
 from labtui.slurm.efficiency import Efficiency
@@ -38,6 +40,7 @@ from labtui.slurm.errors import RPCError
 from labtui.slurm.usage import Context
 from labtui.slurm.whynot import WhyNot, why_not
 from labtui.sources.base import SourceError
+from labtui.sources.kubernetes import Kubectl
 from labtui.store import Store
 from labtui.tablestate import TableStates
 from labtui.views import efficiency as efficiency_view
@@ -69,6 +72,9 @@ class Session:
             if login
             else None
         )
+        section = config.kubernetes
+        on = self.hosts.get(section.via) if section.via else LocalHost("here")
+        self.kube = Kubectl(section, on) if section.kubectl and on else None
         self.scheduler = Scheduler(self.store, self._collectors())
         self._curves = experiments.Curves(config.mlflow) if config.mlflow.url else None
         self._efficiencies = Efficiencies(config, self.store)
@@ -95,7 +101,8 @@ class Session:
             ),
             *nodes.build(config, self.hosts),
             *vault.collectors(config),
-            *gpus.collectors(config),
+            *gpus.collectors(config, self.hosts),
+            *kubernetes.build(self.kube),
             *alerts.collectors(config),
             *experiments.collectors(config),
         ]
@@ -115,6 +122,9 @@ class Session:
         """The action `id` on rows of its subject. Raises ActionError when it cannot be made."""
         if id == "nodes.trust":
             return TrustKey(self.hosts.get(items[0].name), items[0].name)
+        if id.startswith(("gpus.", "pods.", "processes.")):
+            doors = gpu_actions.Doors(self.config, self.store, self.hosts, self.slurm, self.kube)
+            return gpu_actions.make(id, items, reason, doors)
         slurm = self.need_slurm()
         of_jobs = {
             "queue.cancel": CancelJob,

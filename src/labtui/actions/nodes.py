@@ -182,6 +182,9 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec(
         "nodes.drain", "d", "drain", "No new jobs there; what runs ends in peace.", _NODES,
         many=True, disabled=_cannot_drain,
+        question=lambda node: (
+            "Drain: the reason others will read", "for example: fan is loud, ana"
+        ),
     ),
     ActionSpec(
         "nodes.resume", "D", "resume", "Let Slurm use it again.", _NODES,

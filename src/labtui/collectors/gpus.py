@@ -6,6 +6,7 @@ frame buffer in it: used + free + reserved make the total.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ import msgspec
 from labtui.collectors.base import Collector
 from labtui.collectors.source import SourceCollector
 from labtui.config import Config
+from labtui.hosts.base import Host
 from labtui.model import Gpu, Item
 from labtui.sources.base import SourceError
 from labtui.sources.nvml import Nvml, throttle_words
@@ -172,6 +174,6 @@ class NvmlGpus(SourceCollector):
         return cards
 
 
-def collectors(config: Config) -> list[Collector]:
+def collectors(config: Config, hosts: Mapping[str, Host]) -> list[Collector]:
     prom: list[Collector] = [PromGpus(config)] if config.prometheus.url else []
     return prom + [NvmlGpus(node) for node in config.gpu.nvml]

@@ -13,10 +13,11 @@ from labtui.commands.basics import OK, UNHEALTHY, UNREACHABLE, USAGE
 from labtui.commands.common import document, echo_json, with_session
 from labtui.registry import SUBJECT
 from labtui.session import Session
+from labtui.shares import cards
 from labtui.spec import Cell, SubjectSpec
 from labtui.store import Feed, matches
 from labtui.text import age, cut, inert
-from labtui.views import alerts, shares, vault
+from labtui.views import alerts, vault
 
 NOUNS = (
     "nodes",
@@ -37,7 +38,7 @@ _NEEDED = {"qos": ("slurm.partitions",)}
 """Feeds that make rows of a noun right, beside those that its screen is told of."""
 
 _ITEMS: dict[str, Callable[..., Sequence[Any]]] = {
-    "gpus": shares.items,
+    "gpus": cards.items,
     "vault": vault.items,
     "alerts": alerts.items,
 }

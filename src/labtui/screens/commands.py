@@ -163,10 +163,8 @@ class Commands:
             screen.say(f"{spec.words}: no row is chosen", "warn")
             return
         reason = ""
-        if spec.id == "nodes.drain":
-            answer = await screen.app.push_screen_wait(
-                Prompt("Drain: the reason others will read", "for example: fan is loud, ana")
-            )
+        if spec.question is not None:
+            answer = await screen.app.push_screen_wait(Prompt(*spec.question(items[0])))
             if not answer:
                 return
             reason = answer

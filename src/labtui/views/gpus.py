@@ -9,10 +9,10 @@ from typing import Any
 from labtui.collectors.gpus import GpuMetrics
 from labtui.config import Config
 from labtui.model import Gpu, Holder, Item
+from labtui.shares.cards import held, hour, items, slots
 from labtui.spec import Cell, Column, SubjectSpec, Tone
 from labtui.store import Feed, Store
 from labtui.text import age, inert, mib, spark
-from labtui.views.shares import held, hour, items, slots
 
 HOT_C, TOO_HOT_C = 85.0, 92.0
 FULL = 0.95
@@ -23,7 +23,7 @@ class GpuRow(Item, frozen=True, kw_only=True):
     """A card, or one of its slices below it."""
 
     node: str
-    index: int
+    index: int | None
     gpu: Gpu
     slice: int = 0
     """0: the card itself; slices count from 1."""

@@ -20,6 +20,9 @@ from labtui.slurm.joblist import active
 from labtui.slurm.types import Allocation
 from labtui.store import STALE_AFTER, Feed, Store
 
+Place = tuple[str, int | None]
+"""Node and index of a card."""
+
 HOLDING = frozenset({"RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED"})
 """Job states in which Slurm counts a gres as allocated."""
 
@@ -47,7 +50,7 @@ def items(store: Store, config: Config, now: float) -> list[Gpu]:
     order = [name for name in config.nodes if name in known]
     result: list[Gpu] = []
     for name in [*order, *sorted(known - set(order))]:
-        own = [cards[key] for key in sorted(cards) if key[0] == name]
+        own = [cards[key] for key in sorted(cards, key=str) if key[0] == name]
         result += _merge(
             own or [_unmeasured(name, metrics, store, now)],
             slurm.get(name),
@@ -157,12 +160,14 @@ def hour(at: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(at))
 
 
-def _metrics(store: Store, now: float) -> tuple[GpuMetrics | None, dict[tuple[str, int], Gpu]]:
+def _metrics(
+    store: Store, now: float
+) -> tuple[GpuMetrics | None, dict[Place, Gpu]]:
     """The newest answer of Prometheus, and each card as its best source describes it."""
     feed = store.feed("prom.gpus")
     value = feed.value if feed else None
     metrics = value if isinstance(value, GpuMetrics) else None
-    cards: dict[tuple[str, int], Gpu] = {}
+    cards: dict[Place, Gpu] = {}
     for card in metrics.cards if metrics else ():
         if not _fresh(feed, now):
             card = _blank(card, _why(feed, "prom", now))
@@ -267,8 +272,10 @@ def _merge(
     return result
 
 
-def _part(holder: Holder, index: int, slices: int) -> Holder | None:
+def _part(holder: Holder, index: int | None, slices: int) -> Holder | None:
     """What of a holder lies on the card `index`, counted from that card's first slice."""
+    if index is None:
+        return None
     mine = tuple(i - index * slices for i in holder.indexes if i // slices == index)
     if not mine:
         return None
