@@ -20,6 +20,9 @@ SCREENS = (
     "reservations",
     "qos",
     "fairshare",
+    "pods",
+    "processes",
+    "slurmclusters",
 )
 
 

@@ -29,6 +29,9 @@ NOUNS = (
     "shares",
     "vault",
     "runs",
+    "pods",
+    "processes",
+    "slurmclusters",
     "alerts",
     "sources",
 )
@@ -44,6 +47,8 @@ _ITEMS: dict[str, Callable[..., Sequence[Any]]] = {
 }
 """Nouns whose items are not the table's rows."""
 _ALERT_FEEDS = ("alerts",)
+_OF_ONE_MACHINE = ("host.", "vault.", "smi.", "nvml.", "jetson.")
+"""Feeds whose failure makes one machine unhealthy, as long as others answer."""
 
 
 def subject_of(noun: str) -> SubjectSpec:
@@ -75,8 +80,8 @@ def chosen_feeds(session: Session, names: tuple[str, ...]) -> list[Feed]:
 @click.option("--watch", is_flag=True, help="Again every two seconds, until interrupted.")
 @click.pass_context
 def get(context: click.Context, noun: str, name: str | None, as_json: bool, watch: bool) -> None:
-    """Print NOUN: nodes, gpus, jobs, partitions, reservations, qos, shares, vault, runs, alerts or
-    sources.
+    """Print NOUN: nodes, gpus, jobs, partitions, reservations, qos, shares, vault, runs, pods,
+    processes, slurmclusters, alerts or sources.
 
     Exit status: 0 healthy, 1 something is unhealthy, 2 wrong usage, 3 a needed source failed.
     """
@@ -119,7 +124,7 @@ def _code(
         return UNHEALTHY if any(f.error for f in feeds) else OK
     if feeds and all(f.error for f in feeds):
         return UNREACHABLE
-    needed = [f for f in feeds if f.error and not f.name.startswith(("host.", "vault."))]
+    needed = [f for f in feeds if f.error and not f.name.startswith(_OF_ONE_MACHINE)]
     if needed:
         return UNREACHABLE
     if any(f.error for f in feeds):
