@@ -1,4 +1,4 @@
-"""The Vault build, on the real Go: a failing fetch, a killed build, a finished one."""
+"""Builds from Go modules, on the real Go: a failing fetch, a killed build, a finished one."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from labtui.lab import progress, vault_build
+from labtui.lab import gobuild, kube_build, progress, vault_build
 from labtui.lab.layout import Lab
 from labtui.lab.system import LabError
 
 GO = shutil.which("go")
 needs_go = pytest.mark.skipif(
-    GO is None or vault_build.go_version(GO, dict(os.environ)) < vault_build.GO_MINIMUM,
-    reason=f"no Go >= {vault_build.GO_MINIMUM} on PATH",
+    GO is None or gobuild.go_version(GO, dict(os.environ)) < vault_build.RECIPE.go,
+    reason=f"no Go >= {vault_build.RECIPE.go} on PATH",
 )
 
 
@@ -29,7 +30,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     monkeypatch.setenv("LABTUI_STATE", str(tmp_path / "state"))
     (tmp_path / "cache").mkdir()
     monkeypatch.setattr(vault_build, "on_path", lambda: None)
-    monkeypatch.setattr(vault_build, "DISK_GIB", 0)
+    monkeypatch.setattr(vault_build, "RECIPE", replace(vault_build.RECIPE, disk_gib=0))
     return Lab("build-test")
 
 
@@ -41,13 +42,20 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (module / "go.mod").write_text("module labtui.invalid/vault\n\ngo 1.25\n")
     (module / "go.sum").write_text("")
     (module / "main.go").write_text('package main\n\nfunc main() { println("small") }\n')
-    monkeypatch.setattr(vault_build, "MODULE", module)
+    recipe = replace(vault_build.RECIPE, modules=(replace(vault_build.MODULE, source=module),))
+    monkeypatch.setattr(vault_build, "RECIPE", recipe)
     return module
 
 
 def test_module_pins_the_version_it_is_named_by() -> None:
     wanted = f"require github.com/hashicorp/vault v{vault_build.VERSION}\n"
-    assert wanted in (vault_build.MODULE / "go.mod").read_text()
+    assert wanted in (vault_build.MODULE.source / "go.mod").read_text()
+    pinned = (kube_build.KUBERNETES.source / "go.mod").read_text()
+    assert f"k8s.io/kubernetes v{kube_build.VERSION} " in pinned
+    assert (
+        f"k8s.io/client-go => k8s.io/client-go v{kube_build.VERSION.replace('1.', '0.', 1)}"
+        in pinned
+    )
 
 
 def test_static_programs_are_told_from_dynamic_ones(tmp_path: Path) -> None:
@@ -65,7 +73,7 @@ def test_a_build_that_cannot_fetch_says_so_in_a_sentence(
     monkeypatch.setenv("GOPROXY", "off")
     with pytest.raises(LabError, match="GOPROXY=off"):
         vault_build.ensure(lab, lambda line: None)
-    told = progress.read(vault_build.progress_file(lab))
+    told = progress.read(vault_build.RECIPE.progress(lab))
     assert told is not None
     assert told["state"] == "failed"
     assert "go list" in told["detail"]
@@ -75,7 +83,7 @@ def test_a_build_that_cannot_fetch_says_so_in_a_sentence(
 def test_too_little_disk_is_said_before_anything_is_fetched(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vault_build, "DISK_GIB", 10**6)
+    monkeypatch.setattr(vault_build, "RECIPE", replace(vault_build.RECIPE, disk_gib=10**6))
     with pytest.raises(LabError, match="needs 1000000 GiB"):
         vault_build.ensure(lab, lambda line: None)
 
@@ -86,10 +94,11 @@ def test_a_killed_build_leaves_no_process_and_the_next_one_finishes(lab: Lab, sm
         [
             sys.executable,
             "-c",
-            "import sys, pathlib; from labtui.lab import vault_build; "
-            "from labtui.lab.layout import Lab; vault_build.on_path = lambda: None; "
-            "vault_build.MODULE = pathlib.Path(sys.argv[1]); vault_build.DISK_GIB = 0; "
-            "vault_build.ensure(Lab('build-test'), print)",
+            "import sys, pathlib; from dataclasses import replace; "
+            "from labtui.lab import vault_build as v; from labtui.lab.layout import Lab; "
+            "v.on_path = lambda: None; module = replace(v.MODULE, source=pathlib.Path(sys.argv[1]));"
+            "v.RECIPE = replace(v.RECIPE, modules=(module,), disk_gib=0); "
+            "v.ensure(Lab('build-test'), print)",
             str(small),
         ],
         stdout=subprocess.DEVNULL,
@@ -111,7 +120,7 @@ def test_a_killed_build_leaves_no_process_and_the_next_one_finishes(lab: Lab, sm
     built = vault_build.ensure(lab, lambda line: None)
     assert subprocess.run([built], capture_output=True, text=True).stderr == "small\n"
     assert not (lab.cache / "vault-build").exists()
-    told = progress.read(vault_build.progress_file(lab))
+    told = progress.read(vault_build.RECIPE.progress(lab))
     assert told is not None
     assert (told["state"], told["percent"]) == ("running", 100)
 
