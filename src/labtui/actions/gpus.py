@@ -34,4 +34,12 @@ def make(id: str, items: Sequence[Any], answer: str, doors: Doors) -> Action:
     raise ActionError(f"{id}: no such action")
 
 
-ACTIONS: tuple[ActionSpec, ...] = ()
+_CARDS = ("gpus",)
+
+ACTIONS: tuple[ActionSpec, ...] = (
+    ActionSpec(
+        "gpus.suggest", "w", "let a job through",
+        "Who waits for a GPU of this machine, and what would let it through.", _CARDS,
+        changes=False, asks=False,
+    ),
+)  # fmt: skip
