@@ -2,7 +2,8 @@
 
 22.05 (openapi v0.0.38) has plain numbers and strings; from 23.02 on (data_parser) numbers are
 `{set, infinite, number}` and states are lists. `gres_detail` is one string a node of the
-allocation, in the order of its node list: `gpu:fake:1(IDX:0)`.
+allocation, in the order of its node list: `gpu:fake:1(IDX:0)`, `gpu(CNT:2)` where the gres has no
+files, and in newer releases `shard:2(2/4,0/4)`: held and all of each device.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from typing import Any
 
 from labtui.slurm import values
 from labtui.slurm.types import Allocation
+from labtui.slurm.urgency import FINISHED
+
+_HOLDS_NOTHING = FINISHED | {"PENDING"}
 
 
 def number(value: Any) -> int | None:
@@ -33,23 +37,53 @@ def allocations(document: dict[str, Any]) -> list[Allocation]:
 
 def _of_job(job: dict[str, Any]) -> list[Allocation]:
     details = job.get("gres_detail") or []
+    states = _states(job.get("job_state"))
+    if not details or (states and _HOLDS_NOTHING.issuperset(states)):
+        return []  # releases that ignore what they are asked for list all jobs
     nodes = values.nodes(str(job.get("nodes") or ""))
     array, task = number(job.get("array_job_id")), number(job.get("array_task_id"))
-    job_id = f"{array}_{task}" if array and task is not None else str(number(job.get("job_id")))
+    raw_id = str(number(job.get("job_id")))
+    job_id = f"{array}_{task}" if array and task is not None else raw_id
     start = number(job.get("start_time"))
-    return [
-        Allocation(
-            job_id=job_id,
-            job_name=str(job.get("name") or ""),
-            user=str(job.get("user_name") or "") or None,
-            node=node,
-            name=name,
-            type=kind,
-            count=count,
-            indexes=values.indexes(inside) if inside.startswith("IDX:") else (),
-            start_time=float(start) if start else None,
-        )
-        for node, detail in zip(nodes, details, strict=False)
-        for name, kind, count, inside in values.gres(str(detail))
-        if count
-    ]
+    found = []
+    for node, detail in zip(nodes, details, strict=False):
+        for name, kind, count, inside in values.gres(str(detail)):
+            if inside.startswith("CNT:"):
+                count = values.whole(inside[4:]) or 0
+            if not count:
+                continue
+            parts = _parts(inside)
+            indexes = values.indexes(inside) if inside.startswith("IDX:") else ()
+            found.append(
+                Allocation(
+                    job_id=job_id,
+                    job_name=str(job.get("name") or ""),
+                    user=str(job.get("user_name") or "") or None,
+                    node=node,
+                    name=name,
+                    type=kind,
+                    count=count,
+                    indexes=indexes or tuple(device for device, _ in parts),
+                    start_time=float(start) if start else None,
+                    raw_id=raw_id,
+                    state=states[0] if states else None,
+                    parts=parts,
+                )
+            )
+    return found
+
+
+def _states(value: Any) -> list[str]:
+    """A string before 23.11, a list with its flags since."""
+    return [str(v).upper() for v in (value if isinstance(value, list) else [value]) if v]
+
+
+def _parts(inside: str) -> tuple[tuple[int, int], ...]:
+    """`2/4,0/4` as ((0, 2),): the devices of which something is held, and how much."""
+    found = []
+    for device, part in enumerate(inside.split(",")):
+        held, slash, _ = part.partition("/")
+        amount = values.whole(held) if slash else None
+        if amount:
+            found.append((device, amount))
+    return tuple(found)

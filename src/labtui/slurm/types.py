@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 
 @dataclass(frozen=True, slots=True)
 class Partition:
@@ -59,9 +61,11 @@ class Estimate:
     partition: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Allocation:
-    """The part of one job's generic resources that lies on one node."""
+class Allocation(msgspec.Struct, frozen=True):
+    """The part of one job's generic resources that lies on one node.
+
+    A struct: thousands are compared at every answer.
+    """
 
     job_id: str
     job_name: str
@@ -74,6 +78,11 @@ class Allocation:
     indexes: tuple[int, ...] = ()
     """Which devices of the node; empty where Slurm does not say."""
     start_time: float | None = None
+    raw_id: str | None = None
+    """The id by which slurmd and cgroups call it: of an array's task a number of its own."""
+    state: str | None = None
+    parts: tuple[tuple[int, int], ...] = ()
+    """(device, how many of `count` lie on it), where Slurm tells of shards and MPS so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -101,7 +101,8 @@ def amounts(value: str, *, minutes: bool = False) -> dict[str, int]:
 
 
 _GRES = re.compile(
-    r"(?:gres[:/])?([A-Za-z_][\w.-]*)(?::([A-Za-z_(][\w.()-]*))?(?:[:=](\d{1,12}))?(?:\((.*)\))?\Z"
+    r"(?:gres[:/])?([A-Za-z_][\w.-]*)(?::([A-Za-z_(][\w.+()-]*|\d+[A-Za-z_][\w.+-]*))?"
+    r"(?:[:=](\d{1,12}))?(?:\((.*)\))?\Z"
 )
 
 
