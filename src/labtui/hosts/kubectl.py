@@ -11,10 +11,12 @@ import json
 import math
 import re
 from collections.abc import AsyncIterator, Sequence
+from typing import cast
 
 from labtui.config import NodeConfig
 from labtui.hosts.base import HostError, HostErrorKind, Sink
 from labtui.hosts.command import CommandHost
+from labtui.hosts.kubectl_errors import Told, explain
 from labtui.hosts.local import execute, stream_local
 from labtui.text import inert
 
@@ -22,15 +24,10 @@ LOOKUP_TIMEOUT = 5.0
 """Seconds that finding the pod may take."""
 
 _ENDED = re.compile(rb"command terminated with exit code \d+\s*\Z")
-_GONE = re.compile(r"\(NotFound\)|container not found|completed pod|pod does not exist")
-_KINDS: tuple[tuple[str, HostErrorKind], ...] = (
-    (r"\(Forbidden\)", "permission"),
-    (r"\(Unauthorized\)|must be logged in", "auth"),
-    (r"\(NotFound\)|not found|completed pod|does not exist", "not-found"),
-    (r"refused", "refused"),
-    (r"no such host|no route|unreachable", "unreachable"),
-    (r"timeout|timed out|deadline exceeded|Timeout", "timeout"),
-)
+# kubectl's own remark, in the command's stderr, where no container is configured.
+_CHOSE = re.compile(rb'\ADefaulted container "[^\n]*\n')
+# What ssh and local have no word for.
+_KINDS: dict[str, HostErrorKind] = {"tls": "protocol", "config": "not-found"}
 
 
 class KubectlHost(CommandHost):
@@ -54,17 +51,18 @@ class KubectlHost(CommandHost):
                         *self._exec_argv(await self._find(), argv, stdin=stdin is not None),
                     ]
                     rc, out, err = await execute(command, stdin, timeout, self.name, sink)
+                    err = _CHOSE.sub(b"", err)
                     if rc == 0:
                         return rc, out, err
                     if _ENDED.search(err):
                         return rc, out, _ENDED.sub(b"", err)
                     if rc == 127:
                         raise HostError("not-found", "kubectl: no such command", self.name)
-                    error = self._explain(err)
+                    told = explain(err.decode(errors="replace"))
                     self._pod = None
                     # The pod was replaced since it was found: nothing ran yet.
-                    if again or not _GONE.search(error.message):
-                        raise error
+                    if again or not told.gone:
+                        raise self._error(told)
         except TimeoutError:
             text = f"kubectl: no answer within {timeout:.1f} s"
             raise HostError("timeout", text, self.name) from None
@@ -112,7 +110,7 @@ class KubectlHost(CommandHost):
             text = f"{inert(node.kubectl[0])}: no such command"
             raise HostError("not-found", text, self.name)
         if rc:
-            raise self._explain(err)
+            raise self._error(explain(err.decode(errors="replace")))
         try:
             ready = sorted(
                 item["metadata"]["name"]
@@ -128,9 +126,6 @@ class KubectlHost(CommandHost):
             raise HostError("not-found", text, self.name)
         return str(ready[0])
 
-    def _explain(self, stderr: bytes) -> HostError:
-        lines = [s for s in stderr.decode(errors="replace").splitlines() if s.strip()]
-        text = inert(lines[-1] if lines else "failed without a word", 200)
-        kinds = (kind for pattern, kind in _KINDS if re.search(pattern, text))
-        kind: HostErrorKind = next(kinds, "protocol")
-        return HostError(kind, f"kubectl: {text}", self.name)
+    def _error(self, told: Told) -> HostError:
+        kind = _KINDS.get(told.kind) or cast(HostErrorKind, told.kind)
+        return HostError(kind, f"kubectl: {told.message}", self.name)
