@@ -231,6 +231,10 @@ class SlicingConfig(Item, frozen=True, kw_only=True):
     entries: dict[str, int]
     default: str | None = None
     """ClusterPolicy's spec.devicePlugin.config.default."""
+    renamed: tuple[str, ...] = ()
+    """Entries whose slices are called nvidia.com/gpu.shared: pods must ask for that."""
+    unread: dict[str, str] = {}
+    """Entry -> why it cannot be understood."""
 
 
 class KubeGpus(Item, frozen=True, kw_only=True):
