@@ -96,7 +96,8 @@ def test_a_killed_build_leaves_no_process_and_the_next_one_finishes(lab: Lab, sm
             "-c",
             "import sys, pathlib; from dataclasses import replace; "
             "from labtui.lab import vault_build as v; from labtui.lab.layout import Lab; "
-            "v.on_path = lambda: None; module = replace(v.MODULE, source=pathlib.Path(sys.argv[1]));"
+            "v.on_path = lambda: None; "
+            "module = replace(v.MODULE, source=pathlib.Path(sys.argv[1]));"
             "v.RECIPE = replace(v.RECIPE, modules=(module,), disk_gib=0); "
             "v.ensure(Lab('build-test'), print)",
             str(small),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from labtui.lab import kube_build
 from labtui.lab.layout import (
     CONTROLLER,
     MACHINES,
@@ -16,6 +17,9 @@ from labtui.lab.layout import (
     Lab,
 )
 from labtui.lab.system import write
+
+JETSON_SYSFS = "/run/labtui-jetson/sys"
+"""Where the stand-in of jetson-edge's GPU has its part of /sys."""
 
 
 def text(lab: Lab) -> str:
@@ -49,7 +53,11 @@ def text(lab: Lab) -> str:
     table("vault", ca_file=str(lab.ca))
     table("vault.nodes", **{STORAGE: f"https://{storage}:{PORTS['vault']}"})
     exporters = [f"{m.address}:{PORTS['gpu-exporter']}" for m in MACHINES.values() if m.gres]
-    table("gpu", metrics=exporters)
+    jetsons = [m.name for m in MACHINES.values() if "jetson" in m.gres]
+    cards = [m.name for m in MACHINES.values() if m.gres and m.name not in jetsons]
+    table("gpu", metrics=exporters, smi=cards, jetson=jetsons, sysfs=JETSON_SYSFS)
+    kubectl, kubeconfig = str(kube_build.kubectl(lab)), str(lab.state / "kubeconfig")
+    table("kubernetes", kubectl=[kubectl], kubeconfig=kubeconfig)
     return "\n".join(lines) + "\n"
 
 

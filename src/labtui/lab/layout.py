@@ -28,6 +28,8 @@ PORTS: dict[str, int] = {
     "alertmanager": 9093,
     "mlflow": 5000,
     "vault": 8200,
+    "kube-apiserver": 6443,
+    "kubelet": 10250,
 }
 
 Say = Callable[[str], None]
@@ -70,7 +72,7 @@ SHARE = "/mnt/nfs"
 UNITS: dict[str, tuple[str, ...]] = {
     "desktop-gpu": (
         *("ssh", "munge", "slurmd", "slurmctld", "slurmdbd", "mariadb"),
-        "prometheus-node-exporter",
+        *("etcd", "kube-apiserver", "kube-scheduler", "kwok", "prometheus-node-exporter"),
     ),
     "xps15-cpu": (
         *("ssh", "munge", "slurmd", "prometheus-node-exporter"),

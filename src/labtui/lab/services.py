@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from labtui.lab.gpu_service import GpuExporter, Nvml
+from labtui.lab.kubernetes import services as kubernetes
 from labtui.lab.layout import Service
 from labtui.lab.mlflow import Mlflow
 from labtui.lab.monitoring import GPU_MACHINES, Prometheus
@@ -14,4 +15,5 @@ SERVICES: list[Service] = [
     Prometheus(),
     Mlflow(),
     Vault(),
+    *kubernetes(),
 ]
