@@ -1,0 +1,45 @@
+"""What a figure of a card may be: the same for every source that tells one.
+
+A source that says 105 % or 5000 W is not asked what it meant: the figure is None, and `na` says
+what was said.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+LIMITS: dict[str, tuple[float, float]] = {
+    "util_percent": (0, 100),
+    "memory_used_mib": (0, 1 << 24),
+    "memory_total_mib": (1, 1 << 24),
+    "temperature_c": (-40, 150),
+    "power_w": (0, 3000),
+    "power_limit_w": (1, 3000),
+    "power_default_w": (1, 3000),
+    "power_min_w": (1, 3000),
+    "power_max_w": (1, 3000),
+    "clock_mhz": (0, 6000),
+    "clock_max_mhz": (1, 6000),
+    "clock_lock_mhz": (1, 6000),
+    "ecc_uncorrected": (0, 1 << 48),
+    "xid": (0, 1 << 16),
+    "throttle": (0, (1 << 32) - 1),
+}
+"""Field of a Gpu -> the lowest and the highest that can be. No card draws more than 1.5 kW yet;
+the rest of the limits are as generous."""
+
+
+def possible(values: dict[str, Any], na: dict[str, str], who: str) -> dict[str, Any]:
+    """The figures that can be; for each other one `na` tells what `who` says."""
+    kept: dict[str, Any] = {}
+    for field, value in values.items():
+        low, high = LIMITS.get(field, (None, None))
+        if value is not None and low is not None and high is not None and not low <= value <= high:
+            na[field] = f"{who} says {value:g}: cannot be"
+        else:
+            kept[field] = value
+    used, total = kept.get("memory_used_mib"), kept.get("memory_total_mib")
+    if used is not None and total is not None and used > total:
+        na["memory_used_mib"] = f"{who} says {used:g} of {total:g} MiB: cannot be"
+        kept["memory_used_mib"] = None
+    return kept
