@@ -102,7 +102,7 @@ class Session:
             *nodes.build(config, self.hosts),
             *vault.collectors(config),
             *gpus.collectors(config, self.hosts),
-            *kubernetes.build(self.kube),
+            *kubernetes.build(self.kube, config),
             *alerts.collectors(config),
             *experiments.collectors(config),
         ]

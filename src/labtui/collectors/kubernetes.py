@@ -2,9 +2,242 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable
+from typing import Protocol, TypeVar
+from urllib.parse import quote, urlencode
+
 from labtui.collectors.base import Collector
-from labtui.sources.kubernetes import Kubectl
+from labtui.collectors.source import SourceCollector
+from labtui.config import Config
+from labtui.model import KubeGpus, KubeNode, SlicingConfig, SlurmCluster
+from labtui.sources import kubeobjects, soperator
+from labtui.sources.kubernetes import GRACE, Kubectl, KubeError
+from labtui.sources.kubeshapes import NodePage, PageMeta, PodPage, RawPod, Shape
+from labtui.sources.slicing import slicing
+from labtui.store import FaultKind
+
+PAGE = 500
+"""Objects of one answer: some 5 MB of pods, which take the event loop no 16 ms to decode."""
+POLICY_EVERY = 30.0
+"""Seconds for which ClusterPolicy and ConfigMap are taken to be as they were, unless a node's
+slices or its label changed: they change by hand, and each question is a process."""
+ONGOING = "status.phase!=Succeeded,status.phase!=Failed"
+_POLICIES = "/apis/nvidia.com/v1/clusterpolicies"
+_NAMESPACE = "gpu-operator"
+"""Where the GPU Operator is, if its policy does not say."""
+
+T = TypeVar("T")
+U = TypeVar("U")
+I_co = TypeVar("I_co", covariant=True)
 
 
-def build(client: Kubectl | None) -> list[Collector]:
-    return []
+class _Page(Protocol[I_co]):
+    @property
+    def items(self) -> tuple[I_co, ...] | None: ...
+    @property
+    def metadata(self) -> PageMeta: ...
+
+
+class _ConfigRef(Shape, frozen=True):
+    name: str | None = None
+    default: str | None = None
+
+
+class _DevicePlugin(Shape, frozen=True):
+    config: _ConfigRef | None = None
+
+
+class _PolicySpec(Shape, frozen=True):
+    device_plugin: _DevicePlugin | None = None
+
+
+class _PolicyStatus(Shape, frozen=True):
+    state: str | None = None
+    namespace: str | None = None
+
+
+class _Policy(Shape, frozen=True):
+    spec: _PolicySpec | None = None
+    status: _PolicyStatus | None = None
+
+
+class _PolicyPage(Shape, frozen=True):
+    items: tuple[_Policy, ...] | None
+    metadata: PageMeta = PageMeta()
+
+
+class _ConfigMap(Shape, frozen=True):
+    data: dict[str, str] | None = None
+
+
+async def listed(
+    client: Kubectl, path: str, page: type[_Page[T]], **query: str
+) -> AsyncIterator[tuple[T, ...]]:
+    """The objects at a path, page by page. Raises KubeError."""
+    token: str | None = ""
+    while token is not None:
+        asked = query | {"limit": str(PAGE)} | ({"continue": token} if token else {})
+        answer: _Page[T] = await client.get(f"{path}?{urlencode(asked)}", type=page)
+        yield answer.items or ()
+        token = answer.metadata.continue_ or None
+
+
+async def _all(client: Kubectl, path: str, page: type[_Page[T]], **query: str) -> list[T]:
+    return [one async for part in listed(client, path, page, **query) for one in part]
+
+
+class GpuCollector(SourceCollector):
+    """What Kubernetes has given away of its GPUs, and to whom."""
+
+    name = "k8s.gpus"
+    kind = "k8s"
+    cost = 8.0
+
+    def __init__(self, client: Kubectl, config: Config) -> None:
+        self.interval = config.kubernetes.interval_s
+        self.timeout = 4 * (config.kubernetes.timeout_s + GRACE)
+        self._client = client
+        self._machines = {name: node.address for name, node in config.nodes.items()}
+        self._policy: tuple[str | None, SlicingConfig | None, dict[str, str]] = (None, None, {})
+        self._policy_due = 0.0
+        self._offered: object = None
+
+    async def ask(self) -> KubeGpus:
+        denied: dict[str, str] = {}
+        faults: list[KubeError] = []
+        raw_nodes, raw_pods = await _both(
+            _permitted("nodes", _all(self._client, "/api/v1/nodes", NodePage), denied, faults),
+            _permitted("pods", self._pods(), denied, faults),
+        )
+        names = kubeobjects.machines(raw_nodes or (), self._machines)
+        try:
+            nodes = tuple(kubeobjects.node(one, names) for one in raw_nodes or ())
+            pods = [kubeobjects.pod(one, names) for one in raw_pods or ()]
+        except ValueError as error:
+            raise KubeError("protocol", f"Kubernetes: {error}") from None
+        await self._ask_policy(nodes)
+        policy, slices, why = self._policy
+        if len(faults) == 2 and "clusterpolicies" in why:
+            raise faults[0]
+        return KubeGpus(
+            nodes=nodes,
+            pods=tuple(one for one in pods if one is not None),
+            slicing=slices,
+            policy=policy,
+            denied=denied | why,
+        )
+
+    async def _pods(self) -> list[RawPod]:
+        """Those that ask for a GPU and are not over. Raises KubeError."""
+        found: list[RawPod] = []
+        parts = listed(self._client, "/api/v1/pods", PodPage, fieldSelector=ONGOING)
+        try:
+            async for part in parts:
+                found += [one for one in part if any(kubeobjects.asked(one.spec).values())]
+        except ValueError as error:
+            raise KubeError("protocol", f"pods: {error}") from None
+        return found
+
+    async def _ask_policy(self, nodes: tuple[KubeNode, ...]) -> None:
+        offered = [(n.name, n.config, n.slices, n.replicas) for n in nodes]
+        if time.monotonic() < self._policy_due and offered == self._offered:
+            return
+        self._policy = await self._read_policy()
+        self._policy_due, self._offered = time.monotonic() + POLICY_EVERY, offered
+
+    async def _read_policy(self) -> tuple[str | None, SlicingConfig | None, dict[str, str]]:
+        """ClusterPolicy's state, the ConfigMap that it names, and what could not be read."""
+        try:
+            found = await _all(self._client, _POLICIES, _PolicyPage)
+        except KubeError as error:
+            # Without the GPU Operator there is no such kind, and nothing is wrong.
+            absent = error.fault.kind == "not-found"
+            return None, None, {} if absent else {"clusterpolicies": error.fault.message}
+        if not found:
+            return None, None, {}
+        spec, status = found[0].spec or _PolicySpec(), found[0].status or _PolicyStatus()
+        config = spec.device_plugin.config if spec.device_plugin else None
+        if config is None or not config.name:
+            return status.state, None, {}
+        namespace = status.namespace or _NAMESPACE
+        path = f"/api/v1/namespaces/{quote(namespace, '')}/configmaps/{quote(config.name, '')}"
+        try:
+            data = (await self._client.get(path, type=_ConfigMap)).data or {}
+        except KubeError as error:
+            return status.state, None, {"configmaps": error.fault.message}
+        return status.state, slicing(namespace, config.name, config.default, data), {}
+
+
+class SlurmClusterCollector(SourceCollector):
+    """Each Slurm that Soperator runs."""
+
+    name = "k8s.slurmclusters"
+    kind = "k8s"
+    lazy = True
+    cost = 8.0
+
+    def __init__(self, client: Kubectl, config: Config) -> None:
+        self.interval = max(5.0, config.kubernetes.interval_s)
+        self.timeout = 4 * (config.kubernetes.timeout_s + GRACE)
+        self._client = client
+
+    async def ask(self) -> list[SlurmCluster]:
+        try:
+            found = await _all(self._client, soperator.CLUSTERS, soperator.ClusterPage)
+        except KubeError as error:
+            if error.fault.kind != "not-found":
+                raise
+            text = "Soperator is not installed: the cluster knows no SlurmCluster"
+            raise KubeError("not-found", text) from None
+        if not found:
+            return []
+        denied: dict[str, str] = {}
+        kinds: tuple[FaultKind, ...] = ("permission", "not-found")
+        nodesets, pods = await _both(
+            _permitted(
+                "nodesets", _all(self._client, soperator.NODESETS, soperator.NodeSetPage), denied,
+                [], kinds,
+            ),
+            _permitted(
+                "pods", _all(self._client, "/api/v1/pods", PodPage, labelSelector=soperator.LOGIN),
+                denied, [],
+            ),
+        )  # fmt: skip
+        return soperator.clusters(found, nodesets, pods, "; ".join(denied.values()))
+
+
+async def _permitted(
+    part: str,
+    asking: Awaitable[T],
+    denied: dict[str, str],
+    faults: list[KubeError],
+    kinds: tuple[FaultKind, ...] = ("permission",),
+) -> T | None:
+    """None, with the reason in `denied`, for what may not be read: the rest still counts."""
+    try:
+        return await asking
+    except KubeError as error:
+        if error.fault.kind not in kinds:
+            raise
+        denied[part] = error.fault.message
+        faults.append(error)
+        return None
+
+
+async def _both(one: Awaitable[T], other: Awaitable[U]) -> tuple[T, U]:
+    """Both at once, each to its end; raises the first one's error first."""
+    first, second = await asyncio.gather(one, other, return_exceptions=True)
+    if isinstance(first, BaseException):
+        raise first
+    if isinstance(second, BaseException):
+        raise second
+    return first, second
+
+
+def build(client: Kubectl | None, config: Config) -> list[Collector]:
+    """Nothing where no Kubernetes is configured."""
+    if client is None:
+        return []
+    return [GpuCollector(client, config), SlurmClusterCollector(client, config)]
