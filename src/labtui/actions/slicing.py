@@ -1,0 +1,287 @@
+"""Into how many slices Kubernetes cuts a machine's cards: the device plug-in's ConfigMap has an
+entry for each way, and the node's label names the one it follows.
+
+The number is what the plug-in calls replicas: slices a card. A new entry is a copy of the one in
+use with another number, so that its other settings stay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Unknown
+from labtui.actions.earlier import described
+from labtui.actions.pods import ask, document, kubectl_step
+from labtui.model import Gpu, KubeGpus, KubeNode, Pod, SlicingConfig
+from labtui.sources.kubernetes import Kubectl
+from labtui.sources.slicing import slicing
+from labtui.text import inert
+
+LABEL = "nvidia.com/device-plugin.config"
+RESOURCES = ("nvidia.com/gpu", "nvidia.com/gpu.shared")
+FOLLOWS = 90.0
+"""Seconds that the plug-in may take: it is restarted, and a new entry reaches its pod late."""
+STEP = 1.0
+MOST = 128
+NAMED = 4
+_REPLICAS = re.compile(r"^(\s*(?:- )?replicas:\s*)[0-9]+[ \t]*$", re.MULTILINE)
+_MINIMAL = """\
+version: v1
+sharing:
+  timeSlicing:
+    resources:
+    - name: nvidia.com/gpu
+      replicas: {count}
+"""
+NONE = "no label"
+
+
+def entries_words(config: SlicingConfig) -> str:
+    """`time-slicing-4 (4), plain (1)`."""
+    return ", ".join(f"{inert(name, 40)} ({n})" for name, n in config.entries.items())
+
+
+class Slices(Action):
+    """`answer`: an entry's name, or a number of slices a card."""
+
+    id = "gpus.slices"
+
+    def __init__(
+        self,
+        kube: Kubectl,
+        gpu: Gpu,
+        answer: str,
+        told: KubeGpus | None,
+        *,
+        follows: float = FOLLOWS,
+    ) -> None:
+        """`told`: what Kubernetes last said of itself."""
+        self.kube = kube
+        self.gpu = gpu
+        self.answer = answer.strip()
+        self.told = told
+        self.follows = follows
+        self.name = inert(gpu.node, 60)
+        self._node: KubeNode | None = None
+        self._entry = ""
+        self._new: dict[str, str] = {}
+        """Entries to add: name -> YAML."""
+        self._before: str | None = None
+        self._had: int | None = None
+        self._want: int | None = None
+        """Allocatable slices of the node, once it follows."""
+
+    async def plan(self) -> Plan:
+        told, config = self._known()
+        node = self._this(told)
+        self._node = node
+        now = await self._read()
+        labels = now["metadata"].get("labels") or {}
+        self._before, self._had = labels.get(LABEL), allocatable(now)
+        entry, count = await self._choose(config)
+        if entry == self._before and not self._new:
+            raise ActionError(f"{self.name}: it follows {entry} already: {count} slices a card")
+        self._entry = entry
+        cards = self._cards(node, config)
+        self._want = None if cards is None else cards * count
+        return Plan(
+            title=f"Cut {self.name}'s cards into {count} slices ({entry})",
+            targets=(described(self.name, "", "slices", self._before or NONE),),
+            steps=tuple(kubectl_step(self.kube, *words) for words, _ in self._commands(config)),
+            risks=self._risks(told, node),
+            undo=f"it follows {self._before or NONE} now: u on the card, or "
+            f"`labtui gpu undo {self.name}:{self.gpu.index}`",
+            preview=next(iter(self._new.values()), ""),
+        )
+
+    def _known(self) -> tuple[KubeGpus, SlicingConfig]:
+        told = self.told
+        if told is None:
+            raise ActionError("Kubernetes has not answered yet: look at its source (i)")
+        config = told.slicing
+        if config is None:
+            why = told.denied.get("configmaps") or told.denied.get("clusterpolicies")
+            raise ActionError(
+                "the device plug-in's ConfigMap is not known" + (f": {inert(why, 160)}" if why else
+                ": ClusterPolicy names none in spec.devicePlugin.config")
+            )  # fmt: skip
+        return told, config
+
+    def _this(self, told: KubeGpus) -> KubeNode:
+        node = next((n for n in told.nodes if self.gpu.node in (n.node, n.name)), None)
+        if node is None:
+            raise ActionError(f"{self.name}: Kubernetes has no such node with a GPU")
+        shared = node.sharing or self.gpu.sharing
+        if node.mig or self.gpu.mig or shared == "mig":
+            raise ActionError(f"{self.name}: MIG instances are cut on the card, not by the plug-in")
+        if shared == "mps":
+            raise ActionError(
+                f"{self.name}: its cards are shared by MPS, which splits memory as well: change "
+                "that in the plug-in's configuration"
+            )
+        return node
+
+    async def _read(self) -> dict[str, Any]:
+        name = self._node.name if self._node else ""
+        return document(await ask(self.kube, "get", "--raw", f"/api/v1/nodes/{name}"))
+
+    async def _choose(self, config: SlicingConfig) -> tuple[str, int]:
+        """The entry to follow and its slices; a new one where none has that number."""
+        there = f"there are {entries_words(config)}; or write a number of slices a card"
+        self._new = {}
+        if self.answer in config.entries:
+            return self.answer, config.entries[self.answer]
+        if self.answer in config.unread:
+            raise ActionError(f"entry {inert(self.answer, 40)}: {config.unread[self.answer]}")
+        if not re.fullmatch(r"[0-9]{1,3}", self.answer):
+            raise ActionError(f"no entry {inert(self.answer, 40) or 'without a name'}: {there}")
+        count = int(self.answer)
+        if not 1 <= count <= MOST:
+            raise ActionError(f"{count} slices a card: write 1 to {MOST}")
+        same = [name for name, n in config.entries.items() if n == count]
+        if same:
+            return (self._before if self._before in same else same[0]) or same[0], count
+        path = f"/api/v1/namespaces/{config.namespace}/configmaps/{config.name}"
+        data = document(await ask(self.kube, "get", "--raw", path)).get("data") or {}
+        entry = f"slices-{count}"
+        while entry in data:  # somebody's own, with another number
+            entry += "-labtui"
+        self._new = {entry: _entry(data.get(self._before or config.default or "", ""), count)}
+        return entry, count
+
+    def _cards(self, node: KubeNode, config: SlicingConfig) -> int | None:
+        if node.cards:
+            return node.cards
+        each = config.entries.get(self._before or config.default or "")
+        return self._had // each if self._had and each else None
+
+    def _commands(self, config: SlicingConfig) -> list[tuple[tuple[str, ...], str | None]]:
+        """kubectl's words, and its standard input."""
+        assert self._node is not None
+        found: list[tuple[tuple[str, ...], str | None]] = []
+        if self._new:
+            patch = json.dumps({"data": self._new})
+            words = ("patch", "configmap", config.name, "-n", config.namespace, "--type=merge",
+                     "--patch-file=/dev/stdin")  # fmt: skip
+            found.append((words, patch))
+        label = f"{LABEL}={self._entry}" if self._entry else f"{LABEL}-"
+        found.append((("label", "node", self._node.name, label, "--overwrite"), None))
+        return found
+
+    def _risks(self, told: KubeGpus, node: KubeNode) -> tuple[str, ...]:
+        held = [p for p in told.pods if p.node in (node.node, node.name) and p.slices]
+        held.sort(key=lambda p: p.since or float("inf"))
+        found: list[str] = []
+        out = _beyond(held, self._want)
+        if out:
+            found.append(f"no longer fit, the newest first to go: {_named(out)}; they run on, and "
+                         "wait once they end")  # fmt: skip
+        stay = [p for p in held if p not in out]
+        if stay:
+            found.append(f"the plug-in restarts: {_named(stay)} hold slices there; a container "
+                         "that starts meanwhile may fail")  # fmt: skip
+        if "pods" in told.denied:
+            found.append(f"which pods hold slices there is not known: {told.denied['pods']}")
+        config = told.slicing
+        if config and (self._entry in config.renamed) != (self._before in config.renamed):
+            name = RESOURCES[self._entry in config.renamed]
+            found.append(f"its slices are called {name} then: pods must ask for that")
+        if self._new:
+            found.append("a new entry reaches the plug-in's pod after up to a minute")
+        if slurm := self.gpu.capacity.get("slurm"):
+            found.append(f"Slurm's own {slurm} slices of the card stay as they are: neither knows "
+                         "what the other gives away")  # fmt: skip
+        found.append("slices do not split memory: more of them, less for each")
+        return tuple(found)
+
+    async def run(self, progress: Progress) -> None:
+        _, config = self._known()
+        for words, stdin in self._commands(config):
+            await ask(self.kube, *words, stdin=stdin, sends=True)
+        progress("sent; waiting until the node's allocatable slices follow")
+        deadline = time.monotonic() + self.follows
+        last: int | None = -1
+        while time.monotonic() < deadline:
+            have = allocatable(await self._read())
+            if have != last:
+                progress(f"{self.name} has {_count(have)}, {_count(self._want)} wanted")
+                last = have
+            if self._follows(have):
+                return
+            await asyncio.sleep(STEP)
+        raise Unknown(f"{self.name} has not followed after {self.follows:.0f} s")
+
+    def _follows(self, have: int | None) -> bool:
+        return have == self._want if self._want is not None else have != self._had
+
+    async def verify(self) -> Outcome:
+        now = await self._read()
+        label = (now["metadata"].get("labels") or {}).get(LABEL)
+        have = allocatable(now)
+        details = {"node": self.gpu.node, "entry": label or "", "slices": str(have or ""),
+                   "before": self._before or ""}  # fmt: skip
+        if (label or "") != self._entry:
+            text = f"{self.name} follows {inert(label or NONE, 60)}, not {self._entry or NONE}"
+            return Outcome("failed", text, details)
+        if self._follows(have):
+            text = f"{self.name} has {_count(have)} in Kubernetes, had {_count(self._had)}"
+            return Outcome("done", text, details)
+        return Outcome(
+            "unknown",
+            f"{self.name} is told to follow {self._entry}, and has {_count(have)} yet: see whether "
+            "the device plug-in's pod there runs",
+            details,
+        )
+
+
+class Unlabel(Slices):
+    """Back to no label of its own: the plug-in's default."""
+
+    async def _choose(self, config: SlicingConfig) -> tuple[str, int]:
+        self._new = {}
+        return "", config.entries.get(config.default or "", 1)
+
+
+def allocatable(node: dict[str, Any]) -> int | None:
+    """Slices that the node gives; None where it has none. MIG's resources are others."""
+    had = (node.get("status") or {}).get("allocatable") or {}
+    counts = [int(had[name]) for name in RESOURCES if str(had.get(name, "")).isdecimal()]
+    return sum(counts) if counts else None
+
+
+def _entry(current: str, count: int) -> str:
+    """The text of a new one; `current` is the one in use."""
+    changed = _REPLICAS.sub(rf"\g<1>{count}", current)
+    if len(_REPLICAS.findall(current)) == 1 and slicing("", "", None, {"x": changed}).entries == {
+        "x": count
+    }:
+        return changed
+    return _MINIMAL.format(count=count)
+
+
+def _beyond(held: Sequence[Pod], room: int | None) -> list[Pod]:
+    """Those that no longer fit, the oldest having come first."""
+    out: list[Pod] = []
+    used = 0
+    for pod in held:
+        if room is not None and used + pod.slices > room:
+            out.append(pod)
+        else:
+            used += pod.slices
+    return out
+
+
+def _named(pods: Sequence[Pod]) -> str:
+    names = [inert(f"{p.namespace}/{p.name}", 80) + (f" ({p.slices})" if p.slices > 1 else "")
+             for p in pods]  # fmt: skip
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def _count(slices: int | None) -> str:
+    return "an unknown number of slices" if slices is None else f"{slices} slices"
