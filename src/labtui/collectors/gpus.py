@@ -1,136 +1,32 @@
-"""`prom.gpus`: what the GPU exporters told Prometheus; `nvml.NODE`: the cards of this machine.
-
-DCGM's names are those of dcgm-exporter's default list (memory in MiB). There is no total of the
-frame buffer in it: used + free + reserved make the total.
-"""
+"""The GPUs' feeds: `prom.gpus` and `prom.gpuhours`, `nvml.NODE`, `smi.NODE`, `jetson.NODE`."""
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Mapping
-from typing import Any
-
-import msgspec
+from typing import Protocol
 
 from labtui.collectors.base import Collector
+from labtui.collectors.dcgm import ENERGY, FIGURES, METRICS, GpuMetrics, cards_of, node_of
+from labtui.collectors.frozen import Frozen
+from labtui.collectors.gpuhours import PromGpuHours
 from labtui.collectors.source import SourceCollector
 from labtui.config import Config
 from labtui.hosts.base import Host
-from labtui.model import Gpu, Item
+from labtui.hosts.command import CommandHost
+from labtui.model import Gpu
 from labtui.sources.base import SourceError
-from labtui.sources.nvml import Nvml, throttle_words
-from labtui.sources.prometheus import Prometheus, Sample
+from labtui.sources.jetson import Jetson
+from labtui.sources.nvml import Nvml
+from labtui.sources.prometheus import Prometheus
+from labtui.sources.smi import Smi
 from labtui.sources.threads import Lane
-from labtui.text import inert
 
-METRICS: dict[str, tuple[str, float, float]] = {
-    "DCGM_FI_DEV_GPU_UTIL": ("util_percent", 0, 100),
-    "DCGM_FI_DEV_FB_USED": ("memory_used_mib", 0, 1 << 24),
-    "DCGM_FI_DEV_FB_FREE": ("free", 0, 1 << 24),
-    "DCGM_FI_DEV_FB_RESERVED": ("reserved", 0, 1 << 24),
-    "DCGM_FI_DEV_GPU_TEMP": ("temperature_c", -40, 200),
-    "DCGM_FI_DEV_POWER_USAGE": ("power_w", 0, 5000),
-    "DCGM_FI_DEV_SM_CLOCK": ("clock_mhz", 0, 10000),
-    "DCGM_FI_DEV_XID_ERRORS": ("xid", 0, 1 << 16),
-    "DCGM_FI_DEV_CLOCK_THROTTLE_REASONS": ("throttle", 0, 1 << 32),
-    "DCGM_FI_DEV_CLOCKS_EVENT_REASONS": ("throttle", 0, 1 << 32),
-    "jetson_gpu_utilization_percent": ("util_percent", 0, 100),
-    "jetson_memory_used_mib": ("memory_used_mib", 0, 1 << 24),
-    "jetson_memory_total_mib": ("memory_total_mib", 0, 1 << 24),
-    "jetson_temperature_celsius": ("temperature_c", -40, 200),
-    "jetson_power_milliwatts": ("power_w", 0, 5e6),
-    "jetson_gpu_frequency_mhz": ("clock_mhz", 0, 10000),
-}
-"""Metric -> (field of a card, lowest and highest value that can be)."""
+__all__ = ["FIGURES", "GpuMetrics", "PromGpus", "cards_of", "collectors", "node_of"]
 
-_ONLY = {
-    "jetson_temperature_celsius": ("part", "gpu"),
-    "jetson_power_milliwatts": ("rail", "VDD_IN"),
-}
-"""Of several series of one name, the one of the GPU, or of the whole board."""
-_SCALE = {"jetson_power_milliwatts": 0.001}
-FIGURES = (
-    "util_percent", "memory_used_mib", "memory_total_mib", "temperature_c", "power_w", "clock_mhz"
-)  # fmt: skip
-JETSON_LACKS = "no DCGM on a Jetson"
-
-
-class GpuMetrics(Item, frozen=True, kw_only=True):
-    """One answer: the cards as the exporters see them, and which exporters answer at all."""
-
-    cards: tuple[Gpu, ...] = ()
-    up: dict[str, bool] = msgspec.field(default_factory=dict)
-    """Node -> its GPU exporter answers Prometheus."""
-
-
-def cards_of(samples: list[Sample], config: Config) -> GpuMetrics:
-    """Series as cards. A value that cannot be (105 %, NaN) is None with the reason in `na`."""
-    found: dict[tuple[str, int], dict[str, Any]] = {}
-    up: dict[str, bool] = {}
-    for sample in samples:
-        node = node_of(sample.labels, config)
-        if sample.name == "up":
-            if sample.labels.get("instance") in config.gpu.metrics:
-                up[node] = sample.value == 1
-            continue
-        label, wanted = _ONLY.get(sample.name, ("", ""))
-        if sample.name not in METRICS or (label and sample.labels.get(label) != wanted):
-            continue
-        index = sample.labels.get("gpu", "0")
-        key = (node, int(index) if index.isdecimal() and len(index) < 4 else 0)
-        card = found.setdefault(key, {"na": {}, "jetson": False})
-        card["uuid"] = sample.labels.get("UUID") or card.get("uuid")
-        card["product"] = sample.labels.get("modelName") or card.get("product")
-        card["product"] = card["product"] or sample.labels.get("model")
-        card["jetson"] |= sample.name.startswith("jetson_")
-        field, low, high = METRICS[sample.name]
-        if sample.value is None or not low <= sample.value <= high:
-            said = "NaN" if sample.value is None else f"{sample.value:g}"
-            card["na"][field] = f"the exporter says {said}"
-        else:
-            card[field] = sample.value * _SCALE.get(sample.name, 1)
-    return GpuMetrics(
-        cards=tuple(_card(node, index, card) for (node, index), card in sorted(found.items())),
-        up=up,
-    )
-
-
-def _card(node: str, index: int, card: dict[str, Any]) -> Gpu:
-    na: dict[str, str] = card["na"]
-    total = card.get("memory_total_mib")
-    used, free = card.get("memory_used_mib"), card.get("free")
-    if total is None and used is not None and free is not None:
-        total = used + free + card.get("reserved", 0)
-    elif total is None and "free" in na:
-        na["memory_total_mib"] = na["free"]
-    for field in FIGURES:
-        if card.get(field) is None and (field != "memory_total_mib" or total is None):
-            na.setdefault(field, JETSON_LACKS if card["jetson"] else "no such series")
-    xid, throttle = card.get("xid"), card.get("throttle")
-    return Gpu(
-        node=node,
-        index=index,
-        uuid=inert(card["uuid"], 64) if card.get("uuid") else None,
-        product=inert(card["product"], 64) if card.get("product") else None,
-        util_percent=card.get("util_percent"),
-        memory_used_mib=card.get("memory_used_mib"),
-        memory_total_mib=total or None,
-        temperature_c=card.get("temperature_c"),
-        power_w=card.get("power_w"),
-        throttle=None if throttle is None else throttle_words(int(throttle)),
-        clock_mhz=card.get("clock_mhz"),
-        xid=None if xid is None else int(xid),
-        na={field: why for field, why in na.items() if field not in ("free", "reserved")},
-    )
-
-
-def node_of(labels: dict[str, str], config: Config) -> str:
-    """The configured node that a series is of: where it was scraped counts before its labels."""
-    host = labels.get("instance", "").rpartition(":")[0]
-    for name, node in config.nodes.items():
-        if host and host in (name, node.address):
-            return name
-    said = labels.get("Hostname") or labels.get("node") or host or "unknown"
-    return inert(said, 64)
+LEAST_S = 2.0
+"""Seconds between two looks at a card: its driver answers on the card's own time."""
 
 
 class PromGpus(SourceCollector):
@@ -145,11 +41,13 @@ class PromGpus(SourceCollector):
         self._config = config
         self._client = Prometheus(section.url, ca_file=section.ca_file, timeout=section.timeout_s)
         self._lane = Lane(self._client.who)
-        self._query = '{__name__=~"' + "|".join(["up", *METRICS]) + '"}'
+        self._query = '{__name__=~"' + "|".join(["up", ENERGY, *METRICS]) + '"}'
+        self._frozen = Frozen()
 
     async def ask(self) -> GpuMetrics:
         samples = await self._lane.call(self._budget, self._client.instant, self._query)
-        return cards_of(samples, self._config)
+        found = cards_of(samples, self._config)
+        return self._frozen.marked(found, samples, self._config, time.time())
 
     async def close(self) -> None:
         self._client.close()
@@ -159,11 +57,11 @@ class NvmlGpus(SourceCollector):
     """Cards of the machine that labtui itself runs on, with the processes on them."""
 
     kind = "nvml"
-    interval = 5.0
     timeout = 5.0
 
-    def __init__(self, node: str) -> None:
+    def __init__(self, node: str, interval: float = 5.0) -> None:
         self.name = f"nvml.{node}"
+        self.interval = max(LEAST_S, interval)
         self._client = Nvml(node)
         self._lane = Lane(f"NVML on {node}")
 
@@ -173,7 +71,49 @@ class NvmlGpus(SourceCollector):
             raise SourceError("not-found", f"NVML finds no card on {self._client.node}")
         return cards
 
+    async def close(self) -> None:
+        with contextlib.suppress(SourceError):  # it hangs: the process's end closes it
+            await self._lane.call(0.5, self._client.close)
+
+
+class Reader(Protocol):
+    """What reads the cards of one machine by a command there."""
+
+    async def cards(self, timeout: float) -> list[Gpu]: ...
+
+
+class NodeGpus(SourceCollector):
+    """Cards of another machine, by one command a poll over the connection to it."""
+
+    timeout = 12.0
+
+    def __init__(
+        self, kind: str, node: str, host: Host, reader: Reader, interval: float = 5.0
+    ) -> None:
+        self.name = f"{kind}.{node}"
+        self.kind = kind
+        self.interval = max(LEAST_S, interval)
+        self._host = host
+        self._reader = reader
+
+    async def ask(self) -> list[Gpu]:
+        # The scheduler paces this one; a back-off of the transport would only delay the return.
+        if isinstance(self._host, CommandHost):
+            self._host.retry()
+        return await self._reader.cards(self.timeout - 1.0)
+
 
 def collectors(config: Config, hosts: Mapping[str, Host]) -> list[Collector]:
-    prom: list[Collector] = [PromGpus(config)] if config.prometheus.url else []
-    return prom + [NvmlGpus(node) for node in config.gpu.nvml]
+    gpu, pace = config.gpu, config.gpu.interval_s
+    found: list[Collector] = []
+    if config.prometheus.url:
+        found += [PromGpus(config), PromGpuHours(config)]
+    found += [NvmlGpus(node, pace) for node in gpu.nvml]
+    for node in gpu.smi:
+        if node in hosts:
+            found.append(NodeGpus("smi", node, hosts[node], Smi(node, hosts[node]), pace))
+    for node in gpu.jetson:
+        if node in hosts:
+            reader = Jetson(node, hosts[node], gpu.sysfs)
+            found.append(NodeGpus("jetson", node, hosts[node], reader, pace))
+    return found

@@ -199,9 +199,8 @@ class Nvml:
         most = self._try(lambda: nvml.nvmlDeviceGetMaxMigDeviceCount(device), {}, "")
         found: list[MigInstance] = []
         for i in range(min(int(most or 0), 64)):
-            part = self._try(
-                lambda i=i: nvml.nvmlDeviceGetMigDeviceHandleByIndex(device, i), {}, ""
-            )
+            handle = partial(nvml.nvmlDeviceGetMigDeviceHandleByIndex, device, i)
+            part = self._try(handle, {}, "")
             if part is not None:
                 found += self._instance(nvml, part)
         return tuple(found)

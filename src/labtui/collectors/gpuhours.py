@@ -1,0 +1,102 @@
+"""`prom.gpuhours`: the last hour of each card, for a strip of it.
+
+Means of five minutes, and the part of the hour in which the clocks were held down: by DCGM's
+mask of reasons, else by the time that its counters of violations gained.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+from labtui.collectors.dcgm import key_of
+from labtui.collectors.source import SourceCollector
+from labtui.config import Config
+from labtui.model import GpuHours
+from labtui.sources.prometheus import Prometheus, Sample
+from labtui.sources.threads import Lane
+
+SPAN_S = 3600.0
+STEP_S = 300.0
+_UTIL = ("DCGM_FI_DEV_GPU_UTIL", "jetson_gpu_utilization_percent")
+_MASKS = "DCGM_FI_DEV_CLOCK_THROTTLE_REASONS|DCGM_FI_DEV_CLOCKS_EVENT_REASONS"
+_VIOLATIONS = ("DCGM_FI_DEV_POWER_VIOLATION", "DCGM_FI_DEV_THERMAL_VIOLATION")
+"""Counters of time, whose unit has changed: only that they grew counts."""
+_IDLE = 0x1
+
+
+class PromGpuHours(SourceCollector):
+    name = "prom.gpuhours"
+    kind = "prom"
+    interval = 60.0
+    lazy = True
+
+    def __init__(self, config: Config) -> None:
+        section = config.prometheus
+        self.timeout = 3 * section.timeout_s + 1.0
+        self._budget = section.timeout_s
+        self._config = config
+        self._client = Prometheus(section.url, ca_file=section.ca_file, timeout=section.timeout_s)
+        self._lane = Lane(f"{self._client.who} (the last hour)")
+
+    async def ask(self) -> GpuHours:
+        now = time.time()
+        # Not one selector for both names: a function drops the name, and two series may be alike.
+        means = " or ".join(f"avg_over_time({name}[{STEP_S:.0f}s])" for name in _UTIL)
+        util = await self._range(means, now, STEP_S)
+        masks = await self._range(f'{{__name__=~"{_MASKS}"}}', now, 60.0)
+        grown = []
+        if not masks:
+            query = " or ".join(f"increase({name}[120s])" for name in _VIOLATIONS)
+            grown = await self._range(query, now, 60.0)
+        return hours(util, masks, grown, self._config, now)
+
+    async def _range(self, query: str, now: float, step: float) -> list[Sample]:
+        start = now - SPAN_S + step
+        return await self._lane.call(self._budget, self._client.range, query, start, now, step)
+
+    async def close(self) -> None:
+        self._client.close()
+
+
+def hours(
+    util: list[Sample], masks: list[Sample], grown: list[Sample], config: Config, now: float
+) -> GpuHours:
+    """Series as strips of 12 means. A card without a series of reasons has no `throttled`."""
+    strips: dict[str, list[float | None]] = {}
+    for sample in util:
+        if sample.labels.get("GPU_I_ID"):
+            continue
+        strip = strips.setdefault(_name(sample, config), [None] * round(SPAN_S / STEP_S))
+        for at, value in sample.values:
+            # A mean's moment is its end: the newest ends now.
+            place = len(strip) - 1 - round((now - at) / STEP_S)
+            if value is not None and 0 <= value <= 100 and 0 <= place < len(strip):
+                strip[place] = value
+    held: dict[str, dict[int, bool]] = {}
+    for samples, is_held in ((masks, _by_mask), (grown, _by_growth)):
+        for sample in samples:
+            minutes = held.setdefault(_name(sample, config), {})
+            for at, value in sample.values:
+                if value is not None:
+                    minute = math.floor(at / 60)
+                    minutes[minute] = minutes.get(minute, False) or is_held(value)
+    return GpuHours(
+        util={name: tuple(strip) for name, strip in sorted(strips.items())},
+        throttled={n: sum(m.values()) / len(m) for n, m in sorted(held.items()) if m},
+        step_s=STEP_S,
+    )
+
+
+def _by_mask(value: float) -> bool:
+    """A mask that can be, with a reason other than that there is nothing to do."""
+    return 0 <= value < 1 << 32 and bool(int(value) & ~_IDLE)
+
+
+def _by_growth(value: float) -> bool:
+    return value > 0
+
+
+def _name(sample: Sample, config: Config) -> str:
+    node, index = key_of(sample, config)
+    return f"{node}:{index}"
