@@ -36,6 +36,10 @@ _COMMANDS = {
         "cancel, hold, release, requeue, suspend, resume, modify, top, log.",
     ),
     "node": ("labtui.commands.node:node", "drain, resume, shell."),
+    "gpu": (
+        "labtui.commands.gpu:gpu",
+        "power, persistence, clocks, slices, cancel, undo, waiting.",
+    ),
     "audit": (
         "labtui.commands.audit:audit",
         "What was done from here, by whom, with what outcome.",
