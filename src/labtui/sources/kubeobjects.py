@@ -16,7 +16,6 @@ from labtui.sources.kubeshapes import (
     Quantities,
     RawNode,
     RawPod,
-    Resources,
 )
 from labtui.sources.slicing import GPU
 from labtui.text import inert
@@ -46,8 +45,11 @@ def quantity(value: str | int) -> int:
     return int(found[1]) * _UNITS[found[2] or ""]
 
 
+_WHOLE = (GPU, f"{GPU}.shared")
+
+
 def _is_gpu(resource: str) -> bool:
-    return resource in (GPU, f"{GPU}.shared") or resource.startswith(_MIG)
+    return resource in _WHOLE or resource.startswith(_MIG)
 
 
 def _gpus(quantities: Quantities) -> dict[str, int]:
@@ -134,8 +136,8 @@ def asked(spec: PodSpec) -> dict[str, int]:
 
 
 def _of(container: Container) -> dict[str, int]:
-    resources = container.resources or Resources()
-    return _gpus(resources.requests) | _gpus(resources.limits)
+    resources = container.resources
+    return _gpus(resources.requests) | _gpus(resources.limits) if resources else {}
 
 
 def _add(total: dict[str, int], more: Mapping[str, int]) -> None:
