@@ -2,19 +2,120 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+
+from msgspec.structs import asdict
+
 from labtui.config import Config
-from labtui.model import GpuProcess
+from labtui.model import Gpu, GpuProcess, Holder
+from labtui.shares.cards import items
 from labtui.spec import Cell, Column, SubjectSpec
 from labtui.store import Store
-from labtui.text import inert
+from labtui.text import age, inert, mib
+from labtui.views.gpucells import named
+from labtui.views.gpurows import card_name
+
+_VIA = {
+    "cgroup": "its control group says so",
+    "slurmstepd": "Slurm's slurmstepd is among its parents",
+}
 
 
-def rows(store: Store, config: Config, now: float) -> list[GpuProcess]:
-    return []
+class ProcessRow(GpuProcess, frozen=True, kw_only=True):
+    """A process with the card that it is on, and who holds that."""
+
+    index: int | None = None
+    """Of its card on the node."""
+    holder: Holder | None = None
+    """The job or pod that it belongs to, as far as it holds a slice of the card."""
+    key: str = ""
+    card: str = ""
+    """`desktop-gpu:0`."""
 
 
-def detail(row: GpuProcess, store: Store, now: float) -> list[str | Cell]:
-    return []
+def process_key(node: str, index: int | None, pid: int) -> str:
+    """The row of a process on one card: it may use several."""
+    return f"{node}:{'?' if index is None else index}/{pid}"
+
+
+_made: dict[str, tuple[Gpu, tuple[ProcessRow, ...]]] = {}
+
+
+def rows(store: Store, config: Config, now: float) -> list[ProcessRow]:
+    """By card; those of a card that is the same object are the same as well."""
+    global _made
+    made: dict[str, tuple[Gpu, tuple[ProcessRow, ...]]] = {}
+    for gpu in items(store, config, now):
+        if gpu.processes:
+            kept = _made.get(card_name(gpu))
+            again = kept is not None and kept[0] is gpu
+            made[card_name(gpu)] = kept if kept and again else (gpu, tuple(_of(gpu)))
+    _made = made
+    return [row for _, of_card in made.values() for row in of_card]
+
+
+def _of(gpu: Gpu) -> Sequence[ProcessRow]:
+    owners = {pid: holder for holder in gpu.holders for pid in holder.pids}
+    rows = []
+    for process in gpu.processes:
+        key = process_key(gpu.node, gpu.index, process.pid)
+        key += "" if process.mig_id is None else f"/mig {process.mig_id}"
+        told = asdict(process) | {"node": gpu.node}
+        rows.append(
+            ProcessRow(
+                **told, index=gpu.index, key=key, card=card_name(gpu),
+                holder=owners.get(process.pid),
+            )
+        )  # fmt: skip
+    return rows
+
+
+def whose(row: ProcessRow) -> str:
+    """`job 1422 llama-lora`, `nobody`; of one that holds no slice what its group tells."""
+    if row.holder is not None and row.holder.kind != "process":
+        return named(row.holder)
+    if row.job_id:
+        return f"job {inert(row.job_id, 40)}, no slice"
+    if row.pod_uid:
+        return f"pod {inert(row.pod_uid, 40)}, no slice"
+    return "nobody"
+
+
+def severity(row: ProcessRow) -> int:
+    """What no scheduler knows of comes first."""
+    return 0 if row.holder is not None and row.holder.kind != "process" else 2
+
+
+def detail(row: ProcessRow, store: Store, now: float) -> list[str | Cell]:
+    head = f"process {row.pid} {inert(row.name or '', 80)} · {inert(row.card)}"
+    lines: list[str | Cell] = [Cell(head, "accent")]
+    if severity(row):
+        lines.append(
+            Cell(
+                f"{whose(row)}: no scheduler has given it a slice, its memory is missing to those"
+                " that hold one",
+                "warn",
+            )
+        )
+    else:
+        lines.append(f"{whose(row)}: {_VIA.get(row.via or '', inert(row.via or 'not told how'))}")
+    lines.append(
+        f"{mib(row.memory_mib)} of the card's memory · user {inert(row.user or 'not known', 60)}"
+        + (f" · for {age(now - row.since)}" if row.since else "")
+    )
+    if row.gpu_uuid:
+        lines.append(Cell(inert(row.gpu_uuid, 80), "dim"))
+    return lines
+
+
+def _since(row: ProcessRow) -> str:
+    return "-" if row.since is None else age(time.time() - row.since)
+
+
+def _heading(found: Sequence[ProcessRow]) -> str:
+    lost = sum(severity(row) > 0 for row in found)
+    return f"{lost} that no scheduler knows" if lost else ""
 
 
 SUBJECT = SubjectSpec(
@@ -22,16 +123,25 @@ SUBJECT = SubjectSpec(
     key="",
     title="GPU processes",
     words="Every process with memory on a card, and whose it is.",
-    feeds=(
-        "smi.",
-        "nvml.",
+    feeds=("smi.", "nvml.", "jetson.", "prom.gpus", "k8s.gpus", "slurm.allocations",
+           "slurm.jobs", "slurm.nodes"),
+    columns=(
+        Column("card", "CARD", 15, lambda r: inert(r.card, 80), lambda r: (r.node, r.index or 0),
+               wide=22),
+        Column("pid", "PID", 8, lambda r: str(r.pid), lambda r: r.pid, "right"),
+        Column("user", "USER", 8, lambda r: inert(r.user or "-", 40), wide=12),
+        Column("name", "COMMAND", 13, lambda r: inert(r.name or "-", 200), wide=24),
+        Column("memory", "MEM", 6, lambda r: mib(r.memory_mib), lambda r: r.memory_mib, "right"),
+        Column("since", "SINCE", 5, _since, lambda r: r.since, "right"),
+        Column("whose", "WHOSE", 15,
+               lambda r: Cell(whose(r), "warn" if severity(r) else ""), grow=True),
     ),
-    columns=(Column("name", "NAME", 20, lambda r: inert(str(r.name)), grow=True),),
-    row_key=lambda r: f"{r.node}:{r.pid}",
-    severity=lambda r: 0,
+    row_key=lambda r: r.key,
+    severity=severity,
     rows=rows,
     detail=detail,
-    searchable=lambda r: inert(str(r.name)),
+    searchable=lambda r: inert(f"{r.card} {r.pid} {r.user or ''} {r.name or ''} {whose(r)}", 500),
+    heading=_heading,
     parent="gpus",
     counted=False,
-)
+)  # fmt: skip

@@ -1,0 +1,219 @@
+"""What is told of the GPU row under the cursor: what is wrong first, as seven lines may be all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from labtui.model import Gpu
+from labtui.spec import Cell
+from labtui.store import Store
+from labtui.text import age, inert, mib
+from labtui.views.gpucells import FULL, TONES, filled, memory, named, product, strip, whose
+from labtui.views.gpurows import (
+    GpuRow,
+    by_owner,
+    card_name,
+    free,
+    held,
+    is_known,
+    shares_memory,
+)
+from labtui.views.gpuseries import FIELDS, series
+
+Line = str | Cell
+
+NOTED = 4
+"""Findings that are told before the rest of a card."""
+DISPUTES = frozenset(
+    {"overbooked", "unknown-process", "count-differs", "card-unknown", "impossible", "source"}
+)
+"""Findings that mean that the sources do not say the same."""
+_FIELDS = {
+    "util_percent": "util", "memory_used_mib": "memory", "memory_total_mib": "memory",
+    "temperature_c": "temperature", "power_w": "power", "clock_mhz": "clock",
+    "power_limit_w": "power limit", "ecc_uncorrected": "ECC", "clock_lock_mhz": "clock lock",
+    "clock_max_mhz": "highest clock",
+}  # fmt: skip
+
+
+def detail(row: GpuRow, store: Store, now: float) -> list[Line]:
+    gpu = row.gpu
+    parts = (
+        _head(row, now), _wrong(row), _memory(gpu), _slowed(row), _hour(row, store), _sources(gpu),
+        _missing(gpu), _settings(gpu), _origin(gpu), _more(row), _curves(gpu, store), _names(row),
+    )  # fmt: skip
+    return [line for part in parts for line in part]
+
+
+def _head(row: GpuRow, now: float) -> Iterator[Line]:
+    gpu = row.gpu
+    name = f"{inert(card_name(gpu))} {product(gpu)}".rstrip()
+    yield Cell(f"{name} · {_what(row, now)}", "accent")
+
+
+def _what(row: GpuRow, now: float) -> str:
+    gpu, holder = row.gpu, whose(row)
+    if holder is not None:
+        since = f" for {age(now - holder.since)}" if holder.since else ""
+        by = f" of {inert(holder.user, 40)}" if holder.user and holder.kind == "job" else ""
+        of_it = "" if holder.kind == "process" else f", holds {holder.slices}"
+        state = f", {inert(holder.state, 30).lower()}" if holder.state else ""
+        slot = f"slice {row.slice}: " if row.slice and row.count == 1 and not row.over else ""
+        slot = "beyond its slices: " if row.over else slot
+        return f"{slot}{named(holder)}{by}{of_it}{since}{state}"
+    if row.slice:
+        told = "free" if is_known(gpu) else "not known who holds it"
+        return f"slice {row.slice}: {told}" if row.count == 1 else f"{row.count} slices: {told}"
+    if gpu.index is None:
+        return f"{held(gpu)} slices booked, on a card that nobody names"
+    if gpu.slices is None:
+        return "how many slices it has is not known"
+    how = f" by {inert(gpu.sharing, 20)}" if gpu.sharing else ""
+    spare = free(gpu)
+    left = "not known what is free" if spare is None else f"{spare} free"
+    return f"{gpu.slices} slice{'s' * (gpu.slices != 1)}{how}, {held(gpu)} held, {left}"
+
+
+def _findings(row: GpuRow) -> list[Line]:
+    """The holder's own before the card's."""
+    mine = row.holder.id if row.holder else None
+    found = sorted(row.gpu.findings, key=lambda f: (mine is None or f.holder != mine, -f.severity))
+    return [
+        Cell(inert(f.text) + (f": {inert(f.means)}" if f.means else ""), TONES[f.severity])
+        for f in found
+    ]
+
+
+def _wrong(row: GpuRow) -> Iterator[Line]:
+    found = _findings(row)
+    yield from found[:NOTED]
+    if len(found) > NOTED:
+        yield Cell(f"and {len(found) - NOTED} more findings, below (enter)", "warn")
+
+
+def _more(row: GpuRow) -> Iterator[Line]:
+    yield from _findings(row)[NOTED:]
+
+
+def _memory(gpu: Gpu) -> Iterator[Line]:
+    """How full, what a free slice may ask, who has most of it."""
+    if gpu.memory_used_mib is None or not gpu.memory_total_mib:
+        return
+    used = f"{memory(gpu.memory_used_mib, gpu.memory_total_mib)} used"
+    full = filled(gpu) > FULL
+    biggest = sorted((h for h in gpu.holders if h.memory_mib), key=lambda h: -(h.memory_mib or 0))
+    named = [f"{h.kind} {inert(h.id, 40)} {mib(h.memory_mib)}" for h in biggest[:3]]
+    text = f"memory {used}"
+    if shares_memory(gpu):
+        text = f"slices share memory: {used}"
+        if full:
+            text += ", the next allocation fails, whoever asks"
+        elif free(gpu):
+            left = max(0.0, gpu.memory_total_mib - gpu.memory_used_mib)
+            text += f", a free slice may ask at most {mib(left)}"
+    yield Cell(text + (f"; most: {', '.join(named)}" if named else ""), "warn" if full else "")
+
+
+def _slowed(row: GpuRow) -> Iterator[Line]:
+    gpu = row.gpu
+    limit = f" ({gpu.power_limit_w:.0f} W)" if gpu.power_limit_w else ""
+    why = f"{inert(gpu.throttle)}{limit if 'power' in (gpu.throttle or '') else ''}"
+    part = row.throttled
+    if part:
+        now = f"; now: {why}" if gpu.throttle else ""
+        yield Cell(f"clocks held down {part * 100:.0f} % of the last hour{now}", "warn")
+    elif gpu.throttle:
+        yield Cell(f"clocks held down now: {why}", "warn")
+
+
+def _hour(row: GpuRow, store: Store) -> Iterator[Line]:
+    gpu = row.gpu
+    bars = strip(row.hour, 24)
+    now = f" now {gpu.util_percent:.0f} %" if gpu.util_percent is not None else ""
+    if bars:
+        yield f"util, 1 h {bars}{now}"
+    elif bars := strip(store.series(series(gpu.node, gpu.index, "util")), 24):
+        yield f"util, seen from here {bars}{now}"
+
+
+def _sources(gpu: Gpu) -> Iterator[Line]:
+    """That all say the same, in figures; else each one's own words."""
+    counts = dict(gpu.booked)
+    words = by_owner(counts)
+    if gpu.processes:
+        many = len(gpu.processes)
+        by = inert(gpu.origin.get("processes", ""), 30)
+        words += f"{', ' * bool(words)}{by} {many} process{'es' * (many != 1)}".replace("  ", " ")
+    dispute = any(finding.kind in DISPUTES for finding in gpu.findings)
+    if not dispute and is_known(gpu) and len(counts) + bool(gpu.processes) > 1:
+        yield Cell(f"sources agree: {words}", "dim")
+        return
+    said = " · ".join(f"{inert(name, 20)}: {inert(text)}" for name, text in gpu.sources.items())
+    yield Cell(f"sources: {said}" if said else "no source knows this card", "dim")
+
+
+def _missing(gpu: Gpu) -> Iterator[Line]:
+    reasons: dict[str, list[str]] = {}
+    for field, why in gpu.na.items():
+        reasons.setdefault(why, []).append(_FIELDS.get(field, field))
+    for why, fields in reasons.items():
+        yield Cell(f"n/a: {', '.join(dict.fromkeys(fields))}: {inert(why)}", "dim")
+
+
+def _settings(gpu: Gpu) -> Iterator[Line]:
+    told: list[str] = []
+    if gpu.power_limit_w is not None:
+        ends = [f"{value:.0f}" for value in (gpu.power_min_w, gpu.power_max_w) if value is not None]
+        more = [f"default {gpu.power_default_w:.0f}"] if gpu.power_default_w is not None else []
+        more += [f"{' to '.join(ends)}"] if len(ends) == 2 else []
+        told.append(f"power limit {gpu.power_limit_w:.0f} W" + f" ({', '.join(more)})" * bool(more))
+    if gpu.clock_lock_mhz is not None:
+        told.append(f"clock locked to {gpu.clock_lock_mhz:.0f} MHz")
+    if gpu.clock_max_mhz is not None:
+        told.append(f"highest clock {gpu.clock_max_mhz:.0f} MHz")
+    if gpu.persistence is not None:
+        told.append(f"persistence {'on' if gpu.persistence else 'off'}")
+    if gpu.ecc_uncorrected is not None:
+        told.append(f"ECC errors {gpu.ecc_uncorrected}")
+    if gpu.xid:
+        at = time.strftime(" at %H:%M", time.localtime(gpu.xid_at)) if gpu.xid_at else ""
+        told.append(f"last XID {gpu.xid}{at}")
+    if told:
+        yield " · ".join(told)
+
+
+def _origin(gpu: Gpu) -> Iterator[Line]:
+    """`figures: nvidia-smi; clock: prometheus`."""
+    by: dict[str, list[str]] = {}
+    for field, source in gpu.origin.items():
+        if field in _FIELDS:
+            by.setdefault(source, []).append(_FIELDS[field])
+    if by:
+        most, *others = sorted(by.items(), key=lambda pair: -len(pair[1]))
+        text = f"figures: {inert(most[0], 30)}"
+        for source, fields in others:
+            text += f"; {', '.join(dict.fromkeys(fields))}: {inert(source, 30)}"
+        yield Cell(text, "dim")
+
+
+def _curves(gpu: Gpu, store: Store) -> Iterator[Line]:
+    """Of the time that this console watched."""
+    tops = {"util": 100.0, "memory": gpu.memory_total_mib or 1.0, "temperature": 100.0,
+            "power": gpu.power_limit_w or gpu.power_max_w or 0.0}  # fmt: skip
+    for name in FIELDS:
+        values = store.series(series(gpu.node, gpu.index, name))
+        known = [value for value in values if value is not None]
+        if len(known) > 1:
+            yield f"{name:<11} {strip(values, 24, max(tops[name], *known))}"
+
+
+def _names(row: GpuRow) -> Iterator[Line]:
+    gpu = row.gpu
+    if row.mig:
+        told = (f"MIG instance {row.mig.id}", row.mig.profile, row.mig.uuid)
+        yield Cell(" · ".join(inert(word, 80) for word in told if word), "dim")
+    driver = f"driver {gpu.driver}" if gpu.driver else None
+    told_of_card = [inert(word, 80) for word in (gpu.product, gpu.uuid, driver) if word]
+    if told_of_card:
+        yield Cell(" · ".join(told_of_card), "dim")

@@ -1,0 +1,185 @@
+"""The rows of the GPU screen: each card, its slices below it, and processes that nobody knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from labtui.config import Config
+from labtui.model import Gpu, GpuHours, Holder, Item, MigInstance
+from labtui.shares.cards import items, slots
+from labtui.store import Store
+from labtui.text import inert
+
+MANY_SLOTS = 16
+"""Slices above which a card has one row a holder, and one for all that are free."""
+
+
+class GpuRow(Item, frozen=True, kw_only=True):
+    """A card, one of its slices, or a process on it that holds none."""
+
+    node: str
+    index: int | None
+    gpu: Gpu
+    slice: int = 0
+    """0: the card itself, or a process; slices count from 1."""
+    holder: Holder | None = None
+    count: int = 1
+    """Slices that this row stands for."""
+    over: bool = False
+    """Booked beyond what the card has."""
+    first: bool = False
+    """The first of its holder's slices: the one that tells its memory."""
+    mig: MigInstance | None = None
+    hour: tuple[float | None, ...] = ()
+    """Of a card: its utilisation in the last hour, in percent."""
+    throttled: float | None = None
+    """Of a card: the part of the last hour in which its clocks were held down, 0 to 1."""
+    key: str = ""
+    level: int = -1
+
+    @property
+    def is_card(self) -> bool:
+        return self.slice == 0 and self.holder is None
+
+
+_made: dict[str, tuple[GpuRow, ...]] = {}
+"""The rows of each card as they were last made: a card that is the same object keeps them."""
+
+
+def rows(store: Store, config: Config, now: float) -> list[GpuRow]:
+    """Each card followed by its slices, in the order of the machines."""
+    global _made
+    told = store.value("prom.gpuhours")
+    hours = told if isinstance(told, GpuHours) else GpuHours()
+    made: dict[str, tuple[GpuRow, ...]] = {}
+    for gpu in items(store, config, now):
+        card = card_name(gpu)
+        hour, throttled = hours.util.get(card, ()), hours.throttled.get(card)
+        kept = _made.get(card)
+        if kept and kept[0].gpu is gpu and (kept[0].hour, kept[0].throttled) == (hour, throttled):
+            made[card] = kept
+        else:
+            made[card] = tuple(rows_of(gpu, hour, throttled))
+    _made = made
+    return [row for of_card in made.values() for row in of_card]
+
+
+def rows_of(
+    gpu: Gpu, hour: tuple[float | None, ...] = (), throttled: float | None = None
+) -> Iterator[GpuRow]:
+    """One card's rows; one that is neither shared nor booked twice is one row."""
+    card, level = card_name(gpu), card_level(gpu)
+    yield GpuRow(node=gpu.node, index=gpu.index, gpu=gpu, key=card, level=level, hour=hour,
+                 throttled=throttled)  # fmt: skip
+    bare = [h for h in gpu.holders if h.kind == "process"]
+    places = slots(gpu)
+    if len(places) > 1 or gpu.mig or (places and (bare or gpu.index is None)):
+        yield from _collapsed(gpu, places) if len(places) > MANY_SLOTS else _slices(gpu, places)
+    for holder in bare:
+        yield GpuRow(node=gpu.node, index=gpu.index, gpu=gpu, holder=holder, first=True,
+                     key=f"{card}/pid {holder.id}", level=level)  # fmt: skip
+
+
+def _slices(gpu: Gpu, places: Sequence[Holder | None]) -> Iterator[GpuRow]:
+    card, level, told = card_name(gpu), card_level(gpu), set[tuple[str, str]]()
+    for i, holder in enumerate(places):
+        who = (holder.kind, holder.id) if holder else None
+        yield GpuRow(
+            node=gpu.node, index=gpu.index, gpu=gpu, slice=i + 1, holder=holder,
+            over=is_over(gpu, i), first=who is not None and who not in told,
+            mig=gpu.mig[i] if i < len(gpu.mig) else None, key=f"{card}/{i + 1}", level=level,
+        )  # fmt: skip
+        told |= {who} if who else set()
+
+
+def _collapsed(gpu: Gpu, places: Sequence[Holder | None]) -> Iterator[GpuRow]:
+    """A row a holder, in the order of the slices; then one for those that are free."""
+    card, level = card_name(gpu), card_level(gpu)
+    groups: dict[tuple[str, str, bool], list[int]] = {}
+    for i, holder in enumerate(places):
+        who = (holder.kind, holder.id) if holder else ("", "free")
+        groups.setdefault((*who, is_over(gpu, i)), []).append(i)
+    for (kind, id, over), where in sorted(groups.items(), key=lambda group: group[0][0] == ""):
+        name = f"{kind} {id}".strip() + (" over" if over else "")
+        yield GpuRow(
+            node=gpu.node, index=gpu.index, gpu=gpu, slice=where[0] + 1, holder=places[where[0]],
+            count=len(where), over=over, first=not over, key=f"{card}/{name}", level=level,
+        )  # fmt: skip
+
+
+def card_name(gpu: Gpu) -> str:
+    """`desktop-gpu:0`; `desktop-gpu:?` of what lies on no card that anybody names."""
+    return f"{gpu.node}:{'?' if gpu.index is None else gpu.index}"
+
+
+def row_key(row: GpuRow) -> str:
+    return row.key or card_name(row.gpu) + (f"/{row.slice}" if row.slice else "")
+
+
+def is_over(gpu: Gpu, slot: int) -> bool:
+    return gpu.index is not None and gpu.slices is not None and slot >= gpu.slices
+
+
+def is_known(gpu: Gpu) -> bool:
+    """Whether everybody who may hold a slice has said so: only then is one free."""
+    return gpu.slices is not None and "holders" not in gpu.na
+
+
+def held(gpu: Gpu) -> int:
+    return sum(holder.slices for holder in gpu.holders)
+
+
+def free(gpu: Gpu) -> int | None:
+    """None where it is not known who holds what."""
+    return sum(holder is None for holder in slots(gpu)) if is_known(gpu) else None
+
+
+def severity(row: GpuRow) -> int:
+    """The same for a card and its slices, so that they stay together."""
+    return card_level(row.gpu) if row.level < 0 else row.level
+
+
+def card_level(gpu: Gpu) -> int:
+    worst = max((finding.severity for finding in gpu.findings), default=0)
+    unknown = "holders" in gpu.na or (gpu.index is not None and gpu.util_percent is None)
+    return max(worst, int(unknown))
+
+
+def heading(rows: Sequence[GpuRow]) -> str:
+    """`2 cards, 5 slices: 3 held, 1 free, 1 unknown; CRIT 1, WARN 2; slices share memory`."""
+    cards = [row.gpu for row in rows if row.is_card]
+    known = [count for gpu in cards if (count := free(gpu)) is not None]
+    unknown = sum(gpu.index is not None for gpu in cards) - len(known)
+    on = sum(gpu.index is not None for gpu in cards)
+    text = f"{on} card{'s' * (on != 1)}, {sum(gpu.slices or 0 for gpu in cards)} slices:"
+    text += f" {sum(map(held, cards))} held, {sum(known)} free"
+    text += f", {unknown} not known" if unknown > 0 else ""
+    levels = [finding.severity for gpu in cards for finding in gpu.findings]
+    for words, level in (("CRIT", 3), ("WARN", 2)):
+        text += f"; {words} {levels.count(level)}" if level in levels else ""
+    return text + ("; slices share memory" if any(map(shares_memory, cards)) else "")
+
+
+def shares_memory(gpu: Gpu) -> bool:
+    return (gpu.slices or 0) > 1 and not gpu.mig
+
+
+def searchable(row: GpuRow) -> str:
+    gpu = row.gpu
+    words = [row_key(row), gpu.product or "", gpu.uuid or ""]
+    for holder in (row.holder,) if row.holder else gpu.holders if row.is_card else ():
+        words += [holder.kind, holder.id, holder.name or "", holder.user or ""]
+    words += [] if row.holder or row.is_card or not is_known(gpu) else ["free"]
+    words += [finding.kind for finding in gpu.findings] if row.is_card else []
+    return inert(" ".join(words), 2000)
+
+
+def is_of(holder: Holder | None, kind: str, id: str) -> bool:
+    """Whether it is this job (or a task of this array), pod or process."""
+    if holder is None or holder.kind != kind:
+        return False
+    return holder.id == id or (kind == "job" and holder.id.partition("_")[0] == id)
+
+
+def by_owner(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{inert(name, 20)} {count}" for name, count in counts.items())
