@@ -7,6 +7,7 @@ snapshot. Adding an action: a class and its ActionSpec in actions/, and how it i
 from __future__ import annotations
 
 from labtui.actions import gpus as gpu_actions
+from labtui.actions import gpuviews
 from labtui.actions import modify as modify_actions
 from labtui.actions import nodes as node_actions
 from labtui.actions import queue as queue_actions
@@ -58,6 +59,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
     *node_actions.ACTIONS,
     *trust_actions.ACTIONS,
     *gpu_actions.ACTIONS,
+    *gpuviews.ACTIONS,
 )
 
 

@@ -26,6 +26,7 @@ from labtui.views.jobtable import JobTable
 from labtui.widgets.lines import Span
 
 if TYPE_CHECKING:
+    from labtui.screens.gpus import GpuCommands
     from labtui.screens.lab import LabScreen
     from labtui.screens.queue import QueueCommands
 
@@ -70,9 +71,15 @@ class Commands:
             "queue.why": lambda: self.queue.page("queue.why"),
             "queue.script": lambda: self.queue.page("queue.script"),
             "queue.efficiency": lambda: self.queue.page("queue.efficiency"),
-            "queue.views": lambda: screen.show(SUB_VIEWS["jobs"][0]),
+            "queue.views": self.next_view,
             "queue.next_view": self.next_view,
             "queue.only": self.only,
+            "gpus.views": self.next_view,
+            "gpus.next_view": self.next_view,
+            "gpus.follow": lambda: self.gpus.follow(),
+            "gpus.card": lambda: self.gpus.card(),
+            "gpus.of_job": lambda: self.gpus.of_job(),
+            "gpus.suggest": lambda: self.gpus.suggest(),
             "nodes.shell": self.shell,
         }
         for spec in SUBJECTS:
@@ -84,6 +91,13 @@ class Commands:
         from labtui.screens.queue import QueueCommands
 
         return QueueCommands(self)
+
+    @cached_property
+    def gpus(self) -> GpuCommands:
+        """Those between cards and who holds them; imported when the first is used."""
+        from labtui.screens.gpus import GpuCommands
+
+        return GpuCommands(self)
 
     # Which ones there are, here and now
 
@@ -121,8 +135,8 @@ class Commands:
         specs += [s for s in COMMANDS if s.footer and s not in tail]
         first = [s for s in specs if s.id == "show.detail"]
         specs = first + [s for s in specs if s not in first]
-        parent = self.screen.view.spec.parent
-        back = _hint("esc", SUBJECT[parent].title.lower()) if parent else []
+        behind = self.screen.came_from or self.screen.view.spec.parent
+        back = _hint("esc", SUBJECT[behind].title.lower()) if behind else []
         room = width - 1 - sum(len(keys.key(s.id)) + len(s.words) + 3 for s in tail)
         room -= sum(len(text) for text, _ in back)
         spans: list[Span] = []
@@ -184,9 +198,11 @@ class Commands:
             screen.say(outcome.message, "ok" if outcome.ok else "crit")
 
     def next_view(self) -> None:
-        """From one closer look at the queue to the next."""
-        views = SUB_VIEWS[self.screen.view.spec.parent]
-        self.screen.show(views[(views.index(self.screen.current) + 1) % len(views)])
+        """From a subject to the first closer look at it, and from one of them to the next."""
+        current = self.screen.current
+        views = SUB_VIEWS[self.screen.view.spec.parent or current]
+        at = views.index(current) + 1 if current in views else 0
+        self.screen.show(views[at % len(views)])
 
     def only(self) -> None:
         """The queue, filtered by the partition, QoS, account or user of this row."""

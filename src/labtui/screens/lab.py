@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -22,6 +22,7 @@ from labtui.screens.console import Console
 from labtui.screens.view import Arranger, View
 from labtui.spec import SubjectSpec, Tone
 from labtui.store import Feed, matches
+from labtui.text import inert
 from labtui.views.arrange import Arranged, arrange
 from labtui.views.filtering import FilterError, compile_filter
 from labtui.views.severities import Severities
@@ -51,6 +52,16 @@ SAY = 6.0
 """Seconds a message stays in the footer."""
 
 
+class Step(NamedTuple):
+    """A jump from a row of one subject to another subject."""
+
+    subject: str
+    key: str | None
+    to: str
+    filter: str
+    """That of the other subject when it was reached: esc clears a later one first."""
+
+
 class LabScreen(ExactScreen[None]):
     """See the module."""
 
@@ -73,6 +84,8 @@ class LabScreen(ExactScreen[None]):
         self._typing: Timer | None = None
         self._target: str | None = None
         """The row that the cursor is to go to as soon as it is in the table."""
+        self._came: list[Step] = []
+        """The jumps that esc undoes, the last one first."""
         self._severities: Severities | None = None
         self.commands = Commands(self)
 
@@ -123,6 +136,7 @@ class LabScreen(ExactScreen[None]):
 
     def show(self, name: str) -> None:
         """Bring a subject to the screen, as it was left."""
+        self._came = []
         self.view.place = self.table.place
         self.current = name
         if name not in self._seen:
@@ -155,6 +169,28 @@ class LabScreen(ExactScreen[None]):
             self.view.unfolded |= {array}
         self.set_filter("")
         return self._target is None
+
+    def jump(self, subject: str, key: str) -> None:
+        """Like `goto`; esc comes back to this row."""
+        came, here, held = self._came, self.current, self.table.cursor_key
+        if not self.goto(subject, key) and not self._arranger.busy:
+            self.say(f"{inert(key, 60)} is not among the {self.view.spec.title} now", "warn")
+        self._came = [*came, Step(here, held, subject, self.view.filter)]
+        self._draw_foot()
+
+    @property
+    def came_from(self) -> str:
+        """The subject that a jump led here from; empty: none did."""
+        return self._came[-1].subject if self._came else ""
+
+    def _back(self) -> None:
+        *came, step = self._came
+        if step.key is None:
+            self.show(step.subject)
+        else:
+            self.goto(step.subject, step.key)
+        self._came = came
+        self._draw_foot()
 
     def set_filter(self, text: str) -> None:
         view = self.view
@@ -423,6 +459,8 @@ class LabScreen(ExactScreen[None]):
         elif self.table.marked:
             self.table.clear_marks()
             self._draw_title()
+        elif self._came and self._came[-1].filter == self.view.filter:
+            self._back()
         elif self.view.filter:
             self.set_filter("")
         elif self.view.spec.parent:

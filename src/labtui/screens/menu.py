@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from labtui.spec import Tone
+from labtui.text import cut
 from labtui.widgets.lines import Line, Lines
 
 HEIGHT = 14
@@ -24,6 +25,8 @@ class Entry:
     words: str
     help: str
     disabled: str | None
+    note: str = ""
+    """What is told below the list while the cursor is on it."""
 
 
 class Menu(ModalScreen[str | None]):
@@ -31,8 +34,12 @@ class Menu(ModalScreen[str | None]):
 
     DEFAULT_CLASSES = "dialog"
 
-    def __init__(self, title: str, entries: Sequence[Entry], *, typing: bool = False) -> None:
+    def __init__(
+        self, title: str, entries: Sequence[Entry], *, typing: bool = False, words: int = 18
+    ) -> None:
+        """`words`: cells for what an entry is called."""
         super().__init__()
+        self._words = words
         self._title = title
         self._all = list(entries)
         self._found = list(entries)
@@ -45,6 +52,8 @@ class Menu(ModalScreen[str | None]):
             if self._typing:
                 yield Input(id="menu-input")
             yield Lines(id="menu")
+            if any(entry.note for entry in self._all):
+                yield Lines(id="menu-note", wrap=True)
             yield Lines(id="menu-foot")
 
     def on_mount(self) -> None:
@@ -70,11 +79,13 @@ class Menu(ModalScreen[str | None]):
             lines.append(
                 (
                     (f"{mark}{entry.key:>{keys}}  " if keys else f"{mark} ", tone),
-                    (f"{entry.words:<18.18} ", tone),
+                    (f"{cut(entry.words, self._words)} ", tone),
                     (why, "dim"),
                 )
             )
         self.query_one("#menu", Lines).set_lines(lines or [[("nothing matches", "dim")]])
+        for note in self.query("#menu-note").results(Lines):
+            note.set_lines([self._found[self._at].note] if self._found else [])
 
     def on_input_changed(self, event: Input.Changed) -> None:
         from rapidfuzz import fuzz  # late: not needed for the first frame
