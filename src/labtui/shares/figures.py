@@ -1,0 +1,288 @@
+"""One card from all that measure it: each figure from the best source that is fresh.
+
+Best is what asks the card itself (nvml, smi, jetson), then what asked it some seconds ago (prom).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+from msgspec import structs
+
+from labtui.collectors.gpus import FIGURES
+from labtui.model import Finding, Gpu, GpuProcess, MigInstance
+from labtui.shares.inputs import Inputs, Source
+from labtui.sources.gpufigures import LIMITS
+from labtui.text import mib
+
+LASTING = ("memory_total_mib", "product", "uuid", "driver", "power_default_w", "power_min_w",
+           "power_max_w", "clock_max_mhz")  # fmt: skip
+"""What a card does not change by the second: kept of a source that is silent."""
+FIELDS = (
+    *FIGURES, *(f for f in LASTING if f not in FIGURES), "throttle", "xid", "xid_at",
+    "clock_lock_mhz", "power_limit_w", "persistence", "ecc_uncorrected",
+)  # fmt: skip
+_RANGES = [(field, *LIMITS[field]) for field in FIGURES]
+_all = attrgetter(*FIELDS)
+
+CANNOT_BE = "cannot be"
+"""How every source says that what it was told is impossible."""
+NO_PROCESSES = "no source here tells processes"
+
+Part = tuple[Source, Gpu]
+
+
+class Measured(NamedTuple):
+    """A card as it is, whoever holds it."""
+
+    number: int
+    """Its index on the node."""
+    values: dict[str, Any]
+    origin: dict[str, str]
+    na: dict[str, str]
+    said: dict[str, str]
+    """Source -> what it says, for `Gpu.sources`."""
+    cut: bool
+    """MIG is on."""
+    processes: tuple[GpuProcess, ...]
+    mig: tuple[MigInstance, ...]
+    findings: list[Finding]
+
+
+def measured(inputs: Inputs) -> list[Measured]:
+    """Every card that a source knows; one that nobody measured where none does, or as many as
+    the schedulers say that there are."""
+    cards, clashes = lined_up(inputs.sources)
+    if not cards:
+        return [_unmeasured(inputs, index) for index in range(_told(inputs))]
+    found = [_merged(index, cards[index], inputs) for index in sorted(cards)]
+    for index, finding in clashes:
+        found[sorted(cards).index(index)].findings.append(finding)
+    return found
+
+
+def _told(inputs: Inputs) -> int:
+    """How many cards there are where none is measured."""
+    if inputs.kube is not None and inputs.kube.cards:
+        return min(inputs.kube.cards, 64)
+    gres = inputs.slurm.gres if inputs.slurm else None
+    return min(gres.gpu, 64) if gres and gres.shard and gres.gpu else 1
+
+
+def lined_up(
+    sources: Sequence[Source],
+) -> tuple[dict[int, list[Part]], list[tuple[int, Finding]]]:
+    """Each source's cards beside the same cards of the others: by UUID, else by index. A card
+    that cannot be told from another, or that claims its place, is a finding and not shown."""
+    cards: dict[int, list[Part]] = {}
+    by_uuid: dict[str, int] = {}
+    clashes: list[tuple[int, Finding]] = []
+    for source in sources:
+        uuids = [card.uuid for card in source.cards]
+        unique = len(set(uuids)) == len(uuids)
+        for place, card in enumerate(source.cards):
+            uuid = card.uuid if unique or uuids.count(card.uuid) == 1 else None
+            at = by_uuid.get(uuid) if uuid else None
+            if at is None:
+                at = place if card.index is None else card.index
+            there = cards.setdefault(at, [])
+            if there:
+                if there[-1][0] is source:
+                    clashes.append((at, _clash(source, card, there[-1])))
+                    continue
+                if uuid and any(c.uuid and c.uuid != uuid for _, c in there):
+                    if source.why is None:
+                        clashes.append((at, _clash(source, card, there[0])))
+                    continue
+            there.append((source, card))
+            if uuid:
+                by_uuid.setdefault(uuid, at)
+    return cards, clashes
+
+
+def _clash(source: Source, card: Gpu, other: Part) -> Finding:
+    return Finding(
+        kind="card-unknown",
+        severity=2,
+        text=f"{source.name} calls {card.uuid} what {other[0].name} calls {other[1].uuid}",
+        means="one of them is of another machine, or was read before a card was changed",
+    )
+
+
+def waits(inputs: Inputs) -> str:
+    """Why a card of this node has no figures."""
+    cluster = inputs.cluster
+    local = [s for s in inputs.sources if s.name != "prom"]
+    if local:
+        return local[-1].why or f"{local[-1].name}: no such card"
+    if cluster.prom_waits is not None:
+        return cluster.prom_waits
+    return "exporter down" if inputs.up is False else "prom: no GPU series of this node"
+
+
+def _said(source: Source, card: Gpu | None) -> str:
+    if source.why is not None:
+        return source.why.partition(": ")[2]
+    if card is None:
+        return "does not know this card"
+    if source.name not in ("nvml", "smi"):
+        return "answers"
+    if "processes" in card.na:
+        return card.na["processes"].removeprefix(f"{source.name}: ")
+    pids = list(dict.fromkeys(p.pid for p in card.processes))
+    if not pids:
+        return "no process"
+    listed = ", ".join(map(str, pids[:4])) + (", ..." if len(pids) > 4 else "")
+    return f"{len(pids)} process{'es'[: 2 * (len(pids) > 1)]} (pids {listed})"
+
+
+def _all_said(inputs: Inputs, parts: Sequence[Part]) -> dict[str, str]:
+    of = {source.name: card for source, card in parts}
+    said = {
+        "prometheus" if s.name == "prom" else s.name: _said(s, of.get(s.name))
+        for s in inputs.sources
+    }
+    if inputs.cluster.prom and "prometheus" not in said:
+        text = inputs.cluster.prom_waits
+        if text is None:
+            text = "exporter down" if inputs.up is False else "no GPU series of this node"
+        said["prometheus"] = text.removeprefix("prom: ")
+    return said
+
+
+def _unmeasured(inputs: Inputs, index: int) -> Measured:
+    reason = waits(inputs)
+    na = dict.fromkeys(FIGURES, reason)
+    na["processes"] = reason if inputs.sources else NO_PROCESSES
+    return Measured(index, {}, {}, na, _all_said(inputs, ()), False, (), (), [])
+
+
+def _merged(index: int, parts: Sequence[Part], inputs: Inputs) -> Measured:
+    values: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    na: dict[str, str] = {}
+    processes: tuple[GpuProcess, ...] = ()
+    mig: tuple[MigInstance, ...] = ()
+    seen = None
+    now = [part for part in parts if part[0].why is None]
+    findings = [finding for _, card in now for finding in card.findings]
+    told = [(source, *_possible(source, card)) for source, card in now]
+    for (source, card), (_, mine, why) in zip(now, told, strict=True):
+        if not values:
+            values, na = mine, why
+            origin = {field: source.name for field, value in mine.items() if value is not None}
+        else:
+            _fill(values, origin, na, source.name, mine, why)
+        mig = mig or card.mig
+        if seen is None and source.name in ("nvml", "smi") and "processes" not in card.na:
+            seen, processes = source.name, card.processes
+    for source, card in parts:
+        if source.why is not None:
+            mine = {field: getattr(card, field) for field in LASTING}
+            why = dict.fromkeys(FIGURES, source.why) | {"processes": source.why}
+            _fill(values, origin, na, source.name, mine, why)
+            mig = mig or tuple(_blank(instance) for instance in card.mig)
+    _check_used(values, origin, na)
+    if seen is not None:
+        origin["processes"] = seen
+        na.pop("processes", None)
+    else:
+        na.setdefault("processes", NO_PROCESSES)
+    for field in FIGURES:
+        if values.get(field) is None and field not in na:
+            na[field] = f"{parts[0][0].name}: not told"
+    wrong = [f"{_word(f)}: {why}" for _, _, all_ in told for f, why in all_.items()
+             if why.endswith(CANNOT_BE)]  # fmt: skip
+    if CANNOT_BE in na.get("memory_used_mib", "") and not wrong:
+        wrong.append(f"memory: {na['memory_used_mib']}")
+    if wrong:
+        findings.append(Finding(
+            kind="impossible", severity=1, text="; ".join(wrong),
+            means="such samples are left out; if they stay, its driver or exporter is at fault",
+        ))  # fmt: skip
+    if len(told) > 1:
+        findings += _differ([(source.name, mine) for source, mine, _ in told])
+    cut = bool(mig) or any(card.sharing == "mig" for _, card in parts)
+    said = _all_said(inputs, parts)
+    for _, card in now:
+        if card.sources:
+            said = said | card.sources
+    return Measured(index, values, origin, na, said, cut, processes, mig, findings)
+
+
+def _possible(source: Source, card: Gpu) -> tuple[dict[str, Any], dict[str, str]]:
+    """What a source says of a card, without what cannot be."""
+    values = dict(zip(FIELDS, _all(card), strict=True))
+    na = dict(card.na)
+    for field, low, high in _RANGES:
+        value = values[field]
+        if value is not None and not low <= value <= high:
+            values[field], na[field] = None, f"{source.name} says {value:g}: {CANNOT_BE}"
+    return values, na
+
+
+def _fill(
+    values: dict[str, Any],
+    origin: dict[str, str],
+    na: dict[str, str],
+    source: str,
+    mine: dict[str, Any],
+    why: dict[str, str],
+) -> None:
+    """What a better source did not tell. No throttling is something told, unless `na` has it."""
+    for field, value in mine.items():
+        if value is None or values.get(field) is not None:
+            continue
+        if field == "throttle" and values and field not in na:
+            continue
+        values[field], origin[field] = value, source
+        na.pop(field, None)
+    for field, reason in why.items():
+        if values.get(field) is None:
+            na.setdefault(field, reason)
+
+
+def _check_used(values: dict[str, Any], origin: dict[str, str], na: dict[str, str]) -> None:
+    used, total = values.get("memory_used_mib"), values.get("memory_total_mib")
+    if used is not None and total is not None and used > total:
+        source = origin.pop("memory_used_mib")
+        values["memory_used_mib"] = None
+        na["memory_used_mib"] = f"{source} says {used:g} of {total:g} MiB: {CANNOT_BE}"
+
+
+def _blank(instance: MigInstance) -> MigInstance:
+    return structs.replace(instance, memory_used_mib=None, util_percent=None)
+
+
+def _word(field: str) -> str:
+    return field.rpartition("_")[0] or field
+
+
+def _differ(told: Sequence[tuple[str, dict[str, Any]]]) -> list[Finding]:
+    """Where two sources that are both fresh differ by more than noise."""
+    found = []
+    (best, first), others = told[0], told[1:]
+    for name, second in others:
+        total = first["memory_total_mib"]
+        for words, field, noise, show in (
+            ("memory in use", "memory_used_mib", (total or 0) / 10, mib),
+            ("memory", "memory_total_mib", (total or 0) / 10, mib),
+            ("temperature", "temperature_c", 10, lambda value: f"{value:.0f} C"),
+        ):
+            mine, other = first[field], second[field]
+            if mine is None or other is None or not noise or abs(mine - other) <= noise:
+                continue
+            found.append(Finding(
+                kind="count-differs", severity=1,
+                text=f"{words}: {best} says {show(mine)}, {name} {show(other)}",
+                means=f"{name} is late or serves old values; {best} asks the card itself",
+            ))  # fmt: skip
+        if first["driver"] and second["driver"] and first["driver"] != second["driver"]:
+            found.append(Finding(
+                kind="driver", severity=2,
+                text=f"driver: {best} says {first['driver']}, {name} {second['driver']}",
+                means="the driver was upgraded under one of them: start that one again",
+            ))  # fmt: skip
+    return found

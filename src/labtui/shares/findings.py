@@ -1,0 +1,223 @@
+"""What is wrong with a card, or what its sources do not agree on: each in a line, and what it
+probably means in another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from labtui.model import Finding, Gpu, GpuProcess, Holder
+from labtui.shares import room, xid
+from labtui.shares.inputs import Inputs
+from labtui.shares.place import held
+from labtui.text import inert
+
+HOT_C, TOO_HOT_C = 85.0, 92.0
+IDLE_S = 600.0
+"""Seconds after which a booking without a process is told."""
+LITTLE_MIB = 512.0
+"""Less than this a process takes that only draws a desktop."""
+
+_HELD_DOWN = {
+    "power cap": (1, "it is at its power limit; usual under full load"),
+    "application clocks": (1, "somebody set its clocks (nvidia-smi -lgc or -ac)"),
+    "hardware slowdown": (2, "its own protection against heat or power: look at both"),
+    "sync boost": (1, "it keeps pace with a slower card of its group"),
+    "too hot (software)": (2, "the cooling does not keep up"),
+    "too hot (hardware)": (2, "the cooling does not keep up: the clocks are halved or worse"),
+    "power brake": (2, "the machine's power supply asked for it"),
+    "display clocks": (1, "a display sets its clocks"),
+}
+"""Reason (sources/nvml.py) -> severity and what it means."""
+
+
+class Stray(NamedTuple):
+    """A process on a card on which its owner holds nothing."""
+
+    process: GpuProcess
+    owner: str | None
+    """`job 12`, `a pod`; None: nobody knows an owner."""
+    elsewhere: tuple[int | None, ...]
+    """The cards of the node that its owner booked; None: one that is not known."""
+    known: bool
+    """All schedulers that could know it were asked."""
+
+
+def of_node(inputs: Inputs, count: int) -> list[Finding]:
+    """What holds for all cards of a node."""
+    found: list[Finding] = []
+    kube = inputs.kube
+    if kube is not None:
+        if kube.ready is False:
+            found.append(_finding(
+                "source", 2, "Kubernetes: the node is not ready",
+                "its kubelet is silent: pods there are not looked after, and move",
+            ))  # fmt: skip
+        if kube.unschedulable:
+            found.append(_finding(
+                "source", 1, "Kubernetes: the node is cordoned",
+                "no new pod comes here; Slurm's jobs still do",
+            ))  # fmt: skip
+        whole = (kube.cards or 0) * (kube.replicas or 1) or kube.capacity or 0
+        if whole and not kube.slices and not kube.mig:
+            found.append(_finding(
+                "source", 2, f"Kubernetes: 0 of {whole} slices can be given",
+                "the device plug-in is gone, starts anew, or finds no healthy card",
+            ))  # fmt: skip
+    if inputs.up is False:
+        found.append(_finding(
+            "source", 2, "its GPU exporter is down", "Prometheus cannot reach it: start it there"
+        ))  # fmt: skip
+    for source in inputs.sources:
+        if "driver and library differ" in source.fault:
+            found.append(_finding(
+                "driver", 2, f"{source.name}: driver and library differ in version",
+                "the driver was upgraded under what runs: reboot, or reload it between jobs",
+            ))  # fmt: skip
+        elif "fallen off the bus" in source.fault:
+            found.append(_finding(
+                "lost", 3, f"{source.name}: a card has fallen off the bus",
+                "what runs on it fails; the machine has to be rebooted",
+            ))  # fmt: skip
+    counts = {s.name: len(s.cards) for s in inputs.sources if s.why is None}
+    if kube is not None and kube.cards is not None:
+        counts["kubernetes"] = kube.cards
+    if len(set(counts.values())) > 1:
+        said = ", ".join(f"{name} {n}" for name, n in counts.items())
+        found.append(_finding(
+            "count-differs", 2, f"number of cards: {said}",
+            "a card was lost or added, or one of them has not looked since",
+        ))  # fmt: skip
+    return found
+
+
+def _finding(kind: str, severity: int, text: str, means: str, holder: str | None = None) -> Finding:
+    return Finding(
+        kind=kind, severity=severity, text=text, means=means, holder=holder  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def of_card(gpu: Gpu, strays: Sequence[Stray], now: float) -> list[Finding]:
+    """What holds for one card, beside what its sources and its node had to say."""
+    found: list[Finding] = []
+    slices, taken = gpu.slices, held(gpu)
+    if slices is not None and taken > slices:
+        said = ", ".join(f"{owner} {n}" for owner, n in gpu.booked.items() if n)
+        found.append(_finding(
+            "overbooked", 2, f"{taken} slices booked of {slices}: {said}",
+            "the schedulers do not know of each other; the card is shared by more than planned",
+        ))  # fmt: skip
+    given = {n for n in gpu.capacity.values() if n}
+    if len(given) > 1 and gpu.sharing != "mps":
+        said = ", ".join(f"{owner} {n}" for owner, n in gpu.capacity.items())
+        found.append(_finding(
+            "count-differs", 1, f"slices: {said}",
+            "each cuts the card as it likes; the larger number is shown",
+        ))  # fmt: skip
+    if strays:
+        found += _strays(gpu, strays)
+    if "processes" not in gpu.na:
+        found += [_idle(h) for h in gpu.holders if _waits(h, gpu) and _since(h, now) > IDLE_S]
+    celsius = gpu.temperature_c
+    if celsius is not None and celsius >= HOT_C:
+        found.append(_finding(
+            "hot", 3 if celsius >= TOO_HOT_C else 2, f"{celsius:.0f} C",
+            "it slows down by itself, then switches off: look at fans, air and its neighbours",
+        ))  # fmt: skip
+    if gpu.throttle:
+        reasons = [_HELD_DOWN.get(word, (1, "")) for word in gpu.throttle.split(", ")]
+        found.append(_finding(
+            "throttled", max(severity for severity, _ in reasons),
+            f"clocks held down: {gpu.throttle}",
+            "; ".join(dict.fromkeys(words for _, words in reasons if words)),
+        ))  # fmt: skip
+    if gpu.xid:
+        severity, what, means = xid.explained(gpu.xid)
+        found.append(_finding("xid", severity, f"XID {gpu.xid}: {what}", means))
+    if gpu.ecc_uncorrected:
+        s = "s" if gpu.ecc_uncorrected > 1 else ""
+        found.append(_finding(
+            "ecc", 2, f"{gpu.ecc_uncorrected} memory error{s} that ECC could not mend", xid.RESET
+        ))  # fmt: skip
+    if (tight := room.tight(gpu)) is not None:
+        found.append(tight)
+    return found
+
+
+def unplaced(gpu: Gpu) -> Finding:
+    taken = held(gpu)
+    what = "1 slice is" if taken == 1 else f"{taken} slices are"
+    return _finding(
+        "card-unknown", 1, f"{what} booked here, nobody says on which card",
+        "Kubernetes tells no devices, Slurm only those that have files; processes would show it",
+    )  # fmt: skip
+
+
+def turns(gpu: Gpu, now: float) -> float:
+    """When the next of its holders has waited long enough to be called idle."""
+    if "processes" in gpu.na:
+        return float("inf")
+    moments = ((h.since or 0.0) + IDLE_S for h in gpu.holders if _waits(h, gpu))
+    return min((at for at in moments if at >= now), default=float("inf"))
+
+
+def _waits(holder: Holder, gpu: Gpu) -> bool:
+    if holder.pids or holder.since is None or not holder.slices or holder.state == "COMPLETING":
+        return False
+    return not any(h.pids and h.id == holder.id for h in gpu.holders)
+
+
+def _since(holder: Holder, now: float) -> float:
+    return now - (holder.since or 0.0)
+
+
+def _idle(holder: Holder) -> Finding:
+    what = "a slice" if holder.slices == 1 else f"{holder.slices} slices"
+    return _finding(
+        "idle-slice", 1, f"{room.named(holder)} holds {what}, but runs nothing on it",
+        "for more than 10 minutes: it waits, hangs, or never meant to use the card", holder.id,
+    )  # fmt: skip
+
+
+def _strays(gpu: Gpu, strays: Sequence[Stray]) -> list[Finding]:
+    groups: dict[tuple[str | None, bool], list[Stray]] = {}
+    for stray in strays:
+        unseen = stray.owner is None and stray.process.since is None
+        groups.setdefault((stray.owner, unseen), []).append(stray)
+    found = []
+    for (owner, unseen), mine in groups.items():
+        one = mine[0]
+        pids = ", ".join(str(s.process.pid) for s in mine[:4]) + (", ..." if mine[4:] else "")
+        pids = f"pid{'s' if len(mine) > 1 else ''} {pids}"
+        if owner is not None and one.elsewhere:
+            where = ", ".join(str(i) for i in one.elsewhere if i is not None)
+            booked = f"but booked card {where}" if where else "beyond what it booked"
+            found.append(_finding(
+                "unknown-process", 2, f"{owner} runs on card {gpu.index} {booked} ({pids})",
+                "it set CUDA_VISIBLE_DEVICES itself, or nothing keeps it to its devices",
+                str(one.process.pid),
+            ))  # fmt: skip
+        elif not one.known:
+            continue
+        elif owner is not None:
+            found.append(_finding(
+                "unknown-process", 2, f"{pids}: of {owner}, which holds no slice here",
+                "it is over and left them, or took a card that it did not ask for",
+                str(one.process.pid),
+            ))  # fmt: skip
+        elif unseen:
+            found.append(_finding(
+                "unknown-process", 1, f"{pids}: whose they are cannot be seen",
+                "of another container, or /proc is hidden from this user", str(one.process.pid),
+            ))  # fmt: skip
+        else:
+            little = all((s.process.memory_mib or LITTLE_MIB) < LITTLE_MIB for s in mine)
+            name = f" {inert(one.process.name, 40)}" if one.process.name else ""
+            user = f" of {inert(one.process.user, 32)}" if one.process.user else ""
+            found.append(_finding(
+                "unknown-process", 1 if little else 2,
+                f"{pids}{name}{user}: no scheduler knows it",
+                "started by hand or by a container; it takes memory from every slice",
+                str(one.process.pid),
+            ))  # fmt: skip
+    return found

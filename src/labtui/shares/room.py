@@ -1,0 +1,81 @@
+"""Memory of a card that is shared: slices do not split it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from labtui.model import Finding, Gpu, Holder
+from labtui.shares.place import held
+from labtui.text import inert, mib
+
+FULL = 0.95
+"""Part of the memory in use above which the next allocation is likely to fail."""
+
+
+class Room(NamedTuple):
+    used: float
+    total: float
+    at_most: float
+    """MiB that one more may still ask."""
+    biggest: tuple[Holder, ...]
+    """Who is known to use memory, the most first."""
+
+    @property
+    def full(self) -> bool:
+        return self.used > FULL * self.total
+
+
+def room(gpu: Gpu) -> Room | None:
+    """None where the memory is not known, or where MIG splits it."""
+    used, total = gpu.memory_used_mib, gpu.memory_total_mib
+    if used is None or not total or gpu.sharing == "mig":
+        return None
+    biggest = sorted((h for h in gpu.holders if h.memory_mib), key=lambda h: -(h.memory_mib or 0))
+    return Room(used, total, max(0.0, total - used), tuple(biggest))
+
+
+def named(holder: Holder) -> str:
+    return f"{holder.kind} {inert(holder.id, 60)}"
+
+
+def tight(gpu: Gpu) -> Finding | None:
+    """Memory that is full, or that those who have not taken theirs yet cannot get."""
+    found = room(gpu)
+    if found is None:
+        return _tight_instance(gpu)
+    users = ", ".join(f"{named(h)} {mib(h.memory_mib)}" for h in found.biggest[:3])
+    most = f"; most: {users}" if users else ""
+    if found.full:
+        shared = (gpu.slices or 0) > 1 or len(gpu.holders) > 1
+        return Finding(
+            kind="memory-tight",
+            severity=2 if shared else 1,
+            text=f"{mib(found.used)} of {mib(found.total)} used, {mib(found.at_most)} left",
+            means="nobody is chosen to end: the next allocation fails, in any slice" + most,
+        )
+    if (gpu.slices or 0) < 2 or "processes" in gpu.na:
+        return None
+    waiting = sum(h.slices for h in gpu.holders if not h.pids)
+    even = found.total / max(gpu.slices or 1, held(gpu))
+    if waiting and found.at_most < waiting * even:
+        what = "1 booked slice uses" if waiting == 1 else f"{waiting} booked slices use"
+        return Finding(
+            kind="memory-tight",
+            severity=2,
+            text=f"{what} no memory yet, {mib(found.at_most)} are left for it",
+            means=f"an even share is {mib(even)} a slice; slices do not split memory{most}",
+        )
+    return None
+
+
+def _tight_instance(gpu: Gpu) -> Finding | None:
+    full = [m for m in gpu.mig if (m.memory_used_mib or 0) > FULL * (m.memory_total_mib or 1e9)]
+    if not full:
+        return None
+    said = ", ".join(
+        f"{m.profile or m.id} {mib(m.memory_used_mib)} of {mib(m.memory_total_mib)}" for m in full
+    )
+    return Finding(
+        kind="memory-tight", severity=1, text=f"MIG instance full: {said}",
+        means="its own jobs may fail for want of memory; the others are not touched",
+    )  # fmt: skip
