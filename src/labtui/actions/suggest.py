@@ -63,8 +63,11 @@ def suggestions(where: Gpu | str, store: Store, config: Config, now: float) -> l
         node, cards = where, [g for g in items(store, config, now) if g.node == where]
     ranked = [*_of_slurm(node, cards, store, now), *_of_pods(node, cards, store)]
     found = [one for _, one in sorted(ranked, key=lambda pair: pair[0])]
-    if found:
-        return list({(s.words, s.command): s for s in found}.values())
+    told: dict[tuple[str, str], Suggestion] = {}
+    for one in found:
+        told.setdefault((one.words, one.command), one)
+    if told:
+        return list(told.values())
     name = inert(node, 60)
     sources = [f for f in ("slurm.jobs", "k8s.gpus") if store.feed(f) is not None]
     silent = [f for f in sources if store.value(f) is None]
@@ -72,6 +75,10 @@ def suggestions(where: Gpu | str, store: Store, config: Config, now: float) -> l
         why = f"{silent[0]}: no answer yet" if silent else "neither Slurm nor Kubernetes is asked"
         return [Suggestion(f"it is not known what waits for a GPU of {name}", why)]
     return [Suggestion(f"nothing waits for a GPU of {name}", "a free slice stays free")]
+
+
+def _line(argv: Sequence[str]) -> str:
+    return inert(shlex.join(argv), 300)
 
 
 _Ranked = tuple[int, Suggestion]
@@ -160,7 +167,7 @@ def _release(job: Job, verdict: Verdict, context: Context) -> _Ranked:
         _NOW if verdict.fits else _ELSEWHERE,
         Suggestion(
             f"Release {_named(job)}", f"{why}; {room}",
-            shlex.join(scontrol_argv("release", [job.job_id])), "queue.release", (job,),
+            _line(scontrol_argv("release", [job.job_id])), "queue.release", (job,),
         ),
     )  # fmt: skip
 
@@ -170,7 +177,7 @@ def _resume(job: Job, node: Node) -> _Ranked:
     reason = f": {inert(node.slurm_reason, 120)}" if node.slurm_reason else ""
     return _OPEN, Suggestion(
         f"Resume {name}", f"it is drained{reason}; {_named(job)} waits and could run there",
-        shlex.join(node_argv(node.name, "resume")), "nodes.resume", (node,),
+        _line(node_argv(node.name, "resume")), "nodes.resume", (node,),
     )  # fmt: skip
 
 
@@ -195,7 +202,7 @@ def _let_in(job: Job, waiting: Sequence[Job], context: Context, *, first: bool) 
         argv = scontrol_argv("top", [job.job_id])
         return _ORDER, Suggestion(
             f"Put {_named(job)} first", f"{room}; {others}, all of the same user",
-            shlex.join(argv), "queue.top", (job,),
+            _line(argv), "queue.top", (job,),
         )  # fmt: skip
     priority = str(max(other.priority or 0 for other in ahead) + 1)
     return _ORDER, _modify(
@@ -208,7 +215,7 @@ def _modify(job: Job, changes: Mapping[str, str], words: str, why: str) -> Sugge
     key = {"priority": "Priority", "partition": "Partition", "time_limit": "TimeLimit"}
     sets = [f"{key[name]}={value}" for name, value in changes.items()]
     return Suggestion(
-        words, why, shlex.join(["scontrol", "update", f"JobId={job.job_id}", *sets]),
+        words, why, _line(["scontrol", "update", f"JobId={job.job_id}", *sets]),
         "queue.modify", (job,), changes=changes,
     )  # fmt: skip
 
@@ -244,7 +251,7 @@ def _after_idle(job: Job, cards: Sequence[Gpu], verdict: Verdict) -> Iterator[_R
         yield _FREE, Suggestion(
             f"Cancel job {inert(held.id, 40)} {inert(held.name or '', 40)}".rstrip(),
             f"{said}; {_named(job)} waits: {_lacks(verdict)}",
-            shlex.join(cancel_argv([held.id])[0]), "gpus.cancel", (row,),
+            _line(cancel_argv([held.id])[0]), "gpus.cancel", (row,),
         )  # fmt: skip
 
 
@@ -277,7 +284,7 @@ def _of_pods(node: str, cards: Sequence[Gpu], store: Store) -> Iterator[_Ranked]
         argv = ["kubectl", "uncordon", here.name]
         yield _OPEN, Suggestion(
             f"Let Kubernetes use {inert(node, 60)} again", f"it is cordoned; {_pod(pod)} waits",
-            shlex.join(argv),
+            _line(argv),
         )  # fmt: skip
         return
     free = _free(here, told)
@@ -291,7 +298,7 @@ def _of_pods(node: str, cards: Sequence[Gpu], store: Store) -> Iterator[_Ranked]
         namespace, _, name = held.id.partition("/")
         argv = ["kubectl", "delete", "pod", "-n", namespace, name]
         yield _FREE, Suggestion(f"Delete pod {inert(held.id, 80)}", f"{said}; {_pod(pod)} waits",
-                                shlex.join(argv), "gpus.cancel", (row,))  # fmt: skip
+                                _line(argv), "gpus.cancel", (row,))  # fmt: skip
     yield from _move(pod, here, free, told)
     yield from _slice_more(pod, here, free, cards)
 
@@ -324,7 +331,7 @@ def _move(pod: Pod, here: KubeNode, free: int, told: KubeGpus) -> Iterator[_Rank
             f"Move {_pod(held)} away",
             f"{inert(held.owner, 60)} makes it anew and {inert(there, 60)} has room, though "
             f"Kubernetes chooses; {_pod(pod)} waits",
-            shlex.join(argv), "pods.cancel", (held,),
+            _line(argv), "pods.cancel", (held,),
         )  # fmt: skip
         return
 
@@ -343,6 +350,6 @@ def _slice_more(pod: Pod, here: KubeNode, free: int, cards: Sequence[Gpu]) -> It
     yield _ORDER, Suggestion(
         f"Cut {inert(here.node, 60)}'s cards into {each} slices",
         f"{held}, {_pod(pod)} asks {pod.slices}; {memory}",
-        shlex.join(["labtui", "gpu", "slices", here.node, str(each)]),
+        _line(["labtui", "gpu", "slices", here.node, str(each)]),
         "gpus.slices", (row,), answer=str(each),
     )  # fmt: skip
