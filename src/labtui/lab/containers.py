@@ -26,6 +26,8 @@ CARD = Path("/run/labtui-nvml.state")
 """Where the stand-in of the card tells its UUID."""
 RESOURCE = re.compile(r"nvidia\.com/(gpu(\.shared)?|mig-.+)")
 MEMORY, UTILISATION = "labtui.dev/gpu-mib", "labtui.dev/gpu-util"
+TREES = (Path("/sys/fs/cgroup/systemd"), Path("/sys/fs/cgroup"))
+"""Where systemd keeps its groups: of the old hierarchy, of the unified one."""
 SCOPE = re.compile(r"cri-containerd-([0-9a-f]{64})\.scope")
 
 
@@ -75,14 +77,20 @@ def number(text: str | None, otherwise: int) -> str:
 
 
 def running() -> set[str]:
-    """Ids of the containers that systemd has."""
-    argv = ["systemctl", "list-units", "--plain", "--no-legend", "--state=active"]
-    argv += ["--type=scope", "cri-containerd-*"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False)
-    return set(SCOPE.findall(done.stdout))
+    """Ids of the containers that have a process, as the kernel has them."""
+    found = set()
+    for tree in TREES:
+        for group in tree.glob("kubepods.slice/**/cri-containerd-*.scope"):
+            named = SCOPE.fullmatch(group.name)
+            try:
+                if named and (group / "cgroup.procs").read_text():
+                    found.add(named[1])
+            except OSError:
+                continue  # it is being removed
+    return found
 
 
-def start(one: Container) -> None:
+def start(one: Container) -> subprocess.Popen[bytes]:
     """Its process, in a scope of systemd's: it outlives this program, as a container would."""
     program = PROGRAMS / one.app
     PROGRAMS.mkdir(exist_ok=True)
@@ -91,7 +99,7 @@ def start(one: Container) -> None:
     argv = ["systemd-run", "--quiet", "--scope", "--collect", f"--slice={one.slice}"]
     argv += [f"--unit=cri-containerd-{one.id}.scope", str(program), "infinity"]
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **dict(one.environment)}
-    subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
+    return subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
 
 
 def stop(key: str) -> None:
@@ -108,8 +116,9 @@ def card_uuid() -> str:
     return found[1] if found else "all"
 
 
-def follow(api: Api, node: str) -> str:
+def follow(api: Api, node: str, children: list[subprocess.Popen[bytes]]) -> str:
     """One look, and what it asks for done; in words, or "". Raises OSError."""
+    children[:] = [child for child in children if child.poll() is None]
     wanted = {
         one.id: one
         for one in containers(
@@ -122,7 +131,7 @@ def follow(api: Api, node: str) -> str:
         stop(key)
         said.append(f"ended {key[:12]}")
     for key in sorted(set(wanted) - there):
-        start(wanted[key])
+        children.append(start(wanted[key]))
         said.append(f"started {wanted[key].app} {key[:12]}")
     return ", ".join(said)
 
@@ -131,9 +140,10 @@ def main() -> None:
     node = sys.argv[1]
     api = Api(KUBECONFIG)
     before = ""
+    children: list[subprocess.Popen[bytes]] = []
     while True:
         try:
-            said = follow(api, node)
+            said = follow(api, node, children)
         except (OSError, subprocess.SubprocessError) as error:
             said = str(error)
         if said and said != before:

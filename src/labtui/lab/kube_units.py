@@ -76,7 +76,14 @@ _KWOK = (
     f"--tls-cert-file={ETC}/kubelet.pem",
     f"--tls-private-key-file={ETC}/kubelet.key",
     "--node-lease-duration-seconds=40",
+    "--v=WARN",
 )
+_PATIENT = f"""\
+# Asked too early, the server refuses even its own, and the scheduler asks again only much later.
+ExecStartPre=-/usr/bin/timeout 80 sh -c \
+  'until kubectl --kubeconfig={ETC}/admin.conf get --raw=/readyz; do sleep 0.3; done'
+StandardOutput=null
+"""
 _JAIL = """\
 # What a login pod of Soperator has at /mnt/jail: the file system that jobs see. Here it is the
 # machine's own, and only this unit and what it starts see it.
@@ -101,13 +108,16 @@ def _program(module: str) -> tuple[str, ...]:
     return (f"/usr/bin/python3 -m labtui.lab.{module}", CONTROLLER)
 
 
-_PYTHON = f"Environment=PYTHONPATH={OURS} PYTHONDONTWRITEBYTECODE=1\n"
+_PYTHON = f"""\
+Environment=PYTHONPATH={OURS} PYTHONDONTWRITEBYTECODE=1
+SyslogIdentifier=%N
+"""
 _API = "kube-apiserver.service"
 
 UNITS = {
     "kube-apiserver": _unit("Kubernetes API server", _APISERVER, "etcd.service"),
-    "kube-scheduler": _unit("Kubernetes scheduler", _SCHEDULER, _API),
-    "kwok": _unit("kwok, which stands in for the kubelet", _KWOK, _API, _JAIL),
+    "kube-scheduler": _unit("Kubernetes scheduler", _SCHEDULER, _API, _PATIENT),
+    "kwok": _unit("kwok, which stands in for the kubelet", _KWOK, _API, _PATIENT + _JAIL),
     "labtui-device-plugin": _unit(
         "A stand-in of NVIDIA's device plug-in", _program("device_plugin"), _API, _PYTHON
     ),

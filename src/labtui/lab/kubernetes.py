@@ -55,7 +55,7 @@ class Kubernetes:
         kube_build.ensure(lab, say)
         told.tell("starting", "Kubernetes starts")
         units = [*kube_units.PARTS, *kube_units.STAND_INS]
-        machines.run(lab, self.machine, ["systemctl", "start", *units], timeout=60)
+        machines.run(lab, self.machine, ["systemctl", "start", "--no-block", *units])
         api = Api(kube_access.admin_config(lab))
         wait_for("Kubernetes", lambda: net.call(lab, api.ready), timeout=READY_S, every=0.3)
         kube_setup.fill(lab, say)
