@@ -69,6 +69,7 @@ class Slices(Action):
         self.name = inert(gpu.node, 60)
         self._node: KubeNode | None = None
         self._entry = ""
+        self._data: dict[str, str] = {}
         self._new: dict[str, str] = {}
         """Entries to add: name -> YAML."""
         self._before: str | None = None
@@ -80,10 +81,11 @@ class Slices(Action):
         told, config = self._known()
         node = self._this(told)
         self._node = node
+        self._data, config = await self._entries(config)
         now = await self._read()
         labels = now["metadata"].get("labels") or {}
         self._before, self._had = labels.get(LABEL), allocatable(now)
-        entry, count = await self._choose(config)
+        entry, count = self._choose(config)
         if entry == self._before and not self._new:
             raise ActionError(f"{self.name}: it follows {entry} already: {count} slices a card")
         self._entry = entry
@@ -93,7 +95,7 @@ class Slices(Action):
             title=f"Cut {self.name}'s cards into {count} slices ({entry})",
             targets=(described(self.name, "", "slices", self._before or NONE),),
             steps=tuple(kubectl_step(self.kube, *words) for words, _ in self._commands(config)),
-            risks=self._risks(told, node),
+            risks=self._risks(told, node, config),
             undo=f"it follows {self._before or NONE} now: u on the card, or "
             f"`labtui gpu undo {self.name}:{self.gpu.index}`",
             preview=next(iter(self._new.values()), ""),
@@ -126,11 +128,17 @@ class Slices(Action):
             )
         return node
 
+    async def _entries(self, seen: SlicingConfig) -> tuple[dict[str, str], SlicingConfig]:
+        """The ConfigMap as it is now: what was told of it may be a minute old."""
+        path = f"/api/v1/namespaces/{seen.namespace}/configmaps/{seen.name}"
+        data = document(await ask(self.kube, "get", "--raw", path)).get("data") or {}
+        return data, slicing(seen.namespace, seen.name, seen.default, data)
+
     async def _read(self) -> dict[str, Any]:
         name = self._node.name if self._node else ""
         return document(await ask(self.kube, "get", "--raw", f"/api/v1/nodes/{name}"))
 
-    async def _choose(self, config: SlicingConfig) -> tuple[str, int]:
+    def _choose(self, config: SlicingConfig) -> tuple[str, int]:
         """The entry to follow and its slices; a new one where none has that number."""
         there = f"there are {entries_words(config)}; or write a number of slices a card"
         self._new = {}
@@ -146,12 +154,10 @@ class Slices(Action):
         same = [name for name, n in config.entries.items() if n == count]
         if same:
             return (self._before if self._before in same else same[0]) or same[0], count
-        path = f"/api/v1/namespaces/{config.namespace}/configmaps/{config.name}"
-        data = document(await ask(self.kube, "get", "--raw", path)).get("data") or {}
         entry = f"slices-{count}"
-        while entry in data:  # somebody's own, with another number
+        while entry in self._data:  # somebody's own, with another number
             entry += "-labtui"
-        self._new = {entry: _entry(data.get(self._before or config.default or "", ""), count)}
+        self._new = {entry: _entry(self._data.get(self._before or config.default or "", ""), count)}
         return entry, count
 
     def _cards(self, node: KubeNode, config: SlicingConfig) -> int | None:
@@ -173,7 +179,7 @@ class Slices(Action):
         found.append((("label", "node", self._node.name, label, "--overwrite"), None))
         return found
 
-    def _risks(self, told: KubeGpus, node: KubeNode) -> tuple[str, ...]:
+    def _risks(self, told: KubeGpus, node: KubeNode, config: SlicingConfig) -> tuple[str, ...]:
         held = [p for p in told.pods if p.node in (node.node, node.name) and p.slices]
         held.sort(key=lambda p: p.since or float("inf"))
         found: list[str] = []
@@ -187,8 +193,7 @@ class Slices(Action):
                          "that starts meanwhile may fail")  # fmt: skip
         if "pods" in told.denied:
             found.append(f"which pods hold slices there is not known: {told.denied['pods']}")
-        config = told.slicing
-        if config and (self._entry in config.renamed) != (self._before in config.renamed):
+        if (self._entry in config.renamed) != (self._before in config.renamed):
             name = RESOURCES[self._entry in config.renamed]
             found.append(f"its slices are called {name} then: pods must ask for that")
         if self._new:
@@ -242,7 +247,7 @@ class Slices(Action):
 class Unlabel(Slices):
     """Back to no label of its own: the plug-in's default."""
 
-    async def _choose(self, config: SlicingConfig) -> tuple[str, int]:
+    def _choose(self, config: SlicingConfig) -> tuple[str, int]:
         self._new = {}
         return "", config.entries.get(config.default or "", 1)
 
