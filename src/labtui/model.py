@@ -221,6 +221,8 @@ class Pod(Item, frozen=True, kw_only=True):
     owner: str | None = None
     """`Deployment/llama`, `Job/eval`; None: nobody makes it anew when it is deleted."""
     restarts: int | None = None
+    cards: tuple[str, ...] = ()
+    """The cards that its slices are on, `desktop-gpu:0`, where anybody knows."""
 
 
 class SlicingConfig(Item, frozen=True, kw_only=True):
@@ -266,6 +268,11 @@ class SlurmCluster(Item, frozen=True, kw_only=True):
     login_fault: str | None = None
     """Why there is none."""
     message: str | None = None
+    """What the first condition that does not hold says."""
+    slurm: str | None = None
+    """What the Slurm that labtui asks says, where it is this one."""
+    transport: tuple[str, ...] = ()
+    """Lines for labtui's configuration, to run Slurm's commands in its login pod."""
 
 
 class GpuHours(Item, frozen=True, kw_only=True):
