@@ -23,7 +23,9 @@ from labtui.sources.kubernetes import Kubectl
 from labtui.spec import ActionSpec
 from labtui.store import Store
 from labtui.text import age, inert
+from labtui.views.gpucells import whose
 from labtui.views.gpus import GpuRow
+from labtui.views.processes import ProcessRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ def make(id: str, items: Sequence[Any], answer: str, doors: Doors) -> Action:
     """
     item = items[0]
     if id == "gpus.cancel":
-        holder = holder_of(item)
+        holder = whose(item)
         if holder is None:
             raise ActionError(_no_holder(item) or "nobody holds it")
         return _end(item.node, holder, doors)
@@ -132,13 +134,6 @@ class Undo(Action):
 # -- who holds it --------------------------------------------------------------------------
 
 
-def holder_of(row: GpuRow) -> Holder | None:
-    """Of a card that is one slice, its only holder."""
-    if row.holder is not None or row.slice:
-        return row.holder
-    return row.gpu.holders[0] if len(row.gpu.holders) == 1 else None
-
-
 def _end(node: str, holder: Holder, doors: Doors) -> Action:
     if holder.kind == "job":
         return CancelJob(_slurm(doors), [holder.id])
@@ -160,6 +155,9 @@ def _delete(namespace: str, name: str, doors: Doors, pod: Pod | None = None) -> 
 
 
 def _end_process(process: GpuProcess, doors: Doors) -> Action:
+    holder = process.holder if isinstance(process, ProcessRow) else None
+    if holder is not None and holder.kind != "process":
+        return _end(process.node, holder, doors)
     if process.job_id:
         return CancelJob(_slurm(doors), [process.job_id])
     if process.pod_uid:
@@ -196,7 +194,7 @@ def _slurm(doors: Doors) -> SlurmClient:
 
 
 def _no_holder(row: GpuRow) -> str | None:
-    if holder_of(row) is not None:
+    if whose(row) is not None:
         return None
     if row.slice:
         return "the slice is free"
