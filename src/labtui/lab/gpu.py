@@ -1,18 +1,23 @@
 """The lab's GPU stand-in: no GPU, but DCGM's metrics and NVML's state as one would show them.
 
 A program of its own, for the Python of the lab's machines: nothing but the standard library. It
-follows what runs here: processes whose environment has a Slurm job and CUDA_VISIBLE_DEVICES,
-which slurmd sets; so it needs no slurmctld. Its text says "stand-in" in every HELP line.
+follows what runs here, by the environments of processes; so it needs no slurmctld and no kubelet:
+
+- a Slurm job with CUDA_VISIBLE_DEVICES, which slurmd sets, is on the card by its first process;
+  with LABTUI_GPU_MIB=0 it holds its slices and is not on the card;
+- any other process with LABTUI_GPU_MIB is on the card: a pod's container, or one of nobody.
+  LABTUI_GPU_UTIL says how busy it alone makes the card, in percent.
+
+Its text says "stand-in" in every HELP line.
 """
 
 import http.server
 import math
 import os
-import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 PORT = 9400
@@ -20,9 +25,13 @@ DRIVER = "580.82.09"
 STATE = Path("/run/labtui-nvml.state")
 """What libnvidia-ml.so.1 of the lab reads."""
 CONTROL = Path("/run/labtui-nvml.control")
-"""`key=value` lines that it writes: power_limit_w, persistence, clock_lock_mhz; and ambient_c,
-which a person may write to make the card hot."""
-STAND_IN = "[labtui stand-in: there is no GPU, values follow the Slurm jobs that run here]"
+"""`key=value` lines that it writes: power_limit_w, persistence, clock_lock_mhz, clock_lock_min_mhz;
+and what a person may write: ambient_c makes the card hot, xid=79 is told as its last error, lost=1
+takes it off the bus, freeze=1 lets the exporter repeat itself, util=105 is what cannot be,
+mismatch=1 is a driver that was upgraded."""
+SYSFS = Path("/run/labtui-jetson/sys")
+"""A Jetson's sysfs, as far as its GPU goes: written here, for /sys has none."""
+STAND_IN = "[labtui stand-in: there is no GPU, values follow what runs here]"
 
 
 @dataclass(frozen=True)
@@ -52,11 +61,16 @@ IDLE, APPLICATION_CLOCKS, POWER_CAP, THERMAL = 0x1, 0x2, 0x4, 0x20
 
 @dataclass(frozen=True)
 class Holder:
-    """A job on the card, by its first process."""
+    """A job or another process on the card, by its first process."""
 
     job: str
+    """Empty: no Slurm job."""
     pid: int
     slices: frozenset[int]
+    mib: float | None = None
+    """Memory on the card, where its environment says."""
+    percent: float | None = None
+    """How busy it alone makes the card, where its environment says."""
 
     @property
     def intensity(self) -> float:
@@ -65,12 +79,19 @@ class Holder:
 
     @property
     def memory_mib(self) -> float:
-        return len(self.slices) * 3900 * self.intensity
+        return len(self.slices) * 3900 * self.intensity if self.mib is None else self.mib
+
+    def drive(self, slices: int) -> float:
+        """Its part of what the card can do, of which there are so many slices; 0 to 1."""
+        if self.percent is not None:
+            return min(1.0, self.percent / 100) ** 2
+        return self.intensity * max(1, len(self.slices)) / slices if self.memory_mib else 0.0
 
 
 def holders(proc: Path = Path("/proc")) -> list[Holder]:
-    """The Slurm jobs that run here with a GPU, as the kernel tells it."""
-    found: dict[str, tuple[int, frozenset[int]]] = {}
+    """The jobs that run here with a GPU, and the processes that say they use one, as the kernel
+    tells it."""
+    seen: dict[int, dict[bytes, bytes]] = {}
     for process in proc.iterdir():
         if not process.name.isdigit():
             continue
@@ -78,14 +99,33 @@ def holders(proc: Path = Path("/proc")) -> list[Holder]:
             words = (process / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        seen = dict(word.split(b"=", 1) for word in words if b"=" in word)
-        job, devices = seen.get(b"SLURM_JOB_ID", b""), seen.get(b"CUDA_VISIBLE_DEVICES", b"")
-        slices = frozenset(int(d) for d in devices.split(b",") if d.isdigit())
-        if not (job and slices):
-            continue
-        pid, others = found.get(job.decode(errors="replace"), (sys.maxsize, frozenset()))
-        found[job.decode(errors="replace")] = (min(pid, int(process.name)), slices | others)
-    return [Holder(job, pid, slices) for job, (pid, slices) in sorted(found.items())]
+        known = dict(word.split(b"=", 1) for word in words if b"=" in word)
+        if b"LABTUI_GPU_MIB" in known or b"CUDA_VISIBLE_DEVICES" in known:
+            seen[int(process.name)] = known
+    found: dict[str, Holder] = {}
+    for pid, known in sorted(seen.items()):
+        job = known.get(b"SLURM_JOB_ID", b"").decode(errors="replace")
+        devices = known.get(b"CUDA_VISIBLE_DEVICES", b"").split(b",")
+        slices = frozenset(int(d) for d in devices if d.isdigit())
+        mib, percent = (_number(known.get(k)) for k in (b"LABTUI_GPU_MIB", b"LABTUI_GPU_UTIL"))
+        if job and slices:
+            first = found.get(job, Holder(job, pid, frozenset(), mib, percent))
+            found[job] = replace(first, slices=first.slices | slices)
+        # A child inherits the environment, not the memory.
+        elif not job and mib and _parent(proc, pid) not in seen:
+            found[f" {pid}"] = Holder("", pid, frozenset(), mib, percent)
+    return sorted(found.values(), key=lambda h: (h.job, h.pid))
+
+
+def _number(text: bytes | None) -> float | None:
+    return float(text) if text and text.isdigit() and len(text) < 7 else None
+
+
+def _parent(proc: Path, pid: int) -> int:
+    try:
+        return int((proc / str(pid) / "stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def control(path: Path = CONTROL) -> dict[str, float]:
@@ -118,6 +158,10 @@ class Card:
     limit_w: float = 0.0
     persistence: bool = True
     energy_mj: float = 0.0
+    xid: int = 0
+    lost: bool = False
+    mismatch: bool = False
+    told_util: float | None = None
     busy: list[Holder] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -131,22 +175,22 @@ class Card:
         limit = asked.get("power_limit_w", m.full_w + 20)
         self.limit_w = min(m.full_w + 170, max(m.full_w / 3, limit))
         self.persistence = asked.get("persistence", 1) != 0
-        slices = min(m.slices, len(frozenset[int]().union(*(h.slices for h in busy))))
-        drive = sum(h.intensity * len(h.slices) for h in busy) / m.slices
+        drive = sum(h.drive(m.slices) for h in busy)
         # Slices take turns: one busy job keeps a card busier than its share of it.
         wobble = 1 + 0.04 * math.sin(time.monotonic() / 3)
-        util = min(99.0, 100 * min(1.0, drive) ** 0.5 * wobble) if slices else 0.0
+        util = min(99.0, 100 * min(1.0, drive) ** 0.5 * wobble)
         self.util += (util - self.util) * _lag(seconds, 1.5)
 
         memory = min(m.memory_mib - RESERVED_MIB, 18 + sum(h.memory_mib for h in busy))
         self.memory_mib += (memory - self.memory_mib) * _lag(seconds, 1.0)
 
         wanted_w = m.idle_w + (m.full_w - m.idle_w) * self.util / 100
-        clock: float = m.full_mhz if busy else m.idle_mhz
-        self.reasons = 0 if busy else IDLE
-        if busy and "clock_lock_mhz" in asked:
-            clock = min(clock, max(m.idle_mhz, asked["clock_lock_mhz"]))
-            self.reasons |= APPLICATION_CLOCKS
+        clock: float = m.full_mhz if drive else m.idle_mhz
+        self.reasons = 0 if drive else IDLE
+        if "clock_lock_mhz" in asked:
+            low = min(m.full_mhz, asked.get("clock_lock_min_mhz", 0))
+            clock = max(low, min(clock, max(m.idle_mhz, asked["clock_lock_mhz"])))
+            self.reasons |= APPLICATION_CLOCKS if drive else 0
             wanted_w = m.idle_w + (wanted_w - m.idle_w) * (clock / m.full_mhz) ** 2
         if wanted_w > self.limit_w:
             clock *= math.sqrt(self.limit_w / wanted_w)
@@ -160,6 +204,18 @@ class Card:
         warm = asked.get("ambient_c", 31.0) + m.degrees_per_w * self.power_w
         self.temperature_c += (min(warm, 99.0) - self.temperature_c) * _lag(seconds, 8.0)
         self.energy_mj += self.power_w * seconds * 1000
+        self.xid = int(min(max(asked.get("xid", 0), 0), 65535))
+        self.lost, self.mismatch = bool(asked.get("lost")), bool(asked.get("mismatch"))
+        self.told_util = asked.get("util")
+
+    @property
+    def util_told(self) -> int:
+        """What it says of its load: another figure where one was asked for."""
+        return round(self.util if self.told_util is None else self.told_util)
+
+    @property
+    def working(self) -> bool:
+        return not self.reasons & IDLE
 
 
 def _lag(seconds: float, constant: float) -> float:
@@ -177,7 +233,9 @@ Series = tuple[str, str, str, dict[str, str], float]
 
 
 def dcgm(card: Card, host: str) -> list[Series]:
-    """The names and labels of dcgm-exporter's default counters."""
+    """The names and labels of dcgm-exporter's default counters; none of a card that is lost."""
+    if card.lost:
+        return []
     labels = {
         "gpu": "0",
         "UUID": uuid(host),
@@ -193,15 +251,15 @@ def dcgm(card: Card, host: str) -> list[Series]:
         "SM_CLOCK": ("SM clock frequency (in MHz).", round(card.clock_mhz)),
         "MEM_CLOCK": (
             "Memory clock frequency (in MHz).",
-            m.memory_full_mhz if card.busy else m.memory_idle_mhz,
+            m.memory_full_mhz if card.working else m.memory_idle_mhz,
         ),
         "GPU_TEMP": ("GPU temperature (in C).", round(card.temperature_c)),
         "POWER_USAGE": ("Power draw (in W).", round(card.power_w, 3)),
-        "GPU_UTIL": ("GPU utilization (in %).", round(card.util)),
+        "GPU_UTIL": ("GPU utilization (in %).", card.util_told),
         "MEM_COPY_UTIL": ("Memory utilization (in %).", round(card.util * 0.55)),
         "ENC_UTIL": ("Encoder utilization (in %).", 0),
         "DEC_UTIL": ("Decoder utilization (in %).", 0),
-        "XID_ERRORS": ("Value of the last XID error encountered.", 0),
+        "XID_ERRORS": ("Value of the last XID error encountered.", card.xid),
         "FB_FREE": ("Framebuffer memory free (in MiB).", m.memory_mib - RESERVED_MIB - used),
         "FB_USED": ("Framebuffer memory used (in MiB).", used),
         "FB_RESERVED": ("Framebuffer memory reserved (in MiB).", RESERVED_MIB),
@@ -215,6 +273,11 @@ def dcgm(card: Card, host: str) -> list[Series]:
         ("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", "counter", energy, labels, round(card.energy_mj))
     )
     return found
+
+
+def shared_mib(card: Card) -> int:
+    """What the system and the GPU use together."""
+    return min(card.model.memory_mib, round(1400 + card.memory_mib))
 
 
 def jetson(card: Card, host: str) -> list[Series]:
@@ -236,7 +299,7 @@ def jetson(card: Card, host: str) -> list[Series]:
         "jetson_memory_used_mib": (
             "Memory that CPU and GPU share.",
             {},
-            round(1400 + card.memory_mib),
+            shared_mib(card),
         ),
         "jetson_memory_total_mib": (
             "Memory that CPU and GPU share.",
@@ -248,6 +311,35 @@ def jetson(card: Card, host: str) -> list[Series]:
         (name, "gauge", text, labels | more, float(value))
         for name, (text, more, value) in rows.items()
     ]
+
+
+def sysfs(card: Card, root: Path = SYSFS) -> None:
+    """A Jetson's files: devfreq (Hz, load per mille), thermal zone (m°C), INA3221 (mV, mA); and
+    what else is read of one, as far from here as from /sys."""
+    mains_mv = 5000
+    files = {
+        "class/devfreq/17000000.gpu/cur_freq": round(card.clock_mhz) * 1_000_000,
+        "class/devfreq/17000000.gpu/max_freq": card.model.full_mhz * 1_000_000,
+        "class/devfreq/17000000.gpu/device/load": round(max(0, card.util_told) * 10),
+        "class/thermal/thermal_zone0/type": "cpu-thermal",
+        "class/thermal/thermal_zone0/temp": round(card.temperature_c * 1000) - 1500,
+        "class/thermal/thermal_zone1/type": "gpu-thermal",
+        "class/thermal/thermal_zone1/temp": round(card.temperature_c * 1000),
+        "class/hwmon/hwmon1/name": "ina3221",
+        "class/hwmon/hwmon1/in1_label": "VDD_IN",
+        "class/hwmon/hwmon1/in1_input": mains_mv,
+        "class/hwmon/hwmon1/curr1_input": round(card.power_w * 1e6 / mains_mv),
+        "../proc/device-tree/model": f"{card.model.name} [labtui stand-in]",
+        "../proc/meminfo": f"MemTotal: {card.model.memory_mib * 1024} kB\n"
+        f"MemAvailable: {(card.model.memory_mib - shared_mib(card)) * 1024} kB",
+        "../var/lib/nvpmodel/status": "pmode:0000",
+    }
+    for name, value in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}")
+        draft.write_text(f"{value}\n")
+        draft.replace(path)
 
 
 def exposition(series: Iterable[Series]) -> str:
@@ -275,7 +367,7 @@ def nvml_state(card: Card, host: str) -> str:
         "0.memory_total_mib": m.memory_mib,
         "0.memory_reserved_mib": RESERVED_MIB,
         "0.memory_used_mib": round(card.memory_mib),
-        "0.util_gpu": round(card.util),
+        "0.util_gpu": max(0, card.util_told),
         "0.util_memory": round(card.util * 0.55),
         "0.temperature_c": round(card.temperature_c),
         "0.power_mw": round(card.power_w * 1000),
@@ -284,14 +376,17 @@ def nvml_state(card: Card, host: str) -> str:
         "0.power_min_mw": round(m.full_w / 3 * 1000),
         "0.power_max_mw": round((m.full_w + 170) * 1000),
         "0.sm_mhz": round(card.clock_mhz),
-        "0.memory_mhz": m.memory_full_mhz if card.busy else m.memory_idle_mhz,
+        "0.memory_mhz": m.memory_full_mhz if card.working else m.memory_idle_mhz,
         "0.sm_max_mhz": m.full_mhz,
         "0.memory_max_mhz": m.memory_full_mhz,
         "0.reasons": card.reasons,
         "0.persistence": int(card.persistence),
-        "0.processes": len(card.busy),
     }
-    for i, holder in enumerate(card.busy):
+    if card.mismatch or card.lost:
+        values = {"mismatch": 1, **values} if card.mismatch else {**values, "0.lost": 1}
+    running = [h for h in card.busy if h.memory_mib]
+    values["0.processes"] = len(running)
+    for i, holder in enumerate(running):
         values[f"0.process.{i}.pid"] = holder.pid
         values[f"0.process.{i}.memory_mib"] = round(holder.memory_mib)
     return "".join(f"{key}={value}\n" for key, value in values.items())
@@ -322,10 +417,14 @@ def main() -> None:
     before = time.monotonic()
     while True:
         now = time.monotonic()
-        card.advance(holders(), control(), max(0.01, now - before))
+        asked = control()
+        card.advance(holders(), asked, max(0.01, now - before))
         before = now
-        text = exposition(jetson(card, host) if is_jetson else dcgm(card, host))
-        if not is_jetson:
+        if not asked.get("freeze"):
+            text = exposition(jetson(card, host) if is_jetson else dcgm(card, host))
+        if is_jetson:
+            sysfs(card)
+        else:
             draft = STATE.with_suffix(".new")
             draft.write_text(nvml_state(card, host))
             draft.replace(STATE)

@@ -1,4 +1,5 @@
-"""The GPU stand-ins in the lab: DCGM's metrics on :9400, and NVML for whoever loads it."""
+"""The GPU stand-ins in the lab: DCGM's metrics on :9400, NVML for whoever loads it, nvidia-smi and
+tegrastats."""
 
 from __future__ import annotations
 
@@ -9,15 +10,17 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from labtui.lab import net
+from labtui.lab import machines, net
 from labtui.lab.layout import MACHINES, PORTS, Health, Lab, Say
 from labtui.lab.monitoring import get
 from labtui.lab.root import apt_install
 from labtui.lab.system import LabError, enable, locked, run, write
 
 PROGRAM = resources.files("labtui.lab") / "gpu.py"
+SMI = resources.files("labtui.lab") / "gpu_smi.py"
 SOURCE = resources.files("labtui.lab") / "nvml" / "nvml.c"
 LIBRARY = "libnvidia-ml.so.1"
+JETSON = "jetson-edge"
 
 UNIT = """\
 [Unit]
@@ -32,6 +35,21 @@ RestartSec=1
 
 [Install]
 WantedBy=multi-user.target
+"""
+
+TEGRASTATS = """\
+#!/bin/sh
+# labtui's stand-in of tegrastats: one line of what the stand-in of a GPU writes, as JetPack 6's.
+root=/run/labtui-jetson; gpu=$root/sys/class/devfreq/17000000.gpu
+tenths() { read -r value <"$1"; echo $((value / $2)); }
+total=$(sed -n 's/^MemTotal: *\\([0-9]*\\) kB/\\1/p' $root/proc/meminfo)
+free=$(sed -n 's/^MemAvailable: *\\([0-9]*\\) kB/\\1/p' $root/proc/meminfo)
+load=$(tenths $gpu/device/load 10); mhz=$(tenths $gpu/cur_freq 1000000)
+warm=$(tenths $root/sys/class/thermal/thermal_zone1/temp 1000)
+mw=$(($(tenths $root/sys/class/hwmon/hwmon1/curr1_input 1) * 5))
+echo "RAM $(((total - free) / 1024))/$((total / 1024))MB (lfb 4x4MB)" \
+  "SWAP 0/3810MB (cached 0MB) CPU [2%@729,1%@729,0%@729,0%@729,0%@729,1%@729]" \
+  "GR3D_FREQ $load%@[$mhz] gpu@${warm}C VDD_IN ${mw}mW/${mw}mW"
 """
 
 
@@ -52,6 +70,8 @@ class GpuExporter:
         write(root / "opt/labtui-gpu.py", PROGRAM.read_text())
         write(root / "etc/systemd/system/gpu-exporter.service", UNIT)
         enable(root, "gpu-exporter")
+        if self.machine == JETSON:
+            write(root / "usr/bin/tegrastats", TEGRASTATS, 0o755)
 
     def finish(self, lab: Lab, say: Say) -> None:
         """Nothing: systemd starts it."""
@@ -66,7 +86,8 @@ class GpuExporter:
 
 
 class Nvml:
-    """A libnvidia-ml.so.1 that reads what the exporter writes, and nvidia-ml-py to ask it."""
+    """A libnvidia-ml.so.1 that reads what the exporter writes, nvidia-ml-py and nvidia-smi to ask
+    it."""
 
     name = "nvml"
     machine = "desktop-gpu"
@@ -85,9 +106,14 @@ class Nvml:
         if module and module.origin:
             ours = root / "usr/local/lib" / f"python{python_version(lab)}" / "dist-packages"
             write(ours / "pynvml.py", Path(module.origin).read_text())
+        program = SMI.read_text()
+        # Isolated: it also runs as root, and each start is a poll's.
+        write(root / "usr/bin/nvidia-smi", f"#!/usr/bin/python3 -I\n{program}", 0o755)
 
     def finish(self, lab: Lab, say: Say) -> None:
         build(lab, say)
+        # As root, so that it is kept compiled.
+        machines.run(lab, self.machine, ["python3", "-c", "import pynvml"], check=False)
 
     def health(self, lab: Lab) -> Health:
         if (folder(lab) / LIBRARY).is_file():

@@ -16,14 +16,14 @@ from labtui.sources.base import SourceError, number
 from labtui.sources.gpufigures import possible
 from labtui.text import inert
 
-# sh -c SCRIPT labtui SYSFS
+# sh -c SCRIPT labtui SYSFS; what is not in it is found from there: `/sys/../proc`
 SCRIPT = r"""
 LC_ALL=C; export LC_ALL
 say() { printf '\n@@ %s\n' "$1"; }
 tell() { [ -r "$2" ] && printf '%s %s\n' "$1" "$(head -c 64 "$2" 2>/dev/null | tr '\n\0' '  ')"; }
 say begin
-tell model /proc/device-tree/model
-tell mode /var/lib/nvpmodel/status
+tell model "$1/../proc/device-tree/model"
+tell mode "$1/../var/lib/nvpmodel/status"
 say gpu
 for d in "$1"/class/devfreq/*; do
   case "${d##*/}" in
@@ -50,7 +50,7 @@ for h in "$1"/class/hwmon/hwmon*; do
       "$(head -c 64 "$h/curr${n}_input")"
   done
 done 2>/dev/null
-say memory; grep -E '^Mem(Total|Available):' /proc/meminfo
+say memory; grep -E '^Mem(Total|Available):' "$1/../proc/meminfo"
 say tegrastats
 if command -v tegrastats >/dev/null && ! ls "$1"/class/devfreq/*/device/load >/dev/null 2>&1; then
   timeout -s KILL 2 tegrastats --interval 200 2>/dev/null | head -n 1

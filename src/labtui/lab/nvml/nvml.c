@@ -2,7 +2,8 @@
  *
  * $LABTUI_NVML_STATE, else /run/labtui-nvml.state: "key=value" lines that gpu.py writes each
  * second. No file: the driver is not loaded. A key that is missing: not supported. A value that is
- * no number: unknown error. What is set goes as such lines into "control" beside it.
+ * no number: unknown error. "mismatch=1": the driver is another version; "0.lost=1": the card is off
+ * the bus. What is set goes as such lines into "control" beside it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,10 +15,11 @@
 #define MIB (1024ULL * 1024ULL)
 
 enum { OK = 0, UNINITIALIZED = 1, INVALID = 2, NOT_SUPPORTED = 3, NO_PERMISSION = 4, NOT_FOUND = 6,
-       TOO_SMALL = 7, NOT_LOADED = 9, SYSTEM = 17, VERSION = 25, UNKNOWN = 999 };
+       TOO_SMALL = 7, NOT_LOADED = 9, LOST = 15, SYSTEM = 17, MISMATCH = 18, VERSION = 25,
+       UNKNOWN = 999 };
 
 typedef unsigned long long u64;
-typedef struct card *device; /* its index plus one, as a pointer */
+typedef struct card *device; /* its index plus one; of a MIG device its own << 16 as well */
 
 static int users;
 
@@ -42,7 +44,11 @@ static int text(const char *key, char *value, size_t size)
     if (!file)
         return NOT_LOADED;
     while (fgets(line, sizeof line, file))
-        if (!strncmp(line, key, length) && line[length] == '=') {
+        if (!strcmp(line, "mismatch=1\n")) {
+            value[0] = '\0';
+            result = MISMATCH;
+            break;
+        } else if (!strncmp(line, key, length) && line[length] == '=') {
             line[strcspn(line, "\r\n")] = '\0';
             result = strlen(line + length + 1) < size ? OK : TOO_SMALL;
             snprintf(value, size, "%s", line + length + 1);
@@ -66,14 +72,20 @@ static int number(const char *key, u64 *value)
 
 static int name_of(device card, const char *field, char *key, size_t size)
 {
-    u64 count, index = (u64)(size_t)card;
+    u64 count, lost = 0, index = (u64)(size_t)card & 0xffff, mig = (u64)(size_t)card >> 16;
     int result = number("count", &count);
 
     if (result)
         return result;
     if (!index || index > count)
         return INVALID;
-    snprintf(key, size, "%llu.%s", index - 1, field);
+    snprintf(key, size, "%llu.lost", index - 1);
+    if (!number(key, &lost) && lost)
+        return LOST;
+    if (mig)
+        snprintf(key, size, "%llu.mig.%llu.%s", index - 1, mig - 1, field);
+    else
+        snprintf(key, size, "%llu.%s", index - 1, field);
     return OK;
 }
 
@@ -164,6 +176,8 @@ API const char *nvmlErrorString(int result)
     case NOT_FOUND: return "Not Found";
     case TOO_SMALL: return "Insufficient Size";
     case NOT_LOADED: return "Driver Not Loaded";
+    case LOST: return "GPU is lost";
+    case MISMATCH: return "RM has detected an NVML/RM version mismatch.";
     case SYSTEM: return "Operating System Error";
     case VERSION: return "Argument version mismatch";
     default: return "Unknown Error";
@@ -309,13 +323,17 @@ API int nvmlDeviceSetGpuLockedClocks(device card, unsigned low, unsigned high)
         return result;
     if (low > high)
         return INVALID;
+    snprintf(mhz, sizeof mhz, "%u", low);
+    result = ask("clock_lock_min_mhz", mhz);
     snprintf(mhz, sizeof mhz, "%u", high);
-    return ask("clock_lock_mhz", mhz);
+    return result ? result : ask("clock_lock_mhz", mhz);
 }
 API int nvmlDeviceResetGpuLockedClocks(device card)
 {
     unsigned now;
     int result = device_unsigned(card, "sm_mhz", &now);
+    if (!result)
+        result = ask("clock_lock_min_mhz", NULL);
     return result ? result : ask("clock_lock_mhz", NULL);
 }
 
@@ -372,12 +390,39 @@ API int nvmlDeviceGetComputeRunningProcesses_v3(device card, unsigned *count, st
             return result;
         to[i].memory = memory_mib * MIB;
         to[i].gpu_instance = to[i].compute_instance = 0xffffffff;
+        snprintf(field, sizeof field, "process.%u.gi", i);
+        if (!device_unsigned(card, field, &to[i].gpu_instance))
+            to[i].compute_instance = 0;
     }
     *count = (unsigned)there;
     return OK;
 }
 
-/* Nothing here draws. */
+/* Uncorrected since the driver was loaded; corrected ones and other counters are not kept. */
+API int nvmlDeviceGetTotalEccErrors(device card, unsigned kind, unsigned counter, u64 *count)
+{
+    return kind == 1 && counter == 0 ? device_number(card, "ecc", count) : NOT_SUPPORTED;
+}
+
+API int nvmlDeviceGetMigMode(device card, unsigned *now, unsigned *pending)
+{
+    int result = device_unsigned(card, "mig", now);
+    *pending = *now;
+    return result;
+}
+API int nvmlDeviceGetMaxMigDeviceCount(device card, unsigned *count) { return device_unsigned(card, "mig_max", count); }
+API int nvmlDeviceGetMigDeviceHandleByIndex(device card, unsigned index, device *part)
+{
+    unsigned id;
+    int result;
+
+    *part = (device)((size_t)card | (size_t)(index + 1) << 16);
+    result = device_unsigned(*part, "gi", &id);
+    return result == NOT_SUPPORTED ? NOT_FOUND : result;
+}
+API int nvmlDeviceGetGpuInstanceId(device part, unsigned *id) { return device_unsigned(part, "gi", id); }
+
+/* Nothing here draws, and there is no MPS. */
 API int nvmlDeviceGetGraphicsRunningProcesses_v3(device card, unsigned *count, struct process *to)
 {
     unsigned index;
