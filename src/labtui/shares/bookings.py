@@ -34,7 +34,8 @@ class Gres(NamedTuple):
     @property
     def per_gpu(self) -> int:
         """Slices that a job of `gpu:1` holds: all shards of its card."""
-        return self.shard // self.gpu if self.gpu and self.shard % self.gpu == 0 else 1
+        even = self.gpu and self.shard and self.shard % self.gpu == 0
+        return self.shard // self.gpu if even else 1
 
 
 class Booking(msgspec.Struct, frozen=True, gc=False):

@@ -212,8 +212,9 @@ class Reader:
         metrics = prom.value if prom and isinstance(prom.value, GpuMetrics) else None
         cards, up = self._prom.of(metrics), metrics.up if metrics else {}
         seen = self._seen.of(metrics)
+        there = told is not None or nodes is not None
         cluster = Cluster(
-            told is not None,
+            there,
             None if fresh(told, now) else why(told, "slurm"),
             None if fresh(nodes, now) else why(nodes, "slurm"),
             kube is not None,
@@ -238,7 +239,7 @@ class Reader:
                     name,
                     cluster,
                     slurm.get(name),
-                    told is not None and (anywhere or name in slurm or name in parts),
+                    there and (anywhere or name in slurm or name in parts),
                     parts.get(name, []),
                     kube_nodes.get(name),
                     kube is not None and (everywhere or name in kube_nodes or name in pods),
