@@ -102,5 +102,8 @@ class SubjectSpec:
     """A column's id, or `severity`."""
     also: tuple[str, ...] = ()
     """Feeds asked while it is shown, that its rows do without: their failure is told elsewhere."""
+    missing: Callable[[Any], str] | None = None
+    """`missing(store)`: why there may be more than its rows, where a source that answers may not
+    tell all; empty where there may not."""
     parent: str = ""
     """The subject that it is a closer look at; esc goes back there. It has no key of its own."""

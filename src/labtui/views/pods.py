@@ -178,6 +178,7 @@ SUBJECT = SubjectSpec(
         f"{key(p)} {state(p)} {p.node or ''} {p.owner or ''} {p.reason or ''}"
     ),
     heading=heading,
+    missing=missing,
     also=("nvml.", "smi.", "prom.gpus", "slurm.allocations"),
     parent="gpus",
     counted=False,
