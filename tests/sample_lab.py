@@ -22,6 +22,7 @@ from labtui.config import (
     Cluster,
     Config,
     GpuConfig,
+    KubernetesConfig,
     NodeConfig,
     SlurmConfig,
     UrlConfig,
@@ -29,7 +30,20 @@ from labtui.config import (
 )
 from labtui.hosts.base import Sink
 from labtui.hosts.command import CommandHost
-from labtui.model import Gpu, Job, Node, Run, VaultNode
+from labtui.model import (
+    Gpu,
+    GpuHours,
+    GpuProcess,
+    Job,
+    KubeGpus,
+    KubeNode,
+    Node,
+    Pod,
+    Run,
+    SlicingConfig,
+    SlurmCluster,
+    VaultNode,
+)
 from labtui.session import Session
 from labtui.slurm.types import Allocation, Partition
 from labtui.sources.node import HostFacts
@@ -200,6 +214,73 @@ READINGS: dict[str, Any] = {
     "mlflow.runs": RUNS,
 }
 
+GPU_CONFIG = msgspec.structs.replace(
+    CONFIG,
+    gpu=msgspec.structs.replace(CONFIG.gpu, smi=("desktop-gpu",), jetson=("jetson-edge",)),
+    kubernetes=KubernetesConfig(kubectl=("kubectl",)),
+)
+"""The lab with a Kubernetes that has the same card, and with the cards asked on their machines."""
+SHARED = GPUS.cards[0]
+_PROCESS = GpuProcess(pid=0, node="desktop-gpu", gpu_uuid=SHARED.uuid)
+
+
+def _process(pid: int, memory_mib: float, name: str, user: str, **more: Any) -> GpuProcess:
+    return msgspec.structs.replace(
+        _PROCESS, pid=pid, memory_mib=memory_mib, name=name, user=user, **more
+    )
+
+
+GPU_READINGS: dict[str, Any] = READINGS | {
+    "slurm.jobs": [job for job in JOBS if job.job_id != "1423"],
+    "slurm.allocations": ALLOCATIONS[:1],
+    "slurm.nodes": [
+        msgspec.structs.replace(NODES[0], gpus_alloc=2, gres_used="gpu:2(IDX:0-1)"), *NODES[1:]
+    ],
+    "smi.desktop-gpu": [
+        msgspec.structs.replace(
+            SHARED, memory_used_mib=22530.0, power_limit_w=450.0, power_default_w=450.0,
+            power_min_w=150.0, power_max_w=600.0, persistence=True, clock_max_mhz=3105.0,
+            driver="550.144.03",
+            processes=(
+                _process(4121, 18330.0, "python", "ana", job_id="1422", via="cgroup",
+                         since=NOW - 6980),
+                _process(9907, 3174.0, "nim", "root", pod_uid="5d1c", via="cgroup",
+                         since=NOW - 3 * 86400),
+                _process(7781, 512.0, "python", "ben", since=NOW - 1300),
+            ),
+        )
+    ],
+    "jetson.jetson-edge": DEAD,
+    "k8s.gpus": KubeGpus(
+        nodes=(
+            KubeNode(name="desktop-gpu", node="desktop-gpu", ready=True, slices=4, capacity=4,
+                     cards=1, replicas=4, product="NVIDIA-GeForce-RTX-4090-SHARED",
+                     sharing="time-slicing", config="four"),
+        ),
+        pods=(
+            Pod(namespace="nim", name="llama-0", uid="5d1c", node="desktop-gpu", phase="Running",
+                slices=1, created=NOW - 3 * 86400, since=NOW - 3 * 86400,
+                owner="StatefulSet/llama"),
+            Pod(namespace="nim", name="eval-x7", uid="77aa", phase="Pending", slices=2,
+                reason="Unschedulable", reason_text="no node has 2 slices free",
+                created=NOW - 900, owner="Job/eval"),
+        ),
+        slicing=SlicingConfig(namespace="gpu-operator", name="time-slicing",
+                              entries={"one": 1, "four": 4}, default="four"),
+        policy="ready",
+    ),
+    "k8s.slurmclusters": [
+        SlurmCluster(namespace="slurm", name="slurm1", phase="Available",
+                     conditions={"SlurmControllersAvailable": "True"},
+                     nodesets={"gpu": "Ready 1/1"}, login_pod="login-0"),
+    ],
+    "prom.gpuhours": GpuHours(
+        util={"desktop-gpu:0": (12.0, 30.0, 64.0, 70.0, None, 88.0, 90.0, 92.0, 91.0, 95.0, 90.0,
+                                91.0)},
+        throttled={"desktop-gpu:0": 0.12},
+    ),
+}  # fmt: skip
+
 DOWN: dict[str, Any] = {name: Fault("unreachable", "no route to host") for name in READINGS}
 EMPTY: dict[str, Any] = READINGS | {
     "slurm.jobs": [],
@@ -209,7 +290,7 @@ EMPTY: dict[str, Any] = READINGS | {
 }
 
 
-def hostile(text: str = EVIL) -> dict[str, Any]:
+def hostile(text: str = EVIL, readings: dict[str, Any] = READINGS) -> dict[str, Any]:
     """The readings with `text` in every free text that comes from outside."""
 
     def spoil(value: Any) -> Any:
@@ -217,22 +298,26 @@ def hostile(text: str = EVIL) -> dict[str, Any]:
             return Fault(value.kind, text)
         if isinstance(value, list):
             return [spoil(item) for item in value]
-        if isinstance(value, GpuMetrics):
-            cards = (msgspec.structs.replace(c, product=text, uuid=text) for c in value.cards)
-            return GpuMetrics(cards=tuple(cards), up=value.up)
+        if isinstance(value, tuple):
+            return tuple(spoil(item) for item in value)
         free = {"name", "user", "partition", "reason", "reason_text", "slurm_reason", "comment",
                 "work_dir", "stdout", "stderr", "account", "qos", "gres", "dependency",
-                "experiment", "note", "version", "nonce", "cluster", "detail"}  # fmt: skip
+                "experiment", "note", "version", "nonce", "cluster", "detail", "product", "uuid",
+                "driver", "throttle", "owner", "phase", "policy", "config", "sharing", "message",
+                "login_pod"}  # fmt: skip
         if isinstance(value, msgspec.Struct):
-            keep = {"name"} if isinstance(value, Node) else set()
-            found = {f: text for f in value.__struct_fields__ if f in free - keep}
-            for field in ("services", "mounts", "params", "tags"):
+            keep = {"name"} if isinstance(value, (Node, KubeNode)) else set()
+            found: dict[str, Any] = {f: text for f in value.__struct_fields__ if f in free - keep}
+            for field in ("cards", "processes", "pods", "nodes", "slicing"):
+                if isinstance(parts := getattr(value, field, None), (tuple, msgspec.Struct)):
+                    found[field] = spoil(parts)
+            for field in ("services", "mounts", "params", "tags", "conditions", "nodesets"):
                 if hasattr(value, field):
-                    found[field] = {text: text}  # type: ignore[assignment]
+                    found[field] = {text: text}
             return msgspec.structs.replace(value, **found)
         return value
 
-    return {name: spoil(value) for name, value in READINGS.items()}
+    return {name: spoil(value) for name, value in readings.items()}
 
 
 PRINTED = {
@@ -362,6 +447,25 @@ def sample_app(
     """The console over the sample."""
     chosen = make or (lambda c, r: sample_session(c, readings, read_only=r))
     return LabApp(config, screen=screen, make_session=chosen, **options)
+
+
+LAZY = {"prom.gpuhours": "prom", "k8s.slurmclusters": "k8s"}
+"""Feeds that nobody asks before a screen wants them."""
+
+
+def gpu_app(
+    readings: dict[str, Any] | None = None, *, screen: str = "gpus", **options: Any
+) -> LabApp:
+    """The console over the lab with its Kubernetes, as long as its GPU screens have been open."""
+
+    def make(config: Config, read_only: bool) -> Session:
+        session = sample_session(config, {}, read_only=read_only)
+        for name, kind in LAZY.items():
+            session.store.declare(name, kind, 60.0)
+        put(session, GPU_READINGS if readings is None else readings)
+        return session
+
+    return sample_app(screen=screen, config=GPU_CONFIG, make=make, **options)
 
 
 async def until(pilot: Pilot[Any], ready: Callable[[], bool], timeout: float = 10.0) -> None:

@@ -1,283 +1,241 @@
-"""GPU shares from made-up stores: every source present, missing, failing, lying."""
+"""The GPU screen's rows, cells and detail: of cards written by hand, and of made-up ones."""
 
 from __future__ import annotations
 
-import time
-from typing import Any
-
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from labtui.collectors.gpus import FIGURES, GpuMetrics
-from labtui.config import Config, GpuConfig, NodeConfig
-from labtui.model import Gpu, Holder, Job, Node
-from labtui.shares import cards as shares
-from labtui.slurm.types import Allocation
+from labtui.collectors.gpus import GpuMetrics
+from labtui.config import Config
+from labtui.model import Finding, Gpu, GpuHours, GpuProcess, Holder, MigInstance
 from labtui.spec import Cell
-from labtui.store import Fault, Reading, Store
-from labtui.views import gpus
+from labtui.store import Reading, Store
+from labtui.views import gpucells, gpurows, gpus
 from labtui.views.sorting import order
+from sample_gpus import CARD, MIG, NOW, NOWHERE, OVER, SILENT, UNKNOWN, WIDE, card
 
-NOW = time.time()
-CONFIG = Config(
-    nodes={
-        "desktop-gpu": NodeConfig(address="10.77.0.10", slurm=True),
-        "xps15-cpu": NodeConfig(address="10.77.0.20", slurm=True),
-        "jetson-edge": NodeConfig(address="10.77.0.40", slurm=True),
-    },
-    gpu=GpuConfig(metrics=("10.77.0.10:9400", "10.77.0.40:9400")),
-)
-CARD = Gpu(
-    node="desktop-gpu", index=0, uuid="GPU-1", product="RTX 4090", util_percent=91.0,
-    memory_used_mib=21000.0, memory_total_mib=24564.0, temperature_c=78.0, power_w=441.0,
-    clock_mhz=2520.0,
-)  # fmt: skip
-METRICS = GpuMetrics(cards=(CARD,), up={"desktop-gpu": True, "jetson-edge": False})
-NODES = [
-    Node(name="desktop-gpu", gpus=4, gpus_alloc=3),
-    Node(name="xps15-cpu", gpus=0),
-    Node(name="jetson-edge", gpus=1, gpus_alloc=0),
-]
-JOBS = [
-    Job(job_id="1422", name="llama[/b]\x1b[2J", state="RUNNING", gres="gpu:2", user="ana",
-        nodes=("desktop-gpu",), start_time=NOW - 7800),
-    Job(job_id="1430_7", name="nim", state="running", gres="gres/gpu:1", nodes=("desktop-gpu",)),
-    Job(job_id="1431", name="waits", state="PENDING", gres="gpu:4", nodes=()),
-    Job(job_id="1400", name="over", state="COMPLETED", gres="gpu:4", nodes=("desktop-gpu",)),
-]  # fmt: skip
-KINDS = {"prom.gpus": "prom", "slurm.jobs": "slurm", "slurm.nodes": "slurm"}
+SUBJECT = gpus.SUBJECT
 
 
-def store(at: float = NOW, **values: Any) -> Store:
-    """Feeds by their names with `_` for `.`; a Fault is a failed answer, None no answer yet."""
-    made = Store()
-    for name, value in values.items():
-        feed = name.replace("_", ".", 1)
-        made.declare(feed, KINDS.get(feed, "nvml"), 5.0)
-        if isinstance(value, Fault):
-            made.put(Reading(feed, None, value, at, 0.1))
-        elif value is not None:
-            made.put(Reading(feed, value, None, at, 0.1))
-    return made
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: NOW)
 
 
-ALL = {"prom_gpus": METRICS, "slurm_jobs": JOBS, "slurm_nodes": NODES}
+def rows(*cards: Gpu) -> list[gpus.GpuRow]:
+    return [row for gpu in cards for row in gpurows.rows_of(gpu)]
 
 
 def text(row: gpus.GpuRow, column: str) -> str:
-    chosen = next(c for c in gpus.SUBJECT.columns if c.id == column)
-    cell = chosen.text(row)
+    cell = next(c for c in SUBJECT.columns if c.id == column).text(row)
     return cell.text if isinstance(cell, Cell) else cell
 
 
-def details(row: gpus.GpuRow, made: Store, now: float = NOW) -> str:
-    lines = gpus.detail(row, made, now)
-    return "\n".join(line.text if isinstance(line, Cell) else line for line in lines)
-
-
-def test_everything_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("time.time", lambda: NOW)
-    made = store(**ALL)
-    desktop, jetson = gpus.items(made, CONFIG, NOW)
-    assert (desktop.node, desktop.slices) == ("desktop-gpu", 4)
-    assert [(h.id, h.slices) for h in desktop.holders] == [("1422", 2), ("1430_7", 1)]
-    assert desktop.sources == {"slurm": "3 of 4 held", "prometheus": "answers"}
-    assert desktop.util_percent == 91 and not desktop.na
-    assert (jetson.node, jetson.slices, jetson.holders) == ("jetson-edge", 1, ())
-    assert set(jetson.na) == set(FIGURES) and set(jetson.na.values()) == {"exporter down"}
-
-    rows = gpus.rows(made, CONFIG, NOW)
-    keys = [gpus.SUBJECT.row_key(r) for r in rows]
-    cards = [f"desktop-gpu:0/{i}" for i in range(1, 5)]
-    assert keys == ["desktop-gpu:0", *cards, "jetson-edge:0"]
-    held = [text(r, "holder") for r in rows]
-    assert held == [
-        "3 of 4", "job 1422 llama[/b]", "job 1422 llama[/b]", "job 1430_7 nim", "free",
-        "free, exporter down",
-    ]  # fmt: skip
-    assert text(rows[0], "memory") == "20.5G/24.0G" and text(rows[1], "since").startswith("2h1")
-    assert "slices do not split memory" in details(rows[1], made)
-    assert "a free slice may ask at most 3.5G" in details(rows[1], made)
-    assert gpus.SUBJECT.heading and "2 cards, 5 slices, 3 held" in gpus.SUBJECT.heading(rows)
-
-
-@pytest.mark.parametrize("missing", ["prom_gpus", "slurm_jobs", "slurm_nodes"])
-@pytest.mark.parametrize("how", ["absent", "waiting", "failed"])
-def test_any_source_may_be_missing(missing: str, how: str) -> None:
-    """The row stays; what cannot be known is None with a reason, never 0 and never "free"."""
-    values: dict[str, Any] = dict(ALL)
-    values.pop(missing)
-    if how != "absent":
-        values[missing] = Fault("refused", "x") if how == "failed" else None
-    made = store(**values)
-    found = {g.node: g for g in gpus.items(made, CONFIG, NOW)}
-    desktop = found["desktop-gpu"]
-    if missing == "prom_gpus":
-        assert desktop.util_percent is None and desktop.slices == 4
-        word = {"absent": "not configured", "waiting": "no answer yet", "failed": "refused"}[how]
-        assert desktop.na["util_percent"] == f"prom: {word}"
-    elif missing == "slurm_nodes":
-        assert desktop.slices is None and "slices" in desktop.na and desktop.util_percent == 91
-    elif how == "absent":
-        assert desktop.slices is None and desktop.holders == ()
-    else:
-        assert "holders" in desktop.na
-        rows = [r for r in gpus.rows(made, CONFIG, NOW) if r.slice]
-        assert rows and all(text(r, "holder").startswith("? slurm") for r in rows)
-    for row in gpus.rows(made, CONFIG, NOW):
-        assert details(row, made) and gpus.severity(row) in range(4)
-        assert "0" not in (text(row, "util"), text(row, "temperature"))
-
-
-def test_nothing_at_all() -> None:
-    assert gpus.rows(store(), Config(), NOW) == []
-    rows = gpus.rows(store(), CONFIG, NOW)
-    assert [r.node for r in rows] == ["desktop-gpu", "jetson-edge"], "the configured exporters"
-    assert text(rows[0], "util") == "-"
-
-
-def test_an_old_figure_is_not_shown_as_present() -> None:
-    made = store(**ALL)
-    made.put(Reading("prom.gpus", None, Fault("refused", "x"), NOW + 5, 0.1))
-    (desktop, _) = gpus.items(made, CONFIG, NOW + 5)
-    assert desktop.util_percent == 91, "one missed answer is within three intervals"
-    (desktop, _) = gpus.items(made, CONFIG, NOW + 60)
-    assert desktop.util_percent is None and desktop.na["util_percent"] == "prom: refused"
-    assert desktop.memory_total_mib == 24564 and desktop.product == "RTX 4090"
-    assert desktop.sources["prometheus"] == "refused"
-    assert desktop.sources["slurm"].startswith("silent since ")
-    assert desktop.holders, "who held it last is kept, marked with since when"
-    assert desktop.na["holders"] == f"slurm: {desktop.sources['slurm']}"
-
-
-def test_an_unchanged_world_makes_equal_rows() -> None:
-    """Nothing that is drawn changes while nothing changes: equal items, so nothing is sent."""
-    assert gpus.rows(store(**ALL), CONFIG, NOW) == gpus.rows(store(**ALL), CONFIG, NOW + 1)
-
-
-def test_sources_that_disagree_are_named() -> None:
-    nodes = [Node(name="desktop-gpu", gpus=4, gpus_alloc=1)]
-    found = gpus.items(store(**ALL | {"slurm_nodes": nodes}), CONFIG, NOW)
-    assert found[0].sources["slurm"] == "3 of 4 held, but the node counts 1"
-
-
-def test_several_cards_are_never_guessed() -> None:
-    cards = (CARD, msgspec.structs.replace(CARD, index=1, uuid="GPU-2"))
-    made = store(**ALL | {"prom_gpus": GpuMetrics(cards=cards)})
-    first, second = gpus.items(made, CONFIG, NOW)[:2]
-    assert (first.slices, second.slices) == (2, 2)
-    assert first.holders == second.holders == ()
-    assert first.na["holders"] == "Slurm does not say on which card"
-    odd = store(**ALL | {
-        "prom_gpus": GpuMetrics(cards=cards), "slurm_nodes": [Node(name="desktop-gpu", gpus=3)]
-    })  # fmt: skip
-    assert gpus.items(odd, CONFIG, NOW)[0].na["slices"] == "3 gres on 2 cards"
-
-
-def test_nvml_adds_processes_and_fills_gaps() -> None:
-    mine = msgspec.structs.replace(
-        CARD, power_w=None, throttle="power cap", util_percent=90.0, na={"power_w": "nvml: no"},
-        holders=(Holder(kind="process", id="4121", slices=0, source="nvml"),),
-    )  # fmt: skip
-    config = msgspec.structs.replace(CONFIG, gpu=GpuConfig(nvml=("desktop-gpu",)))
-    values = ALL | {"nvml_desktop-gpu": [mine]}
-    (card, _) = gpus.items(store(**values), config, NOW)
-    assert (card.util_percent, card.power_w, card.throttle) == (90.0, 441.0, "power cap")
-    assert card.sources["nvml"] == "1 processes (pids 4121)" and "power_w" not in card.na
-    assert [h.kind for h in card.holders] == ["job", "job"], "the jobs' own processes"
-    (bare, _) = gpus.items(store(**values | {"slurm_jobs": []}), config, NOW)
-    assert [(h.kind, h.id) for h in bare.holders] == [("process", "4121")]
-
-
-def test_allocations_know_the_devices() -> None:
-    """They count before the job list, which stands in where Slurm cannot tell."""
-    parts = [
-        Allocation("7", "train", "ana", "desktop-gpu", "gpu", None, 1, (3,), NOW - 60),
-        Allocation("7", "train", "ana", "desktop-gpu", "shard", None, 2, (0,), NOW - 60),
+def table(*cards: Gpu, columns: str = "slice holder") -> list[str]:
+    """The cells of all rows, one line a row."""
+    return [
+        " ".join(t for c in columns.split() if (t := text(row, c).strip())) for row in rows(*cards)
     ]
-    made = store(**ALL | {"slurm_allocations": parts})
-    rows = [text(r, "holder") for r in gpus.rows(made, CONFIG, NOW) if r.node == "desktop-gpu"]
-    assert rows == ["1 of 4", "free", "free", "free", "job 7 train"]
-    failed = store(**ALL | {"slurm_allocations": Fault("protocol", "no JSON")})
-    assert shares.held(gpus.items(failed, CONFIG, NOW)[0]) == 3
-    cards = (CARD, msgspec.structs.replace(CARD, index=1, uuid="GPU-2"))
-    two = store(**ALL | {"slurm_allocations": parts, "prom_gpus": GpuMetrics(cards=cards)})
-    first, second = gpus.items(two, CONFIG, NOW)[:2]
-    assert first.holders == () and [(h.id, h.indexes) for h in second.holders] == [("7", (1,))]
-    assert shares.slots(second)[0] is None and shares.slots(second)[1] is not None
 
 
-def test_a_job_on_several_nodes_holds_its_part_on_each() -> None:
-    job = Job(job_id="9", name="wide", state="RUNNING", gres="gpu:4",
-              nodes=("desktop-gpu", "jetson-edge"))  # fmt: skip
-    found = gpus.items(store(**ALL | {"slurm_jobs": [job]}), CONFIG, NOW)
-    assert [shares.held(g) for g in found] == [2, 2]
+def details(row: gpus.GpuRow, store: Store | None = None) -> list[str]:
+    lines = gpus.detail(row, store or Store(), NOW)
+    return [line.text if isinstance(line, Cell) else line for line in lines]
 
 
-def test_slots_by_index_then_in_order() -> None:
-    known = Holder(kind="job", id="1", slices=1, indexes=(2,))
-    loose = Holder(kind="job", id="2", slices=2)
-    gpu = msgspec.structs.replace(CARD, slices=4, holders=(known, loose))
-    assert shares.slots(gpu) == [loose, loose, known, None]
-    too_many = msgspec.structs.replace(CARD, slices=1, holders=(loose,))
-    assert shares.slots(too_many) == [loose]
-    strange = Holder(kind="job", id="3", indexes=(9, -7))
-    assert shares.slots(msgspec.structs.replace(CARD, slices=2, holders=(strange,)))
+def test_a_card_and_its_slices() -> None:
+    shown = table(CARD, columns="card slice holder since util memory temperature power")
+    assert shown == [
+        "desktop-gpu:0 3 of 4 91 21.0/24G 78 441",
+        "RTX 4090 1 job 1422 llama-lora 2h10 17.9G",
+        "2 job 1422 llama-lora 2h10",
+        "3 pod nim/llama-0 3d 3.1G",
+        "4 free",
+    ]
+    assert [SUBJECT.row_key(row) for row in rows(CARD)][:2] == ["desktop-gpu:0", "desktop-gpu:0/1"]
 
 
-@pytest.mark.parametrize(
-    ("gres", "count"),
-    [
-        (None, 0), ("", 0), ("N/A", 0), ("(null)", 0), ("gpu", 1), ("gpu:2", 2),
-        ("gpu:jetson:1", 1),
-        ("gres/gpu:3", 3), ("gres/gpu:a100=2", 2), ("gres:gpu:2", 2), ("gpu:2(IDX:0-1)", 2),
-        ("craynetwork:1,gpu:4", 4), ("shard:3", 0), ("cpu=4,mem=8G,gres/gpu=2", 2),
-        ("gpu:a100", 1),
-    ],
-)  # fmt: skip
-def test_gres_texts(gres: str | None, count: int) -> None:
-    assert shares.gres_gpus(gres) == count
+def test_the_worst_is_said_where_the_eye_is() -> None:
+    """On the card's own row, and first in the detail; a process of nobody below the slices."""
+    assert table(UNKNOWN) == [
+        "3 of 4, memory tight +1", "1 job 1422 llama-lora", "2 job 1422 llama-lora",
+        "3 pod nim/llama-0", "4 free", "none pid 7781 python, ben",
+    ]  # fmt: skip
+    first = details(rows(UNKNOWN)[0])[1:3]
+    assert first[0].endswith("the next allocation fails") and first[1].startswith("process 7781")
+    assert details(rows(UNKNOWN)[-1])[1].startswith("process 7781"), "its own finding comes first"
+    assert {SUBJECT.severity(row) for row in rows(UNKNOWN)} == {2}
 
 
-@pytest.mark.parametrize("column", [c.id for c in gpus.SUBJECT.columns if c.sort])
+def test_what_is_booked_beyond_the_card_is_shown_as_well() -> None:
+    assert table(OVER) == [
+        "3 of 2, overbooked", "1 job 1422 llama-lora", "2 job 1422 llama-lora",
+        "over pod nim/llama-0",
+    ]  # fmt: skip
+    assert details(rows(OVER)[-1])[0].startswith("desktop-gpu:0 RTX 4090 · beyond its slices: pod")
+
+
+def test_what_lies_on_no_known_card() -> None:
+    assert table(NOWHERE, columns="card slice holder util memory") == [
+        "desktop-gpu:? on a card that nobody names",
+        "? pod nim/late-0 3.1G",
+    ]
+    heading = gpurows.heading(rows(CARD, NOWHERE))
+    assert heading == "1 card, 4 slices: 4 held, 1 free; memory shared"
+
+
+def test_mig_instances_are_slices_with_memory_of_their_own() -> None:
+    assert table(MIG, columns="card slice holder util memory") == [
+        "a100:0 1 of 2, not given under MIG - 29.4/80G",
+        "3g.40gb 1 free - 0.1/39G",
+        "3g.40gb 2 pod ml/a, mig-3g.40gb - 29.3/39G",
+    ]
+    told = details(rows(MIG)[2])
+    assert "memory 29.4/80G used" in told and "MIG instance 2 · 3g.40gb" in told
+    assert "n/a: util: not given under MIG" in told
+
+
+def test_many_slices_are_one_row_a_holder() -> None:
+    assert table(WIDE) == ["12 of 52", "x12 pod nim/llama-0", "x40 free"]
+    assert [SUBJECT.row_key(r) for r in rows(WIDE)] == [
+        "desktop-gpu:0", "desktop-gpu:0/pod nim/llama-0", "desktop-gpu:0/free",
+    ]  # fmt: skip
+    assert "40 slices: free" in details(rows(WIDE)[2])[0]
+
+
+def test_not_known_is_neither_0_nor_free() -> None:
+    assert table(SILENT, columns="card holder util memory temperature power") == [
+        "jetson-edge:0 free, host down 41 s - - - -"
+    ]
+    assert "n/a: util, memory, temperature: host down 41 s" in details(rows(SILENT)[0])
+    blind = card(holders=(), na={"holders": "slurm: refused"})
+    assert table(blind)[:2] == ["0 of 4, slurm: refused", "1 ? slurm: refused"]
+    assert gpurows.free(blind) is None and "1 not known" in gpurows.heading(rows(blind))
+    assert "free" not in " ".join([*table(blind), *details(rows(blind)[1])])
+    one = card(slices=1, holders=(), na={"holders": "slurm: refused"})
+    assert table(one) == ["? slurm: refused"]
+
+
+def test_one_that_is_not_shared_is_one_row() -> None:
+    (row,) = rows(card(slices=1, holders=(msgspec.structs.replace(CARD.holders[0], slices=1),)))
+    assert (text(row, "holder"), text(row, "since")) == ("job 1422 llama-lora", "2h10")
+    assert gpucells.whose(row) is not None
+
+
+def test_detail_of_a_card() -> None:
+    hour = (10.0, None, 50.0, 100.0)
+    (row, *_) = gpurows.rows_of(CARD, hour, 0.12)
+    assert details(row) == [
+        "desktop-gpu:0 RTX 4090 · 4 slices by time-slicing, 3 held, 1 free",
+        "slices share memory: 21.0/24G used, a free slice may ask at most 3.0G;"
+        " most: job 1422 17.9G, pod nim/llama-0 3.1G",
+        "throttled 12 % of 1 h, now by power cap (450 W) · util, 1 h ▁·▄█",
+        "sources agree: slurm 2, kubernetes 1, nvidia-smi 2 processes",
+        "power limit 450 W (default 450, 150 to 600) · persistence on",
+        "figures: nvidia-smi; clock: prometheus",
+        "NVIDIA GeForce RTX 4090 · GPU-1ab70000-0000-4000-8000-6465736b746f",
+    ]
+    full = details(rows(card(memory_used_mib=24000.0))[0])
+    assert "the next allocation fails, whoever asks; most: job 1422 17.9G" in full[1]
+    differ = Finding(kind="count-differs", severity=1, text="x")
+    assert "sources: slurm: 2 of 4 held · kubernetes: 1 of 4 held · nvidia-smi: 2 processes" in (
+        details(rows(card(findings=(differ,)))[0])
+    )
+
+
+def test_detail_of_a_slice() -> None:
+    assert details(rows(CARD)[1])[0] == (
+        "desktop-gpu:0 RTX 4090 · slice 1: job 1422 llama-lora of ana, holds 2 for 2h10"
+    )
+    assert details(rows(CARD)[4])[0].endswith("slice 4: free")
+
+
+def test_a_card_that_is_the_same_object_keeps_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpurows, "items", lambda *a: [CARD, MIG])
+    store = Store()
+    before = gpus.rows(store, Config(), NOW)
+    assert all(a is b for a, b in zip(before, gpus.rows(store, Config(), NOW + 1), strict=True))
+    store.declare("prom.gpuhours", "prom", 60.0)
+    hours = GpuHours(util={"desktop-gpu:0": (1.0, 99.0)}, throttled={"desktop-gpu:0": 0.5})
+    store.put(Reading("prom.gpuhours", hours, None, NOW, 0.1))
+    after = gpus.rows(store, Config(), NOW)
+    assert text(after[0], "hour") == "▁█" and after[5] is before[5]
+
+
+@pytest.mark.parametrize("column", [c.id for c in SUBJECT.columns if c.sort])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_slices_stay_below_their_card_in_any_order(column: str, reverse: bool) -> None:
-    rows = order(gpus.rows(store(**ALL), CONFIG, NOW), gpus.SUBJECT, column, reverse)
-    desktop = [i for i, r in enumerate(rows) if r.node == "desktop-gpu"]
+    made = order(rows(CARD, MIG, NOWHERE, SILENT), SUBJECT, column, reverse)
+    desktop = [i for i, r in enumerate(made) if r.gpu is CARD]
     assert desktop == list(range(desktop[0], desktop[0] + 5))
-    assert [rows[i].slice for i in desktop] == [0, 1, 2, 3, 4]
+    assert [made[i].slice for i in desktop] == [0, 1, 2, 3, 4]
 
 
-def test_what_is_wrong_is_severe() -> None:
-    def worst(**changes: Any) -> int:
-        card = msgspec.structs.replace(CARD, slices=1, **changes)
-        return gpus.severity(gpus.GpuRow(node="n", index=0, gpu=card))
-
-    assert worst() == 0
-    assert worst(temperature_c=86.0) == 2 and worst(temperature_c=95.0) == 3
-    assert worst(xid=79) == 2 and worst(memory_used_mib=24500.0) == 2
-    assert worst(util_percent=None, na={"util_percent": "exporter down"}) == 2
-
-
-def test_a_short_series_is_kept_for_the_sparkline() -> None:
-    made = store(prom_gpus=None)
+def test_a_short_series_is_kept_from_the_best_source() -> None:
+    made = Store()
+    for name, kind in (("prom.gpus", "prom"), ("smi.desktop-gpu", "smi")):
+        made.declare(name, kind, 5.0)
     gpus.remember(made)
     for util in (10.0, 90.0, None):
-        card = msgspec.structs.replace(CARD, util_percent=util)
-        made.put(Reading("prom.gpus", GpuMetrics(cards=(card,)), None, NOW, 0.1))
-    assert made.series(gpus.series(CARD)) == [10.0, 90.0, None]
-    row = gpus.rows(made, CONFIG, NOW)[0]
-    assert "util ▁█" in details(row, made).replace("▇", "█").replace("▂", "▁").replace("▅", "▁")
+        metrics = GpuMetrics(cards=(card(util_percent=util),))
+        made.put(Reading("prom.gpus", metrics, None, NOW, 0.1))
+    made.put(Reading("smi.desktop-gpu", [card(util_percent=50.0)], None, NOW, 0.1))
+    made.put(Reading("prom.gpus", GpuMetrics(cards=(card(util_percent=1.0),)), None, NOW, 0.1))
+    assert made.series(gpus.series("desktop-gpu", 0, "util")) == [10.0, 90.0, None, 50.0]
+    assert made.series(gpus.series("desktop-gpu", 0, "power")) == [441.0] * 4
+    assert "throttled now by power cap (450 W) · util, seen from here ▁█·▄" in details(
+        rows(CARD)[0], made
+    )
 
 
-def test_hostile_names_are_inert() -> None:
-    made = store(**ALL)
-    shown = [text(r, c.id) for r in gpus.rows(made, CONFIG, NOW) for c in gpus.SUBJECT.columns]
-    shown += [details(r, made) for r in gpus.rows(made, CONFIG, NOW)]
-    assert not any("\x1b" in cell for cell in shown)
-    assert "llama[/b]" in " ".join(shown), "markup stays as the text that it is"
+def test_the_columns_fit() -> None:
+    """76 cells are what is left beside the detail of a terminal of 120."""
+    for total in (76, 80, 116, 156, 220):
+        shown = [c for c in SUBJECT.columns if c.min_total <= total]
+        width = sum(c.wide if c.wide and total >= 120 else c.width for c in shown)
+        assert 2 + width + len(shown) - 1 <= total, total
 
 
-def test_the_columns_fit_eighty_cells() -> None:
-    shown = [c for c in gpus.SUBJECT.columns if c.min_total <= 80]
-    assert 2 + sum(c.width for c in shown) + len(shown) - 1 <= 80
+EVIL = st.sampled_from(["x", "\x1b[2Jred", "a\nb", "", "[/b]", "日本" * 40, "\u202egnp"])
+MAYBE = st.one_of(st.none(), EVIL)
+FIGURE = st.one_of(st.none(), st.floats(0, 1e7))
+HOLDERS = st.builds(
+    Holder, kind=st.sampled_from(["job", "pod", "process"]), id=EVIL, name=MAYBE, user=MAYBE,
+    slices=st.integers(0, 20), since=FIGURE, memory_mib=FIGURE, state=MAYBE, share=MAYBE,
+)  # fmt: skip
+FINDINGS = st.builds(
+    Finding, kind=st.sampled_from(list(gpucells.WORDS)), severity=st.integers(1, 3), text=EVIL,
+    means=EVIL, holder=MAYBE,
+)  # fmt: skip
+CARDS = st.builds(
+    Gpu, node=EVIL, index=st.one_of(st.none(), st.integers(0, 8)), uuid=MAYBE, product=MAYBE,
+    slices=st.one_of(st.none(), st.integers(0, 40)),
+    holders=st.lists(HOLDERS, max_size=4, unique_by=lambda h: (h.kind, h.id)).map(tuple),
+    util_percent=FIGURE, memory_used_mib=FIGURE, memory_total_mib=FIGURE, temperature_c=FIGURE,
+    power_w=FIGURE, throttle=MAYBE, sources=st.dictionaries(EVIL, EVIL, max_size=3),
+    na=st.dictionaries(st.sampled_from(["holders", "util_percent", "slices"]), EVIL),
+    origin=st.dictionaries(st.sampled_from(["power_w", "clock_mhz", "processes"]), EVIL),
+    sharing=MAYBE, booked=st.dictionaries(EVIL, st.integers(0, 9), max_size=2),
+    processes=st.lists(st.builds(GpuProcess, pid=st.integers(1, 9), node=EVIL), max_size=2)
+    .map(tuple),
+    mig=st.lists(st.builds(MigInstance, id=st.integers(0, 9), profile=MAYBE, uuid=MAYBE,
+                           memory_used_mib=FIGURE, memory_total_mib=FIGURE), max_size=3).map(tuple),
+    findings=st.lists(FINDINGS, max_size=6).map(tuple), power_limit_w=FIGURE, power_min_w=FIGURE,
+    power_max_w=FIGURE, persistence=st.one_of(st.none(), st.booleans()), driver=MAYBE,
+    xid=st.one_of(st.none(), st.integers(0, 200)),
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(CARDS)
+def test_any_card_is_drawn_inert(gpu: Gpu) -> None:
+    made = rows(gpu)
+    assert len({SUBJECT.row_key(row) for row in made}) == len(made)
+    assert len({SUBJECT.severity(row) for row in made}) == 1
+    lines = [gpurows.heading(made)]
+    for row in made:
+        lines += [text(row, column.id) for column in SUBJECT.columns]
+        lines += [SUBJECT.searchable(row), *details(row)]
+    assert not any("\x1b" in line or "\n" in line or "\u202e" in line for line in lines)

@@ -58,8 +58,8 @@ ACTIONS: tuple[ActionSpec, ...] = (
     *modify_actions.ACTIONS,
     *node_actions.ACTIONS,
     *trust_actions.ACTIONS,
-    *gpu_actions.ACTIONS,
     *gpuviews.ACTIONS,
+    *gpu_actions.ACTIONS,
 )
 
 

@@ -16,7 +16,7 @@ FULL = 0.95
 """Share of the memory above which the next allocation is likely to fail, in whichever slice."""
 TONES: tuple[Tone, ...] = ("", "", "warn", "crit")
 WORDS = {
-    "overbooked": "overbooked", "unknown-process": "process of nobody", "idle-slice": "idle slice",
+    "overbooked": "overbooked", "unknown-process": "stray process", "idle-slice": "idle slice",
     "count-differs": "counts differ", "card-unknown": "card not named",
     "memory-tight": "memory tight", "hot": "hot", "throttled": "throttled", "xid": "XID error",
     "ecc": "ECC errors", "lost": "card lost", "frozen": "old figures",
@@ -26,11 +26,12 @@ WORDS = {
 
 
 def named(holder: Holder) -> str:
-    """`job 1422 llama-lora`; of a process, whose it is as well."""
+    """`job 1422 llama-lora`, `pod nim/llama-0`, `pid 7781 python, ben`."""
+    kind = "pid" if holder.kind == "process" else holder.kind
     name = "" if holder.kind == "pod" else inert(holder.name or "", 80)  # its id is its name
-    text = f"{holder.kind} {inert(holder.id, 120)} {name}".rstrip()
+    text = f"{kind} {inert(holder.id, 120)} {name}".rstrip()
     if holder.kind == "process" and holder.user:
-        text += f" of {inert(holder.user, 40)}"
+        text += f", {inert(holder.user, 40)}"
     return text + (f", {inert(holder.share, 40)}" if holder.share else "")
 
 
@@ -104,8 +105,11 @@ def _summary(row: GpuRow) -> Cell | str:
     else:
         text = f"{held(gpu)} of {gpu.slices}" if gpu.slices is not None else f"{held(gpu)} of ?"
         tone = ""
-    said = worst(gpu) or (_unknown(gpu) if not is_known(gpu) and not text.startswith("?") else "")
-    said = said or inert(gpu.na.get("util_percent", "") if gpu.util_percent is None else "", 60)
+    silent = inert(gpu.na.get("util_percent", "") if gpu.util_percent is None else "", 60)
+    told = worst(gpu)
+    if not told or (silent and gpu.findings[0].kind == "source"):
+        told = silent or told
+    said = told or ("" if is_known(gpu) or text.startswith("?") else _unknown(gpu))
     if not said:
         return Cell(text, tone)
     return Cell(f"{text}, {said}", TONES[severity(row)] or "warn")
@@ -164,12 +168,11 @@ def _memory(row: GpuRow) -> Cell | str:
 
 
 def strip(values: Sequence[float | None], width: int, top: float = 100.0) -> str:
-    """The last `width` values as bars between 0 and `top`."""
-    if not any(value is not None for value in values[-width:]):
+    """The last `width` values as bars between 0 and `top`; `·` where nothing is known."""
+    shown = [None if v is None else min(v, top) for v in values[-width:]]
+    if all(value is None for value in shown):
         return ""
-    return spark([*(None if v is None else min(v, top) for v in values[-width:]), top], width + 1)[
-        :-1
-    ]
+    return spark([*shown, top], width + 1)[:-1].replace(" ", "·")
 
 
 def _limit(row: GpuRow) -> Cell | str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from labtui.model import Gpu
+from labtui.model import Finding, Gpu
 from labtui.spec import Cell
 from labtui.store import Store
 from labtui.text import age, inert, mib
@@ -22,9 +22,11 @@ from labtui.views.gpurows import (
 from labtui.views.gpuseries import FIELDS, series
 
 Line = str | Cell
+SOURCES = {"smi": "nvidia-smi", "prom": "prometheus"}
+"""What a source is called, where that is not its own word."""
 
-NOTED = 4
-"""Findings that are told before the rest of a card."""
+FIRST = 4
+"""Findings that are told before anything else."""
 DISPUTES = frozenset(
     {"overbooked", "unknown-process", "count-differs", "card-unknown", "impossible", "source"}
 )
@@ -40,8 +42,9 @@ _FIELDS = {
 def detail(row: GpuRow, store: Store, now: float) -> list[Line]:
     gpu = row.gpu
     parts = (
-        _head(row, now), _wrong(row), _memory(gpu), _slowed(row), _hour(row, store), _sources(gpu),
-        _missing(gpu), _settings(gpu), _origin(gpu), _more(row), _curves(gpu, store), _names(row),
+        _head(row, now), _wrong(row), _memory(gpu), _lately(row, store), _sources(gpu),
+        _worth_knowing(row), _missing(gpu), _settings(gpu), _origin(gpu), _curves(gpu, store),
+        _names(row),
     )  # fmt: skip
     return [line for part in parts for line in part]
 
@@ -75,25 +78,30 @@ def _what(row: GpuRow, now: float) -> str:
     return f"{gpu.slices} slice{'s' * (gpu.slices != 1)}{how}, {held(gpu)} held, {left}"
 
 
-def _findings(row: GpuRow) -> list[Line]:
+def _findings(row: GpuRow) -> list[Finding]:
     """The holder's own before the card's."""
     mine = row.holder.id if row.holder else None
-    found = sorted(row.gpu.findings, key=lambda f: (mine is None or f.holder != mine, -f.severity))
-    return [
-        Cell(inert(f.text) + (f": {inert(f.means)}" if f.means else ""), TONES[f.severity])
-        for f in found
-    ]
+    found = row.gpu.findings
+    return sorted(found, key=lambda f: (mine is None or f.holder != mine, -f.severity))
+
+
+def _line(finding: Finding) -> Cell:
+    means = f": {inert(finding.means)}" if finding.means else ""
+    return Cell(inert(finding.text) + means, TONES[finding.severity])
 
 
 def _wrong(row: GpuRow) -> Iterator[Line]:
-    found = _findings(row)
-    yield from found[:NOTED]
-    if len(found) > NOTED:
-        yield Cell(f"and {len(found) - NOTED} more findings, below (enter)", "warn")
+    """What wants somebody, and what is about this holder."""
+    mine = row.holder.id if row.holder else None
+    found = [f for f in _findings(row) if f.severity > 1 or (mine and f.holder == mine)]
+    yield from map(_line, found[:FIRST])
+    if len(found) > FIRST:
+        yield Cell(f"and {len(found) - FIRST} more findings, below (enter)", "warn")
 
 
-def _more(row: GpuRow) -> Iterator[Line]:
-    yield from _findings(row)[NOTED:]
+def _worth_knowing(row: GpuRow) -> Iterator[Line]:
+    told = list(_wrong(row))
+    yield from (line for line in map(_line, _findings(row)) if line not in told)
 
 
 def _memory(gpu: Gpu) -> Iterator[Line]:
@@ -115,26 +123,20 @@ def _memory(gpu: Gpu) -> Iterator[Line]:
     yield Cell(text + (f"; most: {', '.join(named)}" if named else ""), "warn" if full else "")
 
 
-def _slowed(row: GpuRow) -> Iterator[Line]:
+def _lately(row: GpuRow, store: Store) -> Iterator[Line]:
+    """How long its clocks were held down and by what; how busy it was."""
     gpu = row.gpu
-    limit = f" ({gpu.power_limit_w:.0f} W)" if gpu.power_limit_w else ""
-    why = f"{inert(gpu.throttle)}{limit if 'power' in (gpu.throttle or '') else ''}"
-    part = row.throttled
-    if part:
-        now = f"; now: {why}" if gpu.throttle else ""
-        yield Cell(f"clocks held down {part * 100:.0f} % of the last hour{now}", "warn")
-    elif gpu.throttle:
-        yield Cell(f"clocks held down now: {why}", "warn")
-
-
-def _hour(row: GpuRow, store: Store) -> Iterator[Line]:
-    gpu = row.gpu
-    bars = strip(row.hour, 24)
-    now = f" now {gpu.util_percent:.0f} %" if gpu.util_percent is not None else ""
-    if bars:
-        yield f"util, 1 h {bars}{now}"
-    elif bars := strip(store.series(series(gpu.node, gpu.index, "util")), 24):
-        yield f"util, seen from here {bars}{now}"
+    limit = gpu.power_limit_w if "power cap" in (gpu.throttle or "") else None
+    why = inert(gpu.throttle or "") + (f" ({limit:.0f} W)" if limit else "")
+    told = [f"throttled {row.throttled * 100:.0f} % of 1 h"] if row.throttled else []
+    told += [f"now by {why}" if told else f"throttled now by {why}"] if why else []
+    bars, since = strip(row.hour, 12), "1 h"
+    if not bars:
+        bars, since = strip(store.series(series(gpu.node, gpu.index, "util")), 24), "seen from here"
+    curve = f"util, {since} {bars}" if bars else ""
+    if told or curve:
+        text = ", ".join(told) + (" · " if told and curve else "") + curve
+        yield Cell(text, "warn" if told else "")
 
 
 def _sources(gpu: Gpu) -> Iterator[Line]:
@@ -143,14 +145,18 @@ def _sources(gpu: Gpu) -> Iterator[Line]:
     words = by_owner(counts)
     if gpu.processes:
         many = len(gpu.processes)
-        by = inert(gpu.origin.get("processes", ""), 30)
+        by = _source(gpu.origin.get("processes", ""))
         words += f"{', ' * bool(words)}{by} {many} process{'es' * (many != 1)}".replace("  ", " ")
     dispute = any(finding.kind in DISPUTES for finding in gpu.findings)
     if not dispute and is_known(gpu) and len(counts) + bool(gpu.processes) > 1:
         yield Cell(f"sources agree: {words}", "dim")
         return
-    said = " · ".join(f"{inert(name, 20)}: {inert(text)}" for name, text in gpu.sources.items())
+    said = " · ".join(f"{_source(name)}: {inert(text)}" for name, text in gpu.sources.items())
     yield Cell(f"sources: {said}" if said else "no source knows this card", "dim")
+
+
+def _source(name: str) -> str:
+    return SOURCES.get(name) or inert(name, 30)
 
 
 def _missing(gpu: Gpu) -> Iterator[Line]:
@@ -191,9 +197,9 @@ def _origin(gpu: Gpu) -> Iterator[Line]:
             by.setdefault(source, []).append(_FIELDS[field])
     if by:
         most, *others = sorted(by.items(), key=lambda pair: -len(pair[1]))
-        text = f"figures: {inert(most[0], 30)}"
+        text = f"figures: {_source(most[0])}"
         for source, fields in others:
-            text += f"; {', '.join(dict.fromkeys(fields))}: {inert(source, 30)}"
+            text += f"; {', '.join(dict.fromkeys(fields))}: {_source(source)}"
         yield Cell(text, "dim")
 
 

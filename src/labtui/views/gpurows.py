@@ -146,7 +146,7 @@ def card_level(gpu: Gpu) -> int:
 
 
 def heading(rows: Sequence[GpuRow]) -> str:
-    """`2 cards, 5 slices: 3 held, 1 free, 1 unknown; CRIT 1, WARN 2; slices share memory`."""
+    """`2 cards, 5 slices: 3 held, 1 free, 1 unknown; CRIT 1, WARN 2; memory shared`."""
     cards = [row.gpu for row in rows if row.is_card]
     known = [count for gpu in cards if (count := free(gpu)) is not None]
     unknown = sum(gpu.index is not None for gpu in cards) - len(known)
@@ -157,7 +157,7 @@ def heading(rows: Sequence[GpuRow]) -> str:
     levels = [finding.severity for gpu in cards for finding in gpu.findings]
     for words, level in (("CRIT", 3), ("WARN", 2)):
         text += f"; {words} {levels.count(level)}" if level in levels else ""
-    return text + ("; slices share memory" if any(map(shares_memory, cards)) else "")
+    return text + ("; memory shared" if any(map(shares_memory, cards)) else "")
 
 
 def shares_memory(gpu: Gpu) -> bool:

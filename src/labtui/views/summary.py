@@ -12,6 +12,9 @@ Span = tuple[str, Tone]
 STEPS = (1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0)
 """Seconds in which a pace is told, rounded up: one that varies a little is not to be redrawn."""
 
+_ON_MACHINES = ("host.", "vault.", "nvml.", "smi.", "jetson.")
+"""Feeds of one machine each: where some fail, how many answer is told."""
+
 
 def freshness(feeds: Sequence[Feed], now: float) -> list[tuple[str, str, Tone]]:
     """One (kind, words, tone) a kind of source, in the order the feeds were declared.
@@ -31,7 +34,7 @@ def _of_kind(group: list[Feed], now: float) -> tuple[str, Tone]:
     failed = [f for f in group if f.state(now) == "failed"]
     waiting = [f for f in group if f.state(now) == "waiting"]
     stale = [f.age(now) or 0.0 for f in group if f.state(now) == "stale"]
-    machines = all(f.name.startswith(("host.", "vault.")) for f in group)
+    machines = all(f.name.startswith(_ON_MACHINES) for f in group)
     if failed and (len(failed) == len(group) or not machines):
         fault = failed[0].error
         ages = [a for f in failed if (a := f.age(now)) is not None]
