@@ -128,9 +128,9 @@ SUBJECT = SubjectSpec(
     columns=(
         Column("card", "CARD", 15, lambda r: inert(r.card, 80), lambda r: (r.node, r.index or 0),
                wide=22),
-        Column("pid", "PID", 8, lambda r: str(r.pid), lambda r: r.pid, "right"),
-        Column("user", "USER", 8, lambda r: inert(r.user or "-", 40), wide=12),
-        Column("name", "COMMAND", 13, lambda r: inert(r.name or "-", 200), wide=24),
+        Column("pid", "PID", 7, lambda r: str(r.pid), lambda r: r.pid, "right"),
+        Column("user", "USER", 7, lambda r: inert(r.user or "-", 40), wide=12),
+        Column("name", "COMMAND", 11, lambda r: inert(r.name or "-", 200), wide=24),
         Column("memory", "MEM", 6, lambda r: mib(r.memory_mib), lambda r: r.memory_mib, "right"),
         Column("since", "SINCE", 5, _since, lambda r: r.since, "right"),
         Column("whose", "WHOSE", 15,
