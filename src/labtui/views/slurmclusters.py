@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 
 import msgspec
 
 from labtui.config import Config
 from labtui.model import Node, SlurmCluster
-from labtui.slurm.joblist import active
+from labtui.slurm.usage import tasks
 from labtui.slurm.waiting import takes_jobs
 from labtui.sources.soperator import CONTAINER, INSTANCE, JAIL, LOGIN
 from labtui.spec import Cell, Column, SubjectSpec, Tone
 from labtui.store import Store
 from labtui.text import inert
+from labtui.views import waiting
 
 _MEANS: dict[str, str] = {
     "CommonAvailable": "what all its parts share (keys, slurm.conf) is not made",
@@ -26,12 +26,11 @@ _MEANS: dict[str, str] = {
     "NodeSetRefsResolved": "a partition names a NodeSet that is not there, and has no nodes of it",
 }
 """What it means that a condition does not hold."""
-_RUNNING = frozenset({"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED"})
 
 
 def rows(store: Store, config: Config, now: float) -> list[SlurmCluster]:
     found = [c for c in store.value("k8s.slurmclusters") or () if isinstance(c, SlurmCluster)]
-    said = _slurm(store)
+    said = _slurm(store, now) if found else None
     return [
         msgspec.structs.replace(
             one,
@@ -53,7 +52,7 @@ def _is_asked(one: SlurmCluster, store: Store, config: Config) -> bool:
     return isinstance(settings, dict) and settings.get("ClusterName") == one.name
 
 
-def _slurm(store: Store) -> str | None:
+def _slurm(store: Store, now: float) -> str | None:
     """Nodes and jobs as the configured Slurm tells them now."""
     feed, nodes = store.feed("slurm.nodes"), store.value("slurm.nodes")
     if feed is None or (feed.error is None and nodes is None):
@@ -67,9 +66,11 @@ def _slurm(store: Store) -> str | None:
         more = f" and {len(down) - 3} more" if len(down) > 3 else ""
         text += f", {len(down)} take no jobs: {', '.join(down[:3])}{more}"
     if store.value("slurm.jobs") is not None:
-        states = Counter(job.state.split("+")[0] for job in active(store.value("slurm.jobs")))
-        runs = sum(n for state, n in states.items() if state in _RUNNING)
-        text += f"; {runs} jobs run, {states['PENDING']} wait"
+        context = waiting.look(store, now)
+        counts = [tasks(job) for job in context.waiting or ()]
+        waits = sum(count for count in counts if count is not None)
+        more = " or more" if None in counts else ""
+        text += f"; {len(context.holding)} jobs run, {waits}{more} wait"
     return inert(text, 300)
 
 
