@@ -202,15 +202,16 @@ def set_limit(card: Card, text: str) -> None:
 
 def set_persistence(card: Card, text: str) -> None:
     wanted = {"0": 0, "1": 1, "DISABLED": 0, "ENABLED": 1}[text.upper()]
-    if n.nvmlDeviceGetPersistenceMode(card.handle) == wanted:
-        print(f"Persistence mode is already {switched(wanted)} for GPU {card.bus}.")
-        return
+    already = n.nvmlDeviceGetPersistenceMode(card.handle) == wanted
     setting(
         card, "Changing persistence mode",
         lambda: n.nvmlDeviceSetPersistenceMode(card.handle, wanted),
         "Unable to set persistence mode for GPU {}: Insufficient Permissions",
     )  # fmt: skip
-    print(f"{switched(wanted)} persistence mode for GPU {card.bus}.")
+    if already:
+        print(f"Persistence mode is already {switched(wanted)} for GPU {card.bus}.")
+    else:
+        print(f"{switched(wanted)} persistence mode for GPU {card.bus}.")
 
 
 _CLOCKS_DENIED = "The current user does not have permission to change clocks for GPU {}."

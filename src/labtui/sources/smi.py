@@ -20,6 +20,7 @@ from labtui.text import inert
 SCRIPT = (
     r"""
 LC_ALL=C; export LC_ALL
+PATH=$PATH:/usr/lib/wsl/lib
 say() { printf '\n@@ %s\n' "$1"; }
 smi() { timeout -s KILL "$@" 2>&1; }
 """
