@@ -5,9 +5,11 @@ There is no scheduler and no kubelet: what they would write is written for them.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -206,6 +208,32 @@ async def test_soperator_that_has_said_nothing(server: KubeServer) -> None:
     assert found.login_pod is None
     assert found.login_fault == "no pod has the label app.kubernetes.io/component=login"
     server.run("delete", "slurmcluster", "new", "-n", "training")
+
+
+async def test_the_recipe_of_the_docs(server: KubeServer, tmp_path: Path) -> None:
+    """The kubeconfig that docs/kubernetes.md has made, and its token renewed."""
+    page = (ROOT.parent.parent / "docs" / "kubernetes.md").read_text()
+    recipe = page.partition("```sh\n")[2].partition("```")[0]
+    bin_, home = tmp_path / "bin", tmp_path / "home"
+    bin_.mkdir()
+    (bin_ / "kubectl").symlink_to(server.kubectl)
+    env = {"PATH": f"{bin_}:/usr/bin:/bin", "HOME": str(home),
+           "KUBECONFIG": server.kubeconfig("admin")}  # fmt: skip
+    argv = ["sh", "-ec", recipe]
+    await asyncio.to_thread(
+        subprocess.run, argv, env=env, check=True, capture_output=True, timeout=60
+    )
+    made = home / ".config" / "labtui"
+    assert (made / "token").stat().st_mode & 0o77 == 0
+    assert server.tokens["admin"] not in (made / "kubeconfig").read_text()
+    section = KubernetesConfig(kubectl=(server.kubectl,), kubeconfig=str(made / "kubeconfig"))
+    asked = Kubectl(section, LocalHost("here"))
+    assert (await gpus(asked)).denied == {}
+    token = (made / "token").read_text()
+    (made / "token").write_text("old")
+    assert (await fault(asked))[0] == "auth"
+    (made / "token").write_text(token)
+    assert (await gpus(asked)).denied == {}
 
 
 # What is refused
