@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from labtui.collectors.dcgm import ENERGY
+from labtui.collectors.frozen import Frozen
+from labtui.collectors.gpuhours import PromGpuHours, hours
 from labtui.collectors.gpus import GpuMetrics, PromGpus, cards_of
 from labtui.config import Config, GpuConfig, NodeConfig, UrlConfig
 from labtui.sources.base import SourceError
@@ -123,3 +126,139 @@ def test_a_jetson_by_its_own_names() -> None:
     assert card.na == {
         "memory_used_mib": "no DCGM on a Jetson", "clock_mhz": "no DCGM on a Jetson"
     }  # fmt: skip
+
+
+def of(name: str, value: float | None, **labels: str) -> Sample:
+    known = {"__name__": name, "gpu": "0", "Hostname": "n", "UUID": "GPU-1", **labels}
+    return Sample(known, ((0.0, value),))
+
+
+def test_mig_series_are_the_instances() -> None:
+    part = {"GPU_I_ID": "7", "GPU_I_PROFILE": "1g.5gb"}
+    samples = [
+        of("DCGM_FI_DEV_GPU_TEMP", 51, **part),
+        of("DCGM_FI_PROF_GR_ENGINE_ACTIVE", 0.25, **part),
+        of("DCGM_FI_DEV_FB_USED", 1000, **part),
+        of("DCGM_FI_DEV_FB_FREE", 3864, **part),
+        of("DCGM_FI_DEV_FB_USED", 5, GPU_I_ID="8", GPU_I_PROFILE="1g.5gb"),
+        of("DCGM_FI_DEV_POWER_USAGE", 71),
+    ]
+    (card,) = cards_of(samples, Config()).cards
+    assert (card.sharing, card.temperature_c, card.power_w) == ("mig", 51, 71)
+    assert card.util_percent is None and "each instance" in card.na["util_percent"]
+    assert card.memory_used_mib is None and card.memory_total_mib is None
+    first, second = card.mig
+    assert (first.id, first.profile, first.util_percent) == (7, "1g.5gb", 25)
+    assert (first.memory_used_mib, first.memory_total_mib) == (1000, 4864)
+    assert (second.id, second.util_percent, second.memory_total_mib) == (8, None, None)
+
+
+def test_limits_ecc_and_blank_values() -> None:
+    samples = [
+        of("DCGM_FI_DEV_ECC_DBE_VOL_TOTAL", 2),
+        of("DCGM_FI_DEV_POWER_MGMT_LIMIT", 300),
+        of("DCGM_FI_DEV_POWER_MGMT_LIMIT_MAX", 9223372036854775794),
+        of("DCGM_FI_DEV_CLOCK_THROTTLE_REASONS", 4),
+        of("DCGM_FI_DEV_XID_ERRORS", 79),
+    ]
+    (card,) = cards_of(samples, Config()).cards
+    assert (card.ecc_uncorrected, card.power_limit_w, card.xid) == (2, 300, 79)
+    assert card.throttle == "power cap"
+    assert card.power_max_w is None and "no such value" in card.na["power_max_w"]
+
+
+def test_pods_that_have_the_card_are_not_the_exporters_own() -> None:
+    name = "DCGM_FI_DEV_GPU_UTIL"
+    config = Config()
+    own = {"pod": "nvidia-dcgm-exporter-x", "namespace": "gpu-operator"}
+    meant = {"exported_pod": "llama-0", "exported_namespace": "nim"}
+    assert cards_of([of(name, 5, **own)], config).pods == {}
+    assert cards_of([of(name, 5, **own, **meant)], config).pods == {"n:0": ("nim/llama-0",)}
+    two = [of(name, 5, pod="b", namespace="x"), of(name, 5, pod="a", namespace="x")]
+    assert cards_of(two, config).pods == {"n:0": ("x/a", "x/b")}
+    called = [of("up", 1, pod="exporter-7"), of(name, 5, pod="exporter-7", namespace="x")]
+    assert cards_of(called, config).pods == {}
+    (card,) = cards_of(two, config).cards
+    assert card.util_percent == 5
+
+
+class Repeating:
+    """An exporter that is asked at given seconds, with an energy counter."""
+
+    def __init__(self) -> None:
+        self.frozen = Frozen()
+
+    def at(self, now: float, energy: float, power: float = 100.0) -> GpuMetrics:
+        samples = [of(ENERGY, energy), of("DCGM_FI_DEV_POWER_USAGE", power),
+                   of("DCGM_FI_DEV_GPU_UTIL", 50)]  # fmt: skip
+        return self.frozen.marked(cards_of(samples, Config()), samples, Config(), now)
+
+
+def test_an_exporter_that_repeats_itself() -> None:
+    exporter = Repeating()
+    for second in range(0, 61, 5):
+        (card,) = exporter.at(1000.0 + second, second * 500).cards
+        assert card.util_percent == 50
+    (card,) = exporter.at(1085.0, 30000).cards
+    assert card.util_percent == 50, "not long enough"
+    (card,) = exporter.at(1095.0, 30000).cards
+    since = time.strftime("%H:%M:%S", time.localtime(1060))
+    assert card.util_percent is None and card.power_w is None
+    assert card.na["util_percent"] == f"the exporter repeats itself since {since}"
+    assert [f.kind for f in card.findings] == ["frozen"] and card.uuid == "GPU-1"
+    (card,) = exporter.at(1100.0, 31000).cards
+    assert card.util_percent == 50 and not card.findings
+
+
+def test_a_slow_scrape_is_no_freeze_and_neither_is_a_card_without_power() -> None:
+    exporter = Repeating()
+    for minute in range(10):
+        for second in range(0, 60, 5):
+            (card,) = exporter.at(1000.0 + 60 * minute + second, minute * 500).cards
+            assert card.util_percent == 50, (minute, second)
+    off = Repeating()
+    for second in range(0, 600, 5):
+        (card,) = off.at(1000.0 + second, 7, power=0.0).cards
+        assert card.util_percent == 50
+
+
+def test_the_last_hour_of_a_card() -> None:
+    config, now = Config(), 7200.0
+
+    def series(*values: tuple[float, float | None], **labels: str) -> Sample:
+        return Sample({"gpu": "1", "Hostname": "n", **labels}, values)
+
+    found = hours(
+        [series((now, 90.0), (now - 300, 30.0), (now - 3300, 5.0), (now - 600, 400.0)),
+         series((now, 1.0), GPU_I_ID="7")],
+        [series((now, 4.0), (now - 60, 1.0), (now - 120, 0.0), (now - 180, 1e18))], [], config, now,
+    )  # fmt: skip
+    assert found.util == {"n:1": (5.0, *[None] * 9, 30.0, 90.0)}
+    assert found.throttled == {"n:1": 0.25}
+    grown = hours([], [], [series((now, 0.0), (now - 60, 12.0), (now - 120, None))], config, now)
+    assert grown.throttled == {"n:1": 0.5}
+
+
+async def test_the_last_hour_by_a_real_prometheus(tmp_path: Path) -> None:
+    def export(handler: BaseHTTPRequestHandler) -> None:
+        masked = EXPORTED + f"DCGM_FI_DEV_CLOCKS_EVENT_REASONS{{{LABELS}}} 4\n"
+        answer(200, masked.replace("\\u001b", "").encode(), "text/plain")(handler)
+
+    with standing_in(export) as exporter:
+        there = exporter.url.removeprefix("http://")
+        with prometheus(tmp_path, {"10.77.0.10:9400": there}) as url:
+            config = Config(
+                nodes={"desktop-gpu": NodeConfig(address="10.77.0.10")},
+                prometheus=UrlConfig(url=url, timeout_s=3.0),
+                gpu=GpuConfig(metrics=("10.77.0.10:9400",)),
+            )
+            collector = PromGpuHours(config)
+            assert collector.lazy
+            deadline = time.monotonic() + 15
+            while not (found := await collector.ask()).util:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)  # noqa: ASYNC251 - nothing else runs on this loop
+            assert list(found.util) == ["desktop-gpu:0"]
+            assert found.util["desktop-gpu:0"] == (*[None] * 11, 91.0)
+            assert found.throttled == {"desktop-gpu:0": 1.0}
+            await collector.close()
