@@ -35,6 +35,7 @@ _RC = {
     9: "the driver is not loaded",
     12: "the driver's library is not there",
     15: "the card has fallen off the bus",
+    18: "the driver was upgraded under its library: restart the machine",
 }
 
 

@@ -21,7 +21,9 @@ from labtui.views.whynot import FEEDS as WHY_FEEDS
 
 CUTS = ("k8s.gpus",)
 """What the number of slices rests on."""
-_PLACE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?::([0-9]{1,3}))?(?:/([0-9]{1,4}))?")
+_PLACE = re.compile(
+    r"([A-Za-z0-9][A-Za-z0-9._-]*)(?::([0-9]{1,3}))?(?:/([0-9]{1,4}|pid ?[0-9]{1,10}))?"
+)
 
 
 @click.group()
@@ -29,13 +31,13 @@ def gpu() -> None:
     """Act on a card, on who holds it, on how it is shared; NODE:INDEX, as `get gpus` tells."""
 
 
-def _place(text: str, form: str) -> tuple[str, int | None, int]:
-    """Node, index and slice (0: none). Ends with 2 where it has another form."""
+def _place(text: str, form: str) -> tuple[str, int | None, str]:
+    """Node, index, and slice or `pid 4121` or nothing. Ends with 2 where it has another form."""
     found = _PLACE.fullmatch(text)
     given = found and ("NODE" + ":INDEX" * (found[2] is not None) + "/SLICE" * bool(found[3]))
     if found is None or given not in form.split("|"):
         fail(f"{inert(text, 60)}: write {form.replace('|', ' or ')}, as desktop-gpu:0", USAGE)
-    return found[1], int(found[2]) if found[2] else None, int(found[3] or 0)
+    return found[1], int(found[2]) if found[2] else None, found[3] or ""
 
 
 async def _known(session: Session, names: Sequence[str]) -> None:
@@ -60,7 +62,7 @@ def _act(
     context: click.Context, id: str, place: str, answer: str, yes: bool, as_json: bool,
     feeds: Sequence[str] = (), form: str = "NODE:INDEX",
 ) -> None:  # fmt: skip
-    node, index, number = _place(place, form)
+    node, index, part = _place(place, form)
 
     async def work(session: Session) -> int:
         row = GpuRow(node=node, index=index, gpu=Gpu(node=node, index=index))
@@ -68,17 +70,26 @@ def _act(
             await _known(session, feeds)
             card = _card(session, node, index)
             row = GpuRow(node=node, index=card.index, gpu=card)
-        if number:
-            row = _slice(session, row, number)
+        if part:
+            row = _part(session, row, part)
         action = session.action(id, [row], answer)
         return await perform(session, action, yes=yes, as_json=as_json)
 
     with_session(context, work)
 
 
-def _slice(session: Session, card: GpuRow, number: int) -> GpuRow:
+def _part(session: Session, card: GpuRow, part: str) -> GpuRow:
+    """A slice by its number, or a process without one by its pid."""
     rows: Sequence[GpuRow] = SUBJECT.rows(session.store, session.config, time.time())
-    slots = [r for r in rows if r.gpu == card.gpu and r.slice]
+    mine = [r for r in rows if r.gpu == card.gpu and not r.is_card]
+    if part.startswith("pid"):
+        pid = part.removeprefix("pid").strip()
+        bare = [r for r in mine if r.holder and (r.holder.kind, r.holder.id) == ("process", pid)]
+        if not bare:
+            fail(f"{card.node}:{card.index} has no bare process {pid}", USAGE)
+        return bare[0]
+    number = int(part)
+    slots = [r for r in mine if r.slice]
     if not slots and number == 1:  # it is one slice
         return card
     row = next((r for r in slots if r.slice <= number < r.slice + r.count), None)
@@ -137,12 +148,12 @@ def slices(context: click.Context, node: str, slices: str, yes: bool, as_json: b
 
 
 @gpu.command()
-@click.argument("slice", metavar="NODE:INDEX/SLICE")
+@click.argument("slice", metavar="NODE:INDEX/SLICE|pidN")
 @_yes
 @_json
 @click.pass_context
 def cancel(context: click.Context, slice: str, yes: bool, as_json: bool) -> None:
-    """End the job, the pod or the process that holds this slice."""
+    """End the job or the pod that holds this slice, or a process (pidN) that holds none."""
     form = "NODE:INDEX/SLICE|NODE:INDEX"
     _act(context, "gpus.cancel", slice, "", yes, as_json, SUBJECT.feeds, form)
 
