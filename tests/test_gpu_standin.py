@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,53 @@ def test_jobs_are_found_by_what_slurmd_put_into_their_environment() -> None:
             no_gpu.kill()
     assert found == [gpu.Holder("4242", job.pid, frozenset({1, 3}))]
     assert not [h for h in gpu.holders() if h.job == "4242"]
+
+
+def test_who_says_so_is_on_the_card_and_its_children_are_not() -> None:
+    bare = {"PATH": os.environ["PATH"], "LABTUI_GPU_MIB": "700", "LABTUI_GPU_UTIL": "40"}
+    held = {**bare, "SLURM_JOB_ID": "4244", "CUDA_VISIBLE_DEVICES": "2", "LABTUI_GPU_MIB": "0"}
+    with (
+        subprocess.Popen(["bash", "-c", "sleep 30; :"], env=bare) as parent,
+        subprocess.Popen(["sleep", "30"], env=held) as job,
+    ):
+        try:
+            deadline = time.monotonic() + 5
+            while not _children(parent.pid) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            children = _children(parent.pid)
+            found = {h.pid: h for h in gpu.holders()}
+        finally:
+            job.kill()
+            for pid in children:
+                os.kill(pid, 9)
+            parent.kill()
+    assert found[parent.pid] == gpu.Holder("", parent.pid, frozenset(), 700, 40)
+    assert children and not set(children) & set(found), "a child has no memory of its own"
+    assert found[job.pid] == gpu.Holder("4244", job.pid, frozenset({2}), 0, 40)
+
+    card = later(gpu.Card(gpu.RTX), 60, found[parent.pid], found[job.pid])
+    assert 35 < card.util < 45 and round(card.memory_mib) == 718
+    state = gpu.nvml_state(card, "h")
+    assert "0.processes=1\n" in state and f"0.process.0.pid={parent.pid}\n" in state
+
+
+def _children(pid: int) -> list[int]:
+    return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_a_job_that_holds_its_slice_without_a_process_is_idle() -> None:
+    card = later(gpu.Card(gpu.RTX), 60, gpu.Holder("17", 4711, frozenset({0, 1}), 0.0))
+    assert card.util < 1 and round(card.memory_mib) == 18 and card.reasons & gpu.IDLE
+    assert "0.processes=0\n" in gpu.nvml_state(card, "h")
+
+
+def test_faults() -> None:
+    odd = later(gpu.Card(gpu.RTX), 5, xid=79, util=105)
+    told = values(gpu.exposition(gpu.dcgm(odd, "h")))
+    assert (told["DCGM_FI_DEV_XID_ERRORS"], told["DCGM_FI_DEV_GPU_UTIL"]) == (79, 105)
+    lost = later(gpu.Card(gpu.RTX), 5, lost=1)
+    assert gpu.dcgm(lost, "h") == [] and "0.lost=1\n" in gpu.nvml_state(lost, "h")
+    assert gpu.nvml_state(later(gpu.Card(gpu.RTX), 5, mismatch=1), "h").startswith("mismatch=1\n")
 
 
 def test_names_labels_and_help_are_dcgms_and_say_stand_in() -> None:

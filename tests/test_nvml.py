@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -179,3 +180,100 @@ def test_what_is_set_reaches_the_card(library: Path, tmp_path: Path) -> None:
     ask(library, state, first + "n.nvmlDeviceResetGpuLockedClocks(h)")
     assert not [key for key in gpu.control(control) if key.startswith("clock_lock")]
     assert settled(busy, **gpu.control(control)).reasons & gpu.POWER_CAP
+
+
+THROUGH_US = """\
+import msgspec, os, sys
+from labtui.sources.base import SourceError
+from labtui.sources.nvml import Nvml
+source = Nvml("here")
+told = []
+for text in {states!r}:
+    path = os.environ["LABTUI_NVML_STATE"]
+    if text is None: os.unlink(path)
+    else: open(path, "w").write(text)
+    try: told.append(msgspec.to_builtins(source.cards()))
+    except SourceError as error: told.append([error.fault.kind, error.fault.message])
+source.close()
+source.close()
+result = told"""
+
+
+def through_us(library: Path, tmp_path: Path, *states: str | None) -> list[list[Any]]:
+    """What our source says while the library's state changes under it."""
+    told = ask(library, tmp_path / "nvml.state", THROUGH_US.format(states=states))
+    assert isinstance(told, list) and len(told) == len(states)
+    return told
+
+
+def test_our_source_reads_limits_and_processes(library: Path, tmp_path: Path) -> None:
+    busy = gpu.Holder("", os.getpid(), frozenset(), 700.0, 50.0)
+    state = gpu.nvml_state(settled(busy), HOST)
+    ((card,), (again,)) = through_us(library, tmp_path, state, state)
+    assert (card["power_min_w"], card["power_max_w"], card["power_default_w"]) == (
+        143.333,
+        600,
+        450,
+    )
+    assert (card["power_limit_w"], card["persistence"], card["clock_max_mhz"]) == (450, True, 2520)
+    assert (card["memory_used_mib"], card["driver"]) == (718, gpu.DRIVER)
+    assert card["ecc_uncorrected"] is None and "not supported" in card["na"]["ecc_uncorrected"]
+    (process,) = card["processes"]
+    assert (process["pid"], process["memory_mib"]) == (os.getpid(), 700)
+    assert process["user"] and process["since"] and process["job_id"] is None
+    assert card["holders"] == [] and again == card
+
+
+def test_our_source_survives_what_happens_to_a_driver(library: Path, tmp_path: Path) -> None:
+    good = gpu.nvml_state(settled(), HOST)
+    told = through_us(
+        library, tmp_path, good, "mismatch=1\n" + good, good, None, good, good + "0.lost=1\n", good
+    )
+    for i in (0, 2, 4, 6):
+        assert told[i][0]["product"] == gpu.RTX.name, i
+    assert told[1][0] == "protocol" and "differ" in str(told[1][1])
+    assert told[3][0] == "not-found" and "not loaded" in str(told[3][1])
+    (lost,) = told[5]
+    assert [f["kind"] for f in lost["findings"]] == ["lost"]
+    assert (lost["uuid"], lost["util_percent"]) == (gpu.uuid(HOST), None)
+    assert "off the bus" in lost["na"]["util_percent"]
+
+
+def test_one_lost_card_costs_its_own_row_only(library: Path, tmp_path: Path) -> None:
+    one = gpu.nvml_state(settled(), HOST)
+    other = "".join(
+        line.replace("0.", "1.", 1) for line in one.splitlines(keepends=True) if line[:2] == "0."
+    )
+    two = one.replace("count=1", "count=2") + other
+    told = through_us(library, tmp_path, two, two + "1.lost=1\n")
+    assert [card["index"] for card in told[0]] == [card["index"] for card in told[1]] == [0, 1]
+    assert told[1][0]["util_percent"] == 0 and told[1][1]["util_percent"] is None
+    assert told[1][1]["product"] == gpu.RTX.name
+
+
+def test_our_source_reads_mig(library: Path, tmp_path: Path) -> None:
+    lines = gpu.nvml_state(settled(gpu.Holder("17", 4711, frozenset({0}))), HOST).splitlines()
+    plain = [line for line in lines if not line.startswith("0.util_gpu")]
+    for i, (instance, used) in enumerate(((7, 100), (9, 0))):
+        plain += [
+            f"0.mig.{i}.gi={instance}", f"0.mig.{i}.uuid=MIG-{i}",
+            f"0.mig.{i}.name=NVIDIA A100-SXM4-40GB MIG 1g.5gb",
+            f"0.mig.{i}.memory_total_mib=4864", f"0.mig.{i}.memory_reserved_mib=0",
+            f"0.mig.{i}.memory_used_mib={used}",
+        ]  # fmt: skip
+    plain += ["0.mig=1", "0.mig_max=7", "0.ecc=3", "0.process.0.gi=9"]
+    ((card,),) = through_us(library, tmp_path, "\n".join(plain) + "\n")
+    assert (card["sharing"], card["ecc_uncorrected"]) == ("mig", 3)
+    assert card["util_percent"] is None and "MIG" in card["na"]["util_percent"]
+    assert [(m["id"], m["profile"], m["uuid"], m["memory_used_mib"]) for m in card["mig"]] == [
+        (7, "1g.5gb", "MIG-0", 100), (9, "1g.5gb", "MIG-1", 0),
+    ]  # fmt: skip
+    (process,) = card["processes"]
+    assert (process["pid"], process["mig_id"]) == (4711, 9)
+
+
+def test_what_cannot_be_is_refused(library: Path, tmp_path: Path) -> None:
+    state = gpu.nvml_state(settled(util=105), HOST).replace("0.power_mw=", "0.power_mw=999")
+    ((card,),) = through_us(library, tmp_path, state)
+    assert card["util_percent"] is None and "105: cannot be" in card["na"]["util_percent"]
+    assert card["power_w"] is None and "cannot be" in card["na"]["power_w"]

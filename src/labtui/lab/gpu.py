@@ -83,9 +83,11 @@ class Holder:
 
     def drive(self, slices: int) -> float:
         """Its part of what the card can do, of which there are so many slices; 0 to 1."""
+        if not self.memory_mib:
+            return 0.0
         if self.percent is not None:
             return min(1.0, self.percent / 100) ** 2
-        return self.intensity * max(1, len(self.slices)) / slices if self.memory_mib else 0.0
+        return self.intensity * max(1, len(self.slices)) / slices
 
 
 def holders(proc: Path = Path("/proc")) -> list[Holder]:
