@@ -165,7 +165,7 @@ async def test_a_setting_is_sent_by_sudo_and_read_back(
     assert (outcome.kind, outcome.message) == ("done", f"desktop-gpu:0: {message}")
     assert machine.sent == [["sudo", "nvidia-smi", "-i", UUID, *sent]]
     assert lab.plan is not None
-    assert lab.plan.steps[0].what == f"sudo -n nvidia-smi -i {UUID} {' '.join(sent)}"
+    assert lab.plan.steps[0].what == f"sudo -n -u root -- nvidia-smi -i {UUID} {' '.join(sent)}"
     assert "labtui gpu undo desktop-gpu:0" in lab.plan.undo
 
 
@@ -324,7 +324,7 @@ class Procs:
         return [argv for argv in self.host.commands if argv[0] != "sh"]
 
     def action(self, since: float | None = 1700000050.0) -> EndProcess:
-        return EndProcess(self.host, "desktop-gpu", 4121, name="python3", since=since, settle=0.0)
+        return EndProcess(self.host, "desktop-gpu", 4121, since=since, settle=0.0)
 
 
 async def test_a_bare_process_is_told_to_end(state: Path) -> None:
@@ -344,7 +344,7 @@ async def test_anothers_process_needs_sudo(state: Path) -> None:
     assert (await lab.perform(procs.action())).ok
     assert procs.sent == [["sudo", "kill", "-TERM", "4121"]]
     assert lab.plan is not None
-    assert lab.plan.steps[0].what == "sudo -n kill -TERM 4121"
+    assert lab.plan.steps[0].what == "sudo -n -u root -- kill -TERM 4121"
 
 
 async def test_a_pid_that_was_given_anew_is_left_alone(state: Path) -> None:
@@ -637,6 +637,31 @@ async def test_a_node_without_a_label_goes_back_to_none(state: Path) -> None:
     assert cluster.sent[-1].endswith(
         "label node gpu-1 nvidia.com/device-plugin.config- --overwrite"
     )
+
+
+async def test_a_label_that_is_refused_after_the_entry_says_both(state: Path) -> None:
+    cluster = Cluster1()
+    lab = Lab(kube=cluster.client)
+    lab.told(told())
+    cluster.label = lambda words, stdin: (1, "", "Error from server (Forbidden): nodes")  # type: ignore[method-assign]
+    outcome = await lab.do("gpus.slices", answer="8")
+    assert outcome.kind == "failed"
+    assert outcome.message.startswith("entry slices-8 was added, but the node does not follow it")
+
+
+async def test_a_silent_api_server_afterwards_is_unknown(state: Path) -> None:
+    cluster = Cluster1()
+    action = Slices(cluster.client, CARD, "8", told(), follows=0.05)
+    label = cluster.label
+
+    def then_silent(words: list[str], stdin: str) -> Answer:
+        cluster.get = lambda words, stdin: (1, "", "Unable to connect: i/o timeout")  # type: ignore[method-assign]
+        return label(words, stdin)
+
+    cluster.label = then_silent  # type: ignore[method-assign]
+    outcome = await Lab().perform(action)
+    assert outcome.kind == "unknown"
+    assert "could not be read back" in outcome.message
 
 
 async def test_a_node_that_does_not_follow_is_unknown(state: Path) -> None:

@@ -207,3 +207,16 @@ def test_hostile_names_are_quoted_and_inert() -> None:
     )
     for one in told(held, kube=kube):
         assert "\x1b" not in one.words + one.why + one.command
+
+
+def test_who_waits_is_said_where_nothing_helps() -> None:
+    (one,) = told(job("1430", gres="gpu:4", priority=9), job("1431", gres="gpu:4", priority=5))[:1]
+    assert one.words == "job 1430 eval of ana is first of 2 in line" and not one.action
+    assert one.why.startswith("4 GPUs wanted, 1 free (1422 holds 3")
+    mps = KubeNode(name="gpu-1", node="desktop-gpu", slices=1, sharing="mps")
+    kube = KubeGpus(nodes=(mps,), pods=(pod("a", "desktop-gpu"), pod("b", reason_text="no room")))
+    (one,) = told(kube=kube)
+    assert (one.words, one.why) == ("pod nim/b is first of 1 in line", "no room")
+    (one,) = told(kube=KubeGpus(nodes=(mps,), denied={"pods": "labtui may not list pods"}))
+    assert one.words == "which pods wait is not known"
+    assert "does not tell of this node" in told(job("1430"), slurm_nodes=[])[0].why

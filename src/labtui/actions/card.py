@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step, Unknown
 from labtui.actions.earlier import described
 from labtui.hosts.base import Completed, Host, HostError
+from labtui.hosts.command import as_user
 from labtui.model import Gpu
 from labtui.sources.base import number
 from labtui.text import inert
@@ -138,7 +139,7 @@ class CardAction(Action):
         self.check(now)
         self.before = await self.was(now)
         self._as_root = (await self.host.run(["id", "-u"], timeout=ANSWER)).stdout.strip() != "0"
-        argv = (["sudo", "-n"] if self._as_root else []) + self._argv()
+        argv = as_user(self._argv(), "root" if self._as_root else None)
         return Plan(
             title=f"Set {self.card}'s {self.setting} to {self.words()}",
             targets=(described(self.card, now.uuid, self.setting, self.before),),

@@ -141,7 +141,7 @@ def _end(node: str, holder: Holder, doors: Doors) -> Action:
         namespace, _, name = holder.id.partition("/")
         return _delete(namespace, name, doors)
     pid = int(holder.id) if holder.id.isdecimal() else 0
-    return EndProcess(_host(node, doors), node, pid, name=holder.name, since=holder.since)
+    return EndProcess(_host(node, doors), node, pid, since=holder.since)
 
 
 def _delete(namespace: str, name: str, doors: Doors, pod: Pod | None = None) -> Action:
@@ -167,8 +167,8 @@ def _end_process(process: GpuProcess, doors: Doors) -> Action:
         if pod is None:
             raise ActionError("it is of a pod that Kubernetes does not tell of: look at the pods")
         return _delete(pod.namespace, pod.name, doors, pod)
-    return EndProcess(_host(process.node, doors), process.node, process.pid,
-                      name=process.name, since=process.since)  # fmt: skip
+    host = _host(process.node, doors)
+    return EndProcess(host, process.node, process.pid, since=process.since)
 
 
 def _host(node: str, doors: Doors) -> Host:

@@ -22,8 +22,7 @@ _SCALED = ("Deployment", "StatefulSet", "ReplicaSet", "ReplicationController")
 
 
 def kubectl_step(kube: Kubectl, *words: str) -> Step:
-    """As it is sent, less where its server and its rights come from."""
-    return Step(kube.host.name, shlex.join([*kube.config.kubectl, *words]))
+    return Step(kube.host.name, shlex.join(kube.argv(*words)))
 
 
 async def ask(kube: Kubectl, *words: str, stdin: str | None = None, sends: bool = False) -> str:

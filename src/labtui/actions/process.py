@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step, Unknown
 from labtui.hosts.base import Host, HostError
+from labtui.hosts.command import as_user
 from labtui.sources import processes
 from labtui.text import inert
 
@@ -82,15 +83,14 @@ class EndProcess(Action):
         node: str,
         pid: int,
         *,
-        name: str | None = None,
         since: float | None = None,
         settle: float = SETTLE,
     ) -> None:
-        """`name` and `since` (unix seconds): as the person saw them."""
+        """`since`: unix seconds of its start, as the person saw it."""
         if pid < 2:
             raise ActionError(f"{inert(node, 60)}: pid {pid} is not for ending")
         self.host, self.node, self.pid = host, node, pid
-        self.name, self.since = name, since
+        self.since = since
         self.settle = settle
         self._found: Process | None = None
 
@@ -112,7 +112,7 @@ class EndProcess(Action):
             title=f"End {what}: {found.name} of {found.user}",
             targets=(f"{inert(self.node, 60)} pid {self.pid} {found.name} of {found.user}",),
             steps=(
-                Step(self.host.name, shlex.join(argv if found.mine else ["sudo", "-n", *argv])),
+                Step(self.host.name, shlex.join(as_user(argv, None if found.mine else "root"))),
             ),
             risks=(
                 "no scheduler knows it: nobody starts it again, and its owner is not told",

@@ -206,13 +206,23 @@ class Slices(Action):
 
     async def run(self, progress: Progress) -> None:
         _, config = self._known()
+        sent = ""
         for words, stdin in self._commands(config):
-            await ask(self.kube, *words, stdin=stdin, sends=True)
+            try:
+                await ask(self.kube, *words, stdin=stdin, sends=True)
+            except ActionError as error:
+                raise ActionError(f"{sent}{error}") from None
+            sent = f"entry {self._entry} was added, but the node does not follow it: "
         progress("sent; waiting until the node's allocatable slices follow")
         deadline = time.monotonic() + self.follows
         last: int | None = -1
         while time.monotonic() < deadline:
-            have = allocatable(await self._read())
+            try:
+                have = allocatable(await self._read())
+            except ActionError as error:  # it was sent: what is so is found out later
+                progress(str(error))
+                await asyncio.sleep(STEP)
+                continue
             if have != last:
                 progress(f"{self.name} has {_count(have)}, {_count(self._want)} wanted")
                 last = have
