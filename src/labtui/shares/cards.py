@@ -72,10 +72,8 @@ class Remembered:
 
 def _kept(old: list[Gpu], new: list[Gpu]) -> list[Gpu]:
     """Of cards that came out the same the old ones."""
-    if len(old) != len(new):
-        return new
-    kept = [a if a == b else b for a, b in zip(old, new, strict=True)]
-    return old if all(a is b for a, b in zip(kept, old, strict=True)) else kept
+    before = {gpu.index: gpu for gpu in old}
+    return [last if (last := before.get(gpu.index)) == gpu else gpu for gpu in new]
 
 
 _REMEMBERED: WeakKeyDictionary[Store, Remembered] = WeakKeyDictionary()

@@ -15,7 +15,7 @@ from labtui.collectors.gpus import FIGURES
 from labtui.model import Finding, Gpu, GpuProcess, MigInstance
 from labtui.shares.inputs import Inputs, Source
 from labtui.sources.gpufigures import LIMITS
-from labtui.text import mib
+from labtui.text import inert, mib
 
 LASTING = ("memory_total_mib", "product", "uuid", "driver", "power_default_w", "power_min_w",
            "power_max_w", "clock_max_mhz")  # fmt: skip
@@ -106,9 +106,13 @@ def _clash(source: Source, card: Gpu, other: Part) -> Finding:
     return Finding(
         kind="card-unknown",
         severity=2,
-        text=f"{source.name} calls {card.uuid} what {other[0].name} calls {other[1].uuid}",
+        text=f"{source.name} calls {_uuid(card)} what {other[0].name} calls {_uuid(other[1])}",
         means="one of them is of another machine, or was read before a card was changed",
     )
+
+
+def _uuid(card: Gpu) -> str:
+    return inert(card.uuid, 64) if card.uuid else f"card {card.index}"
 
 
 def waits(inputs: Inputs) -> str:
@@ -180,7 +184,8 @@ def _merged(index: int, parts: Sequence[Part], inputs: Inputs) -> Measured:
             seen, processes = source.name, card.processes
     for source, card in parts:
         if source.why is not None:
-            mine = {field: getattr(card, field) for field in LASTING}
+            mine, _ = _possible(source, card)
+            mine = {field: mine[field] for field in LASTING}
             why = dict.fromkeys(FIGURES, source.why) | {"processes": source.why}
             _fill(values, origin, na, source.name, mine, why)
             mig = mig or tuple(_blank(instance) for instance in card.mig)
@@ -282,7 +287,7 @@ def _differ(told: Sequence[tuple[str, dict[str, Any]]]) -> list[Finding]:
         if first["driver"] and second["driver"] and first["driver"] != second["driver"]:
             found.append(Finding(
                 kind="driver", severity=2,
-                text=f"driver: {best} says {first['driver']}, {name} {second['driver']}",
+                text=f"driver: {best} says {inert(first['driver'], 40)}, {name} {inert(second['driver'], 40)}",
                 means="the driver was upgraded under one of them: start that one again",
             ))  # fmt: skip
     return found
