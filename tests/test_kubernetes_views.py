@@ -69,7 +69,7 @@ def test_what_waits_or_fails_comes_first(store: Store) -> None:
     }  # fmt: skip
     order = [p.name for p in sorted(rows, key=pods.severity, reverse=True)]
     assert set(order[:2]) == {"waits", "crashes"} and set(order[-2:]) == {"runs", "mig"}
-    assert pods.heading(rows) == "5 placed, 4 slices held, 1 wait for 4 slices"
+    assert pods.heading(rows) == "5 placed, 4 slices held, 1 waits for 4 slices"
     assert pods.missing(store) == ""
 
 
@@ -77,9 +77,13 @@ def test_a_pod_that_waits_says_why_and_who_is_in_its_way(store: Store) -> None:
     waits = next(p for p in pods.rows(store, CONFIG, NOW) if p.name == "waits")
     cells = drawn(pods.SUBJECT, waits)
     assert (cells["name"], cells["state"], cells["slices"]) == ("nim/waits", "waits", "4")
-    assert cells["where"] == "-" and cells["since"] == "15m" and cells["why"] == FULL
+    assert (
+        cells["where"] == "-"
+        and cells["since"] == "15m"
+        and cells["why"] == "not enough gpu free (4 asked)"
+    )
     text = said(pods.SUBJECT, waits, store)
-    assert FULL in text and "desktop-gpu: 4 of 4 slices are given to pods" in text
+    assert FULL in text and "desktop-gpu: 4 of 4 slices are given to pods, 0 free" in text
     assert "deleting it ends it for good: nobody makes it anew" in text
     assert "Kubernetes says: 0/1 nodes" in text
 
@@ -172,6 +176,11 @@ def test_a_slurm_that_is_silent_is_said() -> None:
 )
 def test_how_bad_it_is(fields: dict[str, Any], level: int) -> None:
     assert slurmclusters.severity(cluster(**fields)) == level
+
+
+def test_the_heading_counts_them() -> None:
+    found = [cluster(), cluster(name="other", phase="Not available")]
+    assert slurmclusters.heading(found) == "1 of 2 as they should be"
 
 
 def test_the_detail_says_what_a_condition_means() -> None:

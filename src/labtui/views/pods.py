@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 
@@ -86,11 +87,17 @@ def _since(pod: Pod) -> str:
 
 
 def _why(pod: Pod) -> str:
-    return inert(pod.reason_text or pod.reason or pod.owner or "", 300)
+    """What matters first: how many nodes say it, and the remedy, are the detail's."""
+    text = re.sub(r"^\d+ nodes?: ", "", pod.reason_text or pod.reason or pod.owner or "")
+    return inert(text.partition(" - ")[0].replace("nvidia.com/", ""), 300)
+
+
+def _slices(count: int) -> str:
+    return f"{count} slice{'s' * (count != 1)}"
 
 
 def detail(pod: Pod, store: Store, now: float) -> list[str | Cell]:
-    asked = "1 slice" if pod.slices == 1 and not pod.mig else f"{asks(pod)} slices"
+    asked = asks(pod) if pod.mig else _slices(pod.slices)
     since, created = pod.since, pod.created
     lines: list[str | Cell] = [
         f"{inert(key(pod), 120)} {state(pod)} · asks for {asked}"
@@ -138,16 +145,18 @@ def _room(told: KubeGpus) -> list[str | Cell]:
 
 def _given(node: KubeNode, held: int) -> str:
     closed = " · cordoned" if node.unschedulable else " · not ready" if node.ready is False else ""
-    return f"{held} of {node.slices} slices are given to pods{closed}"
+    free = max(0, (node.slices or 0) - held)
+    return f"{held} of {node.slices} slices are given to pods, {free} free{closed}"
 
 
 def heading(pods: Sequence[Pod]) -> str:
     held = sum(p.slices for p in pods if p.node is not None)
     waits = [p for p in pods if p.node is None]
-    text = f"{len(pods) - len(waits)} placed, {held} slices held"
-    return text + (
-        f", {len(waits)} wait for {sum(p.slices for p in waits)} slices" if waits else ""
-    )
+    text = f"{len(pods) - len(waits)} placed, {_slices(held)} held"
+    if not waits:
+        return text
+    verb = "wait" if len(waits) > 1 else "waits"
+    return f"{text}, {len(waits)} {verb} for {_slices(sum(p.slices for p in waits))}"
 
 
 def missing(store: Store) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import msgspec
 
@@ -137,8 +138,8 @@ def detail(one: SlurmCluster, store: Store, now: float) -> list[str | Cell]:
         lines.append("its operator has not said anything of it yet: is Soperator running?")
     if one.message:
         lines.append(f"Soperator says: {inert(one.message, 300)}")
-    if one.slurm:
-        lines.append(f"Slurm itself: {inert(one.slurm, 300)}")
+    asked = one.slurm or "labtui does not ask this one"
+    lines.append(f"Slurm itself: {inert(asked, 300)}")
     if one.login_pod:
         lines.append(f"login pod: {inert(one.login_pod, 100)}")
     else:
@@ -147,6 +148,11 @@ def detail(one: SlurmCluster, store: Store, now: float) -> list[str | Cell]:
     lines.append(Cell("to ask this Slurm through its login pod, in labtui's configuration:", "dim"))
     lines += [Cell(f"  {line}", "dim") for line in one.transport]
     return lines
+
+
+def heading(found: Sequence[SlurmCluster]) -> str:
+    well = sum(severity(one) == 0 for one in found)
+    return f"{well} of {len(found)} as they should be"
 
 
 def key(one: SlurmCluster) -> str:
@@ -171,6 +177,7 @@ SUBJECT = SubjectSpec(
     rows=rows,
     detail=detail,
     searchable=lambda c: inert(f"{key(c)} {c.phase or ''} {_sets(c)} {c.login_pod or ''}"),
+    heading=heading,
     also=("slurm.nodes", "slurm.jobs", "slurm.settings"),
     parent="gpus",
     counted=False,
