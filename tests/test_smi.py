@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from labtui.collectors.gpus import NvmlGpus, collectors
+from labtui.config import Config, GpuConfig, NodeConfig
 from labtui.hosts.base import Completed, HostError
 from labtui.hosts.local import LocalHost
 from labtui.lab import gpu, gpu_service, gpu_smi
@@ -220,6 +222,18 @@ async def test_something_else_answers() -> None:
     host = Told("This account is currently not available.\n")
     with pytest.raises(SourceError, match="not available"):
         await Smi("n", host).cards(5.0)  # type: ignore[arg-type]
+
+
+def test_who_is_asked_and_how_often() -> None:
+    config = Config(
+        nodes={"a": NodeConfig(transport="local"), "b": NodeConfig(transport="local")},
+        gpu=GpuConfig(smi=("a",), jetson=("b", "gone"), nvml=("a",), interval_s=2.5),
+    )
+    hosts = {name: LocalHost(name) for name in config.nodes}
+    found = {c.name: c for c in collectors(config, hosts)}
+    assert set(found) == {"nvml.a", "smi.a", "jetson.b"}
+    assert {c.interval for c in found.values()} == {2.5}
+    assert NvmlGpus("a", 0.1).interval == 2.0, "never faster"
 
 
 VALUES = st.sampled_from(

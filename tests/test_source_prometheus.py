@@ -7,13 +7,16 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from labtui.collectors.dcgm import ENERGY
+from labtui.collectors.dcgm import ENERGY, METRICS
 from labtui.collectors.frozen import Frozen
 from labtui.collectors.gpuhours import PromGpuHours, hours
 from labtui.collectors.gpus import GpuMetrics, PromGpus, cards_of
 from labtui.config import Config, GpuConfig, NodeConfig, UrlConfig
 from labtui.sources.base import SourceError
+from labtui.sources.gpufigures import LIMITS
 from labtui.sources.prometheus import Prometheus, Sample
 from realservers import prometheus
 from standin import answer, free_port, standing_in
@@ -180,6 +183,28 @@ def test_pods_that_have_the_card_are_not_the_exporters_own() -> None:
     assert cards_of(called, config).pods == {}
     (card,) = cards_of(two, config).cards
     assert card.util_percent == 5
+
+
+@given(st.lists(st.tuples(
+    st.sampled_from([*METRICS, ENERGY, "up"]),
+    st.one_of(st.none(), st.floats(allow_nan=False)),
+    st.dictionaries(st.sampled_from(["gpu", "GPU_I_ID", "UUID", "pod", "namespace", "instance"]),
+                    st.text(max_size=6), max_size=4),
+), max_size=20))  # fmt: skip
+def test_no_value_that_cannot_be_comes_through(
+    series: list[tuple[str, float | None, dict[str, str]]],
+) -> None:
+    samples = [Sample({"__name__": name, **labels}, ((0.0, v),)) for name, v, labels in series]
+    found = cards_of(samples, Config())
+    for card in found.cards:
+        for field, (low, high) in LIMITS.items():
+            value = getattr(card, field)
+            assert value is None or isinstance(value, str) or low <= value <= high, field
+        for part in card.mig:
+            assert part.util_percent is None or 0 <= part.util_percent <= 100
+    Frozen().marked(found, samples, Config(), 5.0)
+    for strip in hours(samples, samples, samples, Config(), 5.0).util.values():
+        assert all(value is None or 0 <= value <= 100 for value in strip)
 
 
 class Repeating:

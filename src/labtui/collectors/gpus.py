@@ -85,7 +85,8 @@ class Reader(Protocol):
 class NodeGpus(SourceCollector):
     """Cards of another machine, by one command a poll over the connection to it."""
 
-    timeout = 12.0
+    timeout = 15.0
+    """More than the limits within the script together."""
 
     def __init__(
         self, kind: str, node: str, host: Host, reader: Reader, interval: float = 5.0

@@ -34,7 +34,8 @@ command -v nvidia-smi >/dev/null || { say absent; say end; exit 0; }
   say hung; say end; exit 0
 }
 say cards
-cards=$(smi 5 nvidia-smi "--query-gpu=$1" --format=csv,noheader,nounits); code=$?
+# Without persistence mode the driver wakes each card first: seconds, on a machine with eight.
+cards=$(smi 8 nvidia-smi "--query-gpu=$1" --format=csv,noheader,nounits); code=$?
 printf '%s\n' "$cards"
 say code; echo $code
 say processes
@@ -106,5 +107,5 @@ class Smi:
             raise SourceError("timeout", f"{who}: an earlier one still waits for its card")
         self._hung = answer.killed
         if answer.killed:
-            raise SourceError("timeout", f"{who}: no answer within 5 s: a card may hang")
+            raise SourceError("timeout", f"{who}: no answer within 8 s: a card may hang")
         return answer
