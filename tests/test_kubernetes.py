@@ -154,6 +154,8 @@ async def test_the_command_is_a_list_and_stdin_is_closed(tmp_path: Path) -> None
          "refused", "nothing answers at 10.0.0.1:6443"),
         ("The connection to the server localhost:8080 was refused - did you specify the right "
          "host or port?", "refused", "no cluster is configured"),
+        ("Error from server (Expired): The provided continue parameter is too old to display a "
+         "consistent list", "timeout", "page by page: it is asked again"),
         ("error: open /etc/rancher/k3s/k3s.yaml: permission denied", "config", "may not be read"),
         ("Insufficient permissions to access MicroK8s.\nYou can either try again with sudo or add "
          "the user\n\n    sudo usermod -a -G microk8s ana\n", "permission", "group microk8s"),

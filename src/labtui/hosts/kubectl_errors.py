@@ -109,7 +109,12 @@ _RULES: tuple[tuple[str, KubeErrorKind, str | Callable[[str, _Match], str]], ...
     ),
     (r"x509|tls: |certificate|HTTP response to HTTPS", "tls", _tls),
     (
-        r"TLS handshake timeout|timeout|timed out|deadline exceeded|Timeout|\(Expired\)",
+        r"\(Expired\)",
+        "timeout",
+        "the list grew too old while it was read page by page: it is asked again",
+    ),
+    (
+        r"TLS handshake timeout|timeout|timed out|deadline exceeded|Timeout",
         "timeout",
         "no answer in time: the API server is busy, or hangs",
     ),
