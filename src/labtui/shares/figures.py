@@ -284,10 +284,11 @@ def _differ(told: Sequence[tuple[str, dict[str, Any]]]) -> list[Finding]:
                 text=f"{words}: {best} says {show(mine)}, {name} {show(other)}",
                 means=f"{name} is late or serves old values; {best} asks the card itself",
             ))  # fmt: skip
-        if first["driver"] and second["driver"] and first["driver"] != second["driver"]:
+        mine, other = first["driver"], second["driver"]
+        if mine and other and mine != other:
             found.append(Finding(
                 kind="driver", severity=2,
-                text=f"driver: {best} says {inert(first['driver'], 40)}, {name} {inert(second['driver'], 40)}",
+                text=f"driver: {best} says {inert(mine, 40)}, {name} {inert(other, 40)}",
                 means="the driver was upgraded under one of them: start that one again",
             ))  # fmt: skip
     return found
