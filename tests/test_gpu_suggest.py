@@ -60,7 +60,7 @@ def told(*jobs: Job, gpu: Gpu = CARD, **more: Any) -> list[Suggestion]:
 
 def test_nothing_waits() -> None:
     (one,) = told()
-    assert one == Suggestion("nothing waits for a GPU of desktop-gpu", "a free slice stays free")
+    assert one == Suggestion("nothing waits for a GPU of desktop-gpu", "nobody is in line for it")
     assert told(job("7", gres=None))[0] == one
     assert told(job("7", partition="edge"))[0] == one
 

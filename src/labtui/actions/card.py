@@ -236,6 +236,8 @@ class PowerLimit(CardAction):
     def risks(self, now: Reading) -> tuple[str, ...]:
         lower = now.power_w is not None and self.watts < now.power_w
         slower = ("everything on the card gets slower when it would draw more",) if lower else ()
+        if self.watts == now.power_default_w:
+            return slower
         keeps = "" if now.persistence else " and, without persistence, when nobody uses the card"
         back = f"it falls back to {watt(now.power_default_w)} at the next boot{keeps}"
         return (*slower, back)

@@ -75,7 +75,7 @@ def suggestions(where: Gpu | str, store: Store, config: Config, now: float) -> l
     if silent or not sources:
         why = f"{silent[0]}: no answer yet" if silent else "neither Slurm nor Kubernetes is asked"
         return [Suggestion(f"it is not known what waits for a GPU of {name}", why)]
-    return [Suggestion(f"nothing waits for a GPU of {name}", "a free slice stays free")]
+    return [Suggestion(f"nothing waits for a GPU of {name}", "nobody is in line for it")]
 
 
 def _line(argv: Sequence[str]) -> str:
