@@ -42,13 +42,18 @@ def with_session(context: click.Context, work: Callable[[Session], Awaitable[int
     sys.exit(code)
 
 
-def document(noun: str, items: Sequence[Any], feeds: Sequence[Feed]) -> bytes:
-    """The document of design section 5: schema, taken_at, items, errors."""
+def document(noun: str, items: Sequence[Any], feeds: Sequence[Feed], missing: str = "") -> bytes:
+    """The document of design section 5: schema, taken_at, items, errors.
+
+    `missing`: why there may be more items, where a source answers and does not tell all.
+    """
     errors = [
         {"source": f.name, "kind": f.error.kind, "message": f.error.message}
         for f in feeds
         if f.error
     ]
+    if missing:
+        errors.append({"source": noun, "kind": "permission", "message": missing})
     taken = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
     body = {
         "schema": f"labtui/{noun}/1",

@@ -37,7 +37,10 @@ NOUNS = (
 )
 _SUBJECT_OF = {"shares": "fairshare"}
 """Nouns that are not called as their screen is."""
-_NEEDED = {"qos": ("slurm.partitions",)}
+_NEEDED = {
+    "qos": ("slurm.partitions",),
+    "slurmclusters": ("slurm.nodes", "slurm.jobs", "slurm.settings"),
+}
 """Feeds that make rows of a noun right, beside those that its screen is told of."""
 
 _ITEMS: dict[str, Callable[..., Sequence[Any]]] = {
@@ -94,18 +97,29 @@ def get(context: click.Context, noun: str, name: str | None, as_json: bool, watc
             items = list(items_of(noun, session))
             if name is not None:
                 items = [i for i in items if name in _names(noun, i)]
+            missing = _missing(noun, session)
             if as_json:
-                echo_json(document(noun, items, feeds))
+                echo_json(document(noun, items, feeds, missing))
             else:
                 _table(noun, session, name)
                 for feed in feeds:
                     if feed.error:
                         click.echo(f"labtui: {feed.name}: {feed.error.message}", err=True)
+                if missing:
+                    click.echo(f"labtui: {missing}", err=True)
             if not watch:
-                return _code(session, noun, items, feeds, name)
+                return UNREACHABLE if missing else _code(session, noun, items, feeds, name)
             await asyncio.sleep(2)
 
     with_session(context, work)
+
+
+def _missing(noun: str, session: Session) -> str:
+    """Why there may be more than was told, though the source answers."""
+    if noun in ("sources", "alerts"):
+        return ""
+    missing = subject_of(noun).missing
+    return missing(session.store) if missing else ""
 
 
 def _names(noun: str, item: Any) -> set[str]:
@@ -153,7 +167,8 @@ def _table(noun: str, session: Session, name: str | None) -> None:
     width = shutil.get_terminal_size((200, 40)).columns if sys.stdout.isatty() else 200
     columns = [c for c in spec.columns if c.min_total <= width]
     spare = max(0, width - sum(c.width + 1 for c in columns))
-    widths = [c.width + spare if c.grow else c.width for c in columns]
+    last = next((c for c in reversed(columns) if c.grow), None)
+    widths = [c.width + spare if c is last else c.width for c in columns]
     click.echo(" ".join(cut(c.title, w) for c, w in zip(columns, widths, strict=True)).rstrip())
     for item in spec.rows(session.store, session.config, time.time()):
         if name is not None and name not in _names(noun, getattr(item, "gpu", item)):
