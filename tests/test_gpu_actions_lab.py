@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from labtui.lab import kube_access, kube_build, machines, net
+from labtui.lab import kube_access, kube_build, kube_setup, machines, net
 from labtui.lab.layout import CONTROLLER, OPERATOR, Lab
 from labtui.model import Gpu, Holder
 from labtui.shares.cards import slots
@@ -98,9 +98,22 @@ def rig(lab: Lab, tmp_path: Path) -> Iterator[Rig]:
     made = Rig(lab, tmp_path)
     yield made
     made.on_machine("nvidia-smi", "-i", "0", "-pl", "450", "-pm", "1", "-rgc")
-    made.kube("label", "node", CONTROLLER, f"{LABEL}=slices-4", "--overwrite")
     made.slurm("scancel", "--name=act")
-    made.kube("delete", "pod", "act", "-n", "default", "--ignore-not-found", "--wait=false")
+
+
+@pytest.fixture
+def sliced(rig: Rig) -> Iterator[Rig]:
+    """Its slicing and its pods are as at first afterwards: with more slices a pod that waits
+    starts."""
+    until(lambda: rig.allocatable() == 4)
+    yield rig
+    rig.kube("delete", "pod", "act", "-n", "default", "--ignore-not-found")
+    rig.kube("label", "node", CONTROLLER, f"{LABEL}=slices-4", "--overwrite")
+    until(lambda: rig.allocatable() == 4)
+    rig.kube("delete", "configmap", "time-slicing-config", "-n", "gpu-operator")
+    rig.kube("delete", "pod", "llama-0", "embed-0", "-n", "nim", "--ignore-not-found")
+    kube_setup.fill(rig.lab, lambda line: None)
+    until(lambda: "Running" in rig.kube("get", "pod", "llama-0", "-n", "nim"))
 
 
 def test_a_power_limit_is_set_read_back_and_undone(rig: Rig) -> None:
@@ -142,9 +155,9 @@ def test_a_card_without_nvidia_smi_is_told(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("count", [8, 6])
-def test_slices_and_the_node_follows(rig: Rig, count: int) -> None:
+def test_slices_and_the_node_follows(sliced: Rig, count: int) -> None:
     """8 is an entry of the lab's ConfigMap, 6 becomes one."""
-    until(lambda: rig.allocatable() == 4)
+    rig = sliced
     told = rig.act("slices", CONTROLLER, str(count))
     assert (told["outcome"], told["slices"], told["before"]) == ("done", str(count), "slices-4")
     assert rig.allocatable() == count
@@ -161,7 +174,8 @@ def test_a_jobs_slice_is_taken_back(rig: Rig) -> None:
     assert rig.slurm("squeue", "-h", "-t", "R", "-j", job) == ""
 
 
-def test_a_pods_slice_is_taken_back(rig: Rig) -> None:
+def test_a_pods_slice_is_taken_back(sliced: Rig) -> None:
+    rig = sliced
     rig.kube("label", "node", CONTROLLER, f"{LABEL}=slices-8", "--overwrite")
     rig.kube("create", "-f", "-", stdin=json.dumps({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "act", "namespace": "default"},
