@@ -6,6 +6,7 @@ they are and what runs there. Where one of them is silent, the row stays and say
 
 from __future__ import annotations
 
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from labtui.config import Config
@@ -13,7 +14,7 @@ from labtui.model import Gpu
 from labtui.shares.bookings import gres_gpus
 from labtui.shares.inputs import FEEDS, Inputs, Reader, hour
 from labtui.shares.place import free, held, slots
-from labtui.shares.reconcile import cards_of
+from labtui.shares.reconcile import Placement, cards_of
 from labtui.store import Feed, Store
 
 __all__ = ["Remembered", "free", "gres_gpus", "held", "hour", "items", "slots"]
@@ -32,18 +33,29 @@ def items(store: Store, config: Config, now: float) -> list[Gpu]:
     return remembered.items(store, now)
 
 
+class _Made(NamedTuple):
+    """The cards of one node, what they were made of, and how long that holds by itself."""
+
+    inputs: Inputs
+    since: float
+    until: float
+    placement: Placement
+    cards: list[Gpu]
+
+
 class Remembered:
     """What was made last time of a store, and of what."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self._reader = Reader(config)
-        self._nodes: dict[str, tuple[Inputs, float, float, list[Gpu]]] = {}
+        self._nodes: dict[str, _Made] = {}
         self._feeds: list[Feed] = []
         self._from = self._until = 0.0
         self._items: list[Gpu] = []
 
     def items(self, store: Store, now: float) -> list[Gpu]:
+        """As `items` of this module."""
         feeds = [feed for feed in store.feeds() if feed.name.startswith(FEEDS)]
         in_time = self._from <= now <= self._until
         if in_time and len(feeds) == len(self._feeds) and all(
@@ -51,17 +63,17 @@ class Remembered:
         ):  # fmt: skip
             return self._items
         inputs, until = self._reader.read(store, now)
-        nodes: dict[str, tuple[Inputs, float, float, list[Gpu]]] = {}
+        nodes: dict[str, _Made] = {}
         for told in inputs:
             last = self._nodes.get(told.name)
-            if last is None or not last[1] <= now <= last[2] or last[0] != told:
-                cards, turn = cards_of(told, now)
+            if last is None or not last.since <= now <= last.until or last.inputs != told:
+                cards, turn, placement = cards_of(told, now, last.placement if last else None)
                 if last is not None:
-                    cards = _kept(last[3], cards)
-                last = (told, now, turn, cards)
+                    cards = _kept(last.cards, cards)
+                last = _Made(told, now, turn, placement, cards)
             nodes[told.name] = last
-            until = min(until, last[2])
-        found = [gpu for _, _, _, cards in nodes.values() for gpu in cards]
+            until = min(until, last.until)
+        found = [gpu for made in nodes.values() for gpu in made.cards]
         if len(found) != len(self._items) or any(
             a is not b for a, b in zip(found, self._items, strict=True)
         ):

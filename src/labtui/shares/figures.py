@@ -170,18 +170,23 @@ def _merged(index: int, parts: Sequence[Part], inputs: Inputs) -> Measured:
     processes: tuple[GpuProcess, ...] = ()
     mig: tuple[MigInstance, ...] = ()
     seen = None
+    findings: list[Finding] = []
+    told: list[tuple[str, dict[str, Any], dict[str, str]]] = []
     now = [part for part in parts if part[0].why is None]
-    findings = [finding for _, card in now for finding in card.findings]
-    told = [(source, *_possible(source, card)) for source, card in now]
-    for (source, card), (_, mine, why) in zip(now, told, strict=True):
-        if not values:
-            values, na = mine, why
-            origin = {field: source.name for field, value in mine.items() if value is not None}
+    for source, card in now:
+        name = source.name
+        mine, why = _possible(source, card)
+        told.append((name, mine, why))
+        if len(told) == 1:
+            values, na = mine.copy() if len(now) > 1 else mine, dict(why)
+            origin = {field: name for field, value in mine.items() if value is not None}
         else:
-            _fill(values, origin, na, source.name, mine, why)
+            _fill(values, origin, na, name, mine, why)
+        if card.findings:
+            findings += card.findings
         mig = mig or card.mig
-        if seen is None and source.name in ("nvml", "smi") and "processes" not in card.na:
-            seen, processes = source.name, card.processes
+        if seen is None and name in ("nvml", "smi") and "processes" not in card.na:
+            seen, processes = name, card.processes
     for source, card in parts:
         if source.why is not None:
             mine, _ = _possible(source, card)
@@ -189,7 +194,9 @@ def _merged(index: int, parts: Sequence[Part], inputs: Inputs) -> Measured:
             why = dict.fromkeys(FIGURES, source.why) | {"processes": source.why}
             _fill(values, origin, na, source.name, mine, why)
             mig = mig or tuple(_blank(instance) for instance in card.mig)
-    _check_used(values, origin, na)
+    if (over := _over(values)) is not None:  # of one source beside the total of another
+        values["memory_used_mib"] = None
+        na["memory_used_mib"] = f"{origin.pop('memory_used_mib')} says {over}"
     if seen is not None:
         origin["processes"] = seen
         na.pop("processes", None)
@@ -200,7 +207,7 @@ def _merged(index: int, parts: Sequence[Part], inputs: Inputs) -> Measured:
             na[field] = f"{parts[0][0].name}: not told"
     wrong = [f"{_word(f)}: {why}" for _, _, all_ in told for f, why in all_.items()
              if why.endswith(CANNOT_BE)]  # fmt: skip
-    if CANNOT_BE in na.get("memory_used_mib", "") and not wrong:
+    if over is not None:
         wrong.append(f"memory: {na['memory_used_mib']}")
     if wrong:
         findings.append(Finding(
@@ -208,7 +215,7 @@ def _merged(index: int, parts: Sequence[Part], inputs: Inputs) -> Measured:
             means="such samples are left out; if they stay, its driver or exporter is at fault",
         ))  # fmt: skip
     if len(told) > 1:
-        findings += _differ([(source.name, mine) for source, mine, _ in told])
+        findings += _differ([(name, mine) for name, mine, _ in told])
     cut = bool(mig) or any(card.sharing == "mig" for _, card in parts)
     said = _all_said(inputs, parts)
     for _, card in now:
@@ -220,12 +227,23 @@ def _merged(index: int, parts: Sequence[Part], inputs: Inputs) -> Measured:
 def _possible(source: Source, card: Gpu) -> tuple[dict[str, Any], dict[str, str]]:
     """What a source says of a card, without what cannot be."""
     values = dict(zip(FIELDS, _all(card), strict=True))
-    na = dict(card.na)
+    na = card.na
     for field, low, high in _RANGES:
         value = values[field]
         if value is not None and not low <= value <= high:
-            values[field], na[field] = None, f"{source.name} says {value:g}: {CANNOT_BE}"
+            values[field] = None
+            na = na | {field: f"{source.name} says {value:g}: {CANNOT_BE}"}
+    if (why := _over(values)) is not None:
+        values["memory_used_mib"] = None
+        na = na | {"memory_used_mib": f"{source.name} says {why}"}
     return values, na
+
+
+def _over(values: dict[str, Any]) -> str | None:
+    used, total = values.get("memory_used_mib"), values.get("memory_total_mib")
+    if used is None or total is None or used <= total:
+        return None
+    return f"{used:g} of {total:g} MiB: {CANNOT_BE}"
 
 
 def _fill(
@@ -237,8 +255,9 @@ def _fill(
     why: dict[str, str],
 ) -> None:
     """What a better source did not tell. No throttling is something told, unless `na` has it."""
-    for field, value in mine.items():
-        if value is None or values.get(field) is not None:
+    for field in [f for f in FIELDS if values.get(f) is None]:
+        value = mine.get(field)
+        if value is None:
             continue
         if field == "throttle" and values and field not in na:
             continue
@@ -247,14 +266,6 @@ def _fill(
     for field, reason in why.items():
         if values.get(field) is None:
             na.setdefault(field, reason)
-
-
-def _check_used(values: dict[str, Any], origin: dict[str, str], na: dict[str, str]) -> None:
-    used, total = values.get("memory_used_mib"), values.get("memory_total_mib")
-    if used is not None and total is not None and used > total:
-        source = origin.pop("memory_used_mib")
-        values["memory_used_mib"] = None
-        na["memory_used_mib"] = f"{source} says {used:g} of {total:g} MiB: {CANNOT_BE}"
 
 
 def _blank(instance: MigInstance) -> MigInstance:

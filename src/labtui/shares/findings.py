@@ -3,6 +3,7 @@ probably means in another."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -43,7 +44,7 @@ class Stray(NamedTuple):
     """All schedulers that could know it were asked."""
 
 
-def of_node(inputs: Inputs, count: int) -> list[Finding]:
+def of_node(inputs: Inputs) -> list[Finding]:
     """What holds for all cards of a node."""
     found: list[Finding] = []
     kube = inputs.kube
@@ -97,7 +98,9 @@ def _finding(kind: str, severity: int, text: str, means: str, holder: str | None
     )  # fmt: skip
 
 
-def of_card(gpu: Gpu, strays: Sequence[Stray], now: float) -> list[Finding]:
+def of_card(
+    gpu: Gpu, strays: Sequence[Stray], waiting: Sequence[Holder], now: float
+) -> list[Finding]:
     """What holds for one card, beside what its sources and its node had to say."""
     found: list[Finding] = []
     slices, taken = gpu.slices, held(gpu)
@@ -116,8 +119,7 @@ def of_card(gpu: Gpu, strays: Sequence[Stray], now: float) -> list[Finding]:
         ))  # fmt: skip
     if strays:
         found += _strays(gpu, strays)
-    if "processes" not in gpu.na:
-        found += [_idle(h) for h in gpu.holders if _waits(h, gpu) and _since(h, now) > IDLE_S]
+    found += [_idle(h) for h in waiting if (h.since or 0.0) + IDLE_S < now]
     celsius = gpu.temperature_c
     if celsius is not None and celsius >= HOT_C:
         found.append(_finding(
@@ -153,22 +155,21 @@ def unplaced(gpu: Gpu) -> Finding:
     )  # fmt: skip
 
 
-def turns(gpu: Gpu, now: float) -> float:
-    """When the next of its holders has waited long enough to be called idle."""
+def waiting(gpu: Gpu) -> list[Holder]:
+    """Those that booked and run nothing here, where processes can be seen."""
     if "processes" in gpu.na:
-        return float("inf")
-    moments = ((h.since or 0.0) + IDLE_S for h in gpu.holders if _waits(h, gpu))
-    return min((at for at in moments if at >= now), default=float("inf"))
+        return []
+    busy = {h.id for h in gpu.holders if h.pids}
+    return [
+        h for h in gpu.holders
+        if h.slices and h.since is not None and h.id not in busy and h.state != "COMPLETING"
+    ]  # fmt: skip
 
 
-def _waits(holder: Holder, gpu: Gpu) -> bool:
-    if holder.pids or holder.since is None or not holder.slices or holder.state == "COMPLETING":
-        return False
-    return not any(h.pids and h.id == holder.id for h in gpu.holders)
-
-
-def _since(holder: Holder, now: float) -> float:
-    return now - (holder.since or 0.0)
+def turns(waiting: Sequence[Holder], now: float) -> float:
+    """When the next of them has waited long enough to be called idle."""
+    moments = [(h.since or 0.0) + IDLE_S for h in waiting]
+    return min((at for at in moments if at >= now), default=math.inf)
 
 
 def _idle(holder: Holder) -> Finding:

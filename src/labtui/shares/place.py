@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from labtui.model import Gpu, Holder, KubeNode, MigInstance
+from labtui.model import Gpu, Holder, KubeNode
 from labtui.shares.bookings import MOST, Booking, Gres
 
-Mig = tuple[MigInstance, ...]
+Mig = tuple[str | None, ...]
+"""The profiles of a card's instances; empty where it has none."""
 
 
 class Layout(NamedTuple):
@@ -60,9 +61,8 @@ def kubernetes_slots(node: KubeNode, cards: Sequence[Mig]) -> tuple[int, ...] | 
     """Card -> slices that Kubernetes has there; None where they cannot be told apart."""
     whole, parts = min(node.slices or 0, MOST), min(sum(node.mig.values()), MOST)
     if any(cards):
-        profiles = {f"mig-{m.profile}" for mig in cards for m in mig} & node.mig.keys()
         if parts:
-            found = [sum(f"mig-{m.profile}" in profiles for m in mig) for mig in cards]
+            found = [sum(f"mig-{profile}" in node.mig for profile in mig) for mig in cards]
             bare = sum(not mig for mig in cards)
             if sum(found) == parts and (not whole or (bare and whole % bare == 0)):
                 return tuple(
@@ -117,9 +117,7 @@ def _where(
         return [(0, slices, ())]
     on = sorted({at for key in booking.keys for at in seen.get(key or "", ())})
     if booking.profile:
-        fitting = [
-            at for at, mig in enumerate(cards) if any(m.profile == booking.profile for m in mig)
-        ]
+        fitting = [at for at, mig in enumerate(cards) if booking.profile in mig]
         if len(fitting) == 1:
             return [(fitting[0], slices, ())]
     return [(at, booking.each, ()) for at in on[: slices // booking.each]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from msgspec import structs
 
@@ -20,22 +21,68 @@ _TITLE = {"slurm": "Slurm", "kubernetes": "Kubernetes"}
 _TOLD_BY = {"smi": "nvidia-smi"}
 
 
-def cards_of(inputs: Inputs, now: float) -> tuple[list[Gpu], float]:
+class Placement(NamedTuple):
+    """What lies where on a node: it changes seldom, figures at every poll."""
+
+    key: tuple[Any, ...]
+    """All that it is made of."""
+    gres: Gres
+    layout: Layout
+    kube_slots: tuple[int, ...] | None
+    placed: Placed
+
+
+def cards_of(
+    inputs: Inputs, now: float, last: Placement | None = None
+) -> tuple[list[Gpu], float, Placement]:
     """The cards, by index; last, with index None, what is booked on no card that is known. And
-    until when this is so, if nothing else changes."""
+    until when this is so, if nothing else changes. `last` spares work where it still holds."""
     cards = measured(inputs)
-    found = _Node(inputs, cards)
+    found = _Node(inputs, cards, _placement(inputs, cards, last))
     result, until = [], math.inf
     for at in range(len(cards)):
         gpu, strays = found.card(at)
-        own = [*cards[at].findings, *found.findings, *findings.of_card(gpu, strays, now)]
-        if own:
+        waiting = findings.waiting(gpu)
+        more = findings.of_card(gpu, strays, waiting, now)
+        if own := [*cards[at].findings, *found.findings, *more]:
             gpu = structs.replace(gpu, findings=_sorted(own))
-        until = min(until, findings.turns(gpu, now))
+        until = min(until, findings.turns(waiting, now))
         result.append(gpu)
     if found.placed.rest:
         result.append(found.nowhere())
-    return result, until
+    return result, until, found.placement
+
+
+def _placement(inputs: Inputs, cards: Sequence[Measured], last: Placement | None) -> Placement:
+    migs = tuple([tuple([m.profile for m in card.mig]) for card in cards])
+    gres = inputs.slurm.gres if inputs.slurm else None
+    key = (gres, inputs.parts, inputs.kube, inputs.pods, migs, _seen(inputs, cards))
+    if last is not None and last.key == key:
+        return last
+    on = layout(gres, migs) if gres is not None else Layout(None, None)
+    gres = gres or Gres()
+    bookings = [*of_slurm(inputs.parts, gres), *of_kubernetes(inputs.pods)]
+    slots = kubernetes_slots(inputs.kube, migs) if inputs.kube else None
+    return Placement(key, gres, on, slots, placed(bookings, on, migs, key[-1]))
+
+
+def _seen(inputs: Inputs, cards: Sequence[Measured]) -> dict[str, list[int]]:
+    """A booking's key -> places of the cards on which its processes or an exporter saw it."""
+    found: dict[str, list[int]] = {}
+    if len(cards) == 1:
+        return found
+    for at, card in enumerate(cards):
+        for process in card.processes:
+            if process.job_id is not None:
+                found.setdefault(process.job_id, []).append(at)
+            if process.pod_uid is not None:
+                found.setdefault(process.pod_uid, []).append(at)
+    if inputs.given:
+        places = {card.number: at for at, card in enumerate(cards)}
+        for pod, index in inputs.given:
+            if index in places:
+                found.setdefault(pod, []).append(places[index])
+    return found
 
 
 def _sorted(found: list[Finding]) -> tuple[Finding, ...]:
@@ -45,42 +92,12 @@ def _sorted(found: list[Finding]) -> tuple[Finding, ...]:
 class _Node:
     """What is worked out once for all cards of a node."""
 
-    def __init__(self, inputs: Inputs, cards: Sequence[Measured]) -> None:
-        self.inputs, self.cards = inputs, cards
-        migs = [card.mig for card in cards]
-        self.gres = inputs.slurm.gres if inputs.slurm else Gres()
-        self.layout = layout(self.gres, migs) if inputs.slurm else Layout(None, None)
-        self.kube_slots = kubernetes_slots(inputs.kube, migs) if inputs.kube else None
-        bookings = [*of_slurm(inputs.parts, self.gres), *of_kubernetes(inputs.pods)]
-        self.placed: Placed = placed(bookings, self.layout, migs, self._seen())
-        self.findings = findings.of_node(inputs, len(cards))
-        self.homes: dict[str, tuple[int | None, ...]] = {}
-        """A booking's key -> indexes of the cards on which it lies."""
-        if any(card.processes for card in cards):
-            for index, lots in (*zip((c.number for c in cards), self.placed.cards, strict=True),
-                                (None, self.placed.rest)):  # fmt: skip
-                for lot in lots:
-                    for key in lot.booking.keys:
-                        if key is not None:
-                            self.homes[key] = (*self.homes.get(key, ()), index)
+    def __init__(self, inputs: Inputs, cards: Sequence[Measured], placement: Placement) -> None:
+        self.inputs, self.cards, self.placement = inputs, cards, placement
+        _, self.gres, self.layout, self.kube_slots, self.placed = placement
+        self.findings = findings.of_node(inputs)
         self.counted = self._counted()
         self.unknown = self._unknown()
-
-    def _seen(self) -> Mapping[str, Sequence[int]]:
-        """A booking's key -> places of the cards on which its processes or an exporter saw it."""
-        found: dict[str, list[int]] = {}
-        if len(self.cards) == 1:
-            return found
-        for at, card in enumerate(self.cards):
-            for process in card.processes:
-                for key in (process.job_id, process.pod_uid):
-                    if key is not None:
-                        found.setdefault(key, []).append(at)
-        places = {card.number: at for at, card in enumerate(self.cards)}
-        for pod, index in self.inputs.given:
-            if index in places:
-                found.setdefault(pod, []).append(places[index])
-        return found
 
     def _counted(self) -> str:
         """Where the node's own count of GPUs is another than its jobs': a cross-check only, for
@@ -265,8 +282,13 @@ class _Node:
 
     def _stray(self, process: GpuProcess) -> Stray:
         cluster = self.inputs.cluster
-        keys = [key for key in (process.job_id, process.pod_uid) if key is not None]
-        elsewhere = next((self.homes[key] for key in keys if key in self.homes), ())
+        keys = {process.job_id, process.pod_uid} - {None}
+        places = (*(card.number for card in self.cards), None)
+        elsewhere = tuple(
+            index
+            for index, lots in zip(places, (*self.placed.cards, self.placed.rest), strict=True)
+            if any(keys.intersection(lot.booking.keys) for lot in lots)
+        )
         slurm, kubernetes = cluster.slurm_why is None, cluster.kubernetes_why is None
         if process.job_id is not None:
             return Stray(process, f"job {process.job_id}", elsewhere, slurm)

@@ -30,8 +30,10 @@ def room(gpu: Gpu) -> Room | None:
     used, total = gpu.memory_used_mib, gpu.memory_total_mib
     if used is None or not total or gpu.sharing == "mig":
         return None
-    biggest = sorted((h for h in gpu.holders if h.memory_mib), key=lambda h: -(h.memory_mib or 0))
-    return Room(used, total, max(0.0, total - used), tuple(biggest))
+    users = [h for h in gpu.holders if h.memory_mib]
+    if len(users) > 1:
+        users.sort(key=lambda h: -(h.memory_mib or 0))
+    return Room(used, total, max(0.0, total - used), tuple(users))
 
 
 def named(holder: Holder) -> str:
@@ -43,15 +45,13 @@ def tight(gpu: Gpu) -> Finding | None:
     found = room(gpu)
     if found is None:
         return _tight_instance(gpu)
-    users = ", ".join(f"{named(h)} {mib(h.memory_mib)}" for h in found.biggest[:3])
-    most = f"; most: {users}" if users else ""
     if found.full:
         shared = (gpu.slices or 0) > 1 or len(gpu.holders) > 1
         return Finding(
             kind="memory-tight",
             severity=2 if shared else 1,
             text=f"{mib(found.used)} of {mib(found.total)} used, {mib(found.at_most)} left",
-            means="nobody is chosen to end: the next allocation fails, in any slice" + most,
+            means="nobody is chosen to end: the next allocation fails, in any slice" + _most(found),
         )
     if (gpu.slices or 0) < 2 or "processes" in gpu.na:
         return None
@@ -63,9 +63,14 @@ def tight(gpu: Gpu) -> Finding | None:
             kind="memory-tight",
             severity=2,
             text=f"{what} no memory yet, {mib(found.at_most)} are left for it",
-            means=f"an even share is {mib(even)} a slice; slices do not split memory{most}",
+            means=f"an even share is {mib(even)} a slice; slices do not split memory{_most(found)}",
         )
     return None
+
+
+def _most(room: Room) -> str:
+    users = ", ".join(f"{named(h)} {mib(h.memory_mib)}" for h in room.biggest[:3])
+    return f"; most: {users}" if users else ""
 
 
 def _tight_instance(gpu: Gpu) -> Finding | None:
