@@ -171,3 +171,15 @@ async def test_who_could_have_the_free_slice() -> None:
         await until(pilot, lambda: isinstance(screen.app.screen, PlanDialog))
         dialog = screen.app.screen
         assert isinstance(dialog, PlanDialog) and dialog._action.id == "queue.release"
+
+
+async def test_an_unchanged_reading_repaints_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with console() as (screen, pilot):
+        await pilot.pause(0.3)
+        drawn: list[Any] = []
+        for widget in screen.query("Lines, Rows"):
+            monkeypatch.setattr(widget, "refresh", lambda *a, **k: drawn.append(a))
+        rows = screen.view.items
+        put(screen.session, GPU_READINGS)
+        await pilot.pause(0.3)
+        assert drawn == [] and screen.view.items is rows

@@ -31,6 +31,7 @@ from labtui.screens.plan import PlanDialog
 from labtui.screens.submit import SubmitScreen
 from sample_lab import (
     EVIL,
+    GPU_READINGS,
     JOBS,
     NOW,
     READINGS,
@@ -38,6 +39,7 @@ from sample_lab import (
     RecordedHost,
     cancel_plan,
     frozen,
+    gpu_app,
     hostile,
     put,
     sample_app,
@@ -206,11 +208,13 @@ async def settled(pilot: Pilot[Any]) -> None:
 @pytest.mark.usefixtures("frozen")
 async def test_hostile_text_is_inert_everywhere(text: str) -> None:
     """One console through every screen, page and menu: nothing raises, nothing acts."""
-    app = sample_app(hostile(text), screen="nodes")
+    app = gpu_app(hostile(text, GPU_READINGS), screen="nodes")
     async with app.run_test(size=SMALL) as pilot:
         await settled(pilot)
         for spec in SUBJECTS:
-            await pilot.press(spec.key)
+            main = app.screen
+            assert isinstance(main, LabScreen)
+            main.show(spec.name)
             await settled(pilot)
             seen = assert_inert(app)
             if text.startswith("x[/y]") and spec.name in ("jobs", "runs"):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from labtui.collectors.gpus import GpuMetrics
 from labtui.config import Config
 from labtui.model import Finding, Gpu, GpuHours, GpuProcess, Holder, MigInstance
+from labtui.shares import cards as shares
 from labtui.spec import Cell
 from labtui.store import Reading, Store
 from labtui.views import gpucells, gpurows, gpus
@@ -79,7 +80,7 @@ def test_what_is_booked_beyond_the_card_is_shown_as_well() -> None:
 
 def test_what_lies_on_no_known_card() -> None:
     assert table(NOWHERE, columns="card slice holder util memory") == [
-        "desktop-gpu:? on a card that nobody names",
+        "desktop-gpu:? nobody names its card",
         "? pod nim/late-0 3.1G",
     ]
     heading = gpurows.heading(rows(CARD, NOWHERE))
@@ -88,7 +89,7 @@ def test_what_lies_on_no_known_card() -> None:
 
 def test_mig_instances_are_slices_with_memory_of_their_own() -> None:
     assert table(MIG, columns="card slice holder util memory") == [
-        "a100:0 1 of 2, not given under MIG - 29.4/80G",
+        "a100:0 1 of 2 - 29.4/80G",
         "3g.40gb 1 free - 0.1/39G",
         "3g.40gb 2 pod ml/a, mig-3g.40gb - 29.3/39G",
     ]
@@ -112,7 +113,7 @@ def test_not_known_is_neither_0_nor_free() -> None:
     assert "n/a: util, memory, temperature: host down 41 s" in details(rows(SILENT)[0])
     blind = card(holders=(), na={"holders": "slurm: refused"})
     assert table(blind)[:2] == ["0 of 4, slurm: refused", "1 ? slurm: refused"]
-    assert gpurows.free(blind) is None and "1 not known" in gpurows.heading(rows(blind))
+    assert shares.free(blind) is None and "1 not known" in gpurows.heading(rows(blind))
     assert "free" not in " ".join([*table(blind), *details(rows(blind)[1])])
     one = card(slices=1, holders=(), na={"holders": "slurm: refused"})
     assert table(one) == ["? slurm: refused"]
@@ -125,9 +126,13 @@ def test_one_that_is_not_shared_is_one_row() -> None:
 
 
 def test_detail_of_a_card() -> None:
-    hour = (10.0, None, 50.0, 100.0)
-    (row, *_) = gpurows.rows_of(CARD, hour, 0.12)
-    assert details(row) == [
+    store = Store()
+    store.declare("prom.gpuhours", "prom", 60.0)
+    hours = GpuHours(
+        util={"desktop-gpu:0": (10.0, None, 50.0, 100.0)}, throttled={"desktop-gpu:0": 0.12}
+    )
+    store.put(Reading("prom.gpuhours", hours, None, NOW, 0.1))
+    assert details(rows(CARD)[0], store) == [
         "desktop-gpu:0 RTX 4090 · 4 slices by time-slicing, 3 held, 1 free",
         "slices share memory: 21.0/24G used, a free slice may ask at most 3.0G;"
         " most: job 1422 17.9G, pod nim/llama-0 3.1G",

@@ -262,7 +262,7 @@ class Commands:
     def copy(self) -> None:
         if self.item is None:
             return
-        text = self.screen.view.spec.row_key(self.item)
+        text = inert(self.screen.view.spec.row_key(self.item))
         self.screen.app.copy_to_clipboard(text)
         self.screen.say(f"sent to your terminal's clipboard: {inert(text, 60)}")
 

@@ -10,11 +10,11 @@ from labtui.actions.suggest import Suggestion, suggestions
 from labtui.model import ArrayJob, Gpu, Job, Pod
 from labtui.screens.menu import Entry, Menu
 from labtui.screens.plan import PlanDialog
-from labtui.shares.cards import gres_gpus, items
+from labtui.shares.cards import free, gres_gpus, items
 from labtui.slurm.types import Partition
 from labtui.text import inert
 from labtui.views.gpucells import whose
-from labtui.views.gpurows import card_name, free, is_of, rows_of
+from labtui.views.gpurows import card_name, is_of, rows_of
 from labtui.views.processes import ProcessRow, process_key
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class GpuCommands:
         found = suggestions(row.node, session.store, session.config, time.time())
         entries = [
             Entry(str(i), str(i + 1), one.words, "", None if one.action else "only to be read",
-                  note=f"{one.why}{' · ' * bool(one.command)}{one.command}")
+                  note="\n".join(filter(None, (one.why, one.command))))
             for i, one in enumerate(found[:9])
         ]  # fmt: skip
 

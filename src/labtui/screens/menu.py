@@ -26,7 +26,7 @@ class Entry:
     help: str
     disabled: str | None
     note: str = ""
-    """What is told below the list while the cursor is on it."""
+    """Lines that are told below the list while the cursor is on it."""
 
 
 class Menu(ModalScreen[str | None]):
@@ -85,7 +85,7 @@ class Menu(ModalScreen[str | None]):
             )
         self.query_one("#menu", Lines).set_lines(lines or [[("nothing matches", "dim")]])
         for note in self.query("#menu-note").results(Lines):
-            note.set_lines([self._found[self._at].note] if self._found else [])
+            note.set_lines(self._found[self._at].note.split("\n") if self._found else [])
 
     def on_input_changed(self, event: Input.Changed) -> None:
         from rapidfuzz import fuzz  # late: not needed for the first frame

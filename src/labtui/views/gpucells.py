@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from labtui.model import Finding, Gpu, Holder
+from labtui.shares.cards import held
 from labtui.spec import Cell, Column, Tone
 from labtui.text import age, inert, mib, spark
-from labtui.views.gpurows import GpuRow, card_name, held, is_known, severity
+from labtui.views.gpurows import GpuRow, card_name, is_known, is_silent, severity
 
 HOT_C, TOO_HOT_C = 85.0, 92.0
 FULL = 0.95
@@ -97,7 +98,7 @@ def _summary(row: GpuRow) -> Cell | str:
     """Of a card: what is wrong, how much of it is held; of one that is not shared, by whom."""
     gpu = row.gpu
     if gpu.index is None:
-        return Cell("on a card that nobody names", "warn")
+        return Cell("nobody names its card", "warn")
     if gpu.slices == 1 and (only := sole(gpu)) == gpu.holders:
         cell = _holder(GpuRow(node=gpu.node, index=gpu.index, gpu=gpu, slice=1,
                               holder=next(iter(only), None)))  # fmt: skip
@@ -105,7 +106,7 @@ def _summary(row: GpuRow) -> Cell | str:
     else:
         text = f"{held(gpu)} of {gpu.slices}" if gpu.slices is not None else f"{held(gpu)} of ?"
         tone = ""
-    silent = inert(gpu.na.get("util_percent", "") if gpu.util_percent is None else "", 60)
+    silent = inert(gpu.na.get("util_percent", "") if is_silent(gpu) else "", 60)
     told = worst(gpu)
     if not told or (silent and gpu.findings[0].kind == "source"):
         told = silent or told
@@ -222,5 +223,5 @@ COLUMNS: tuple[Column, ...] = (
     Column("clock", "MHZ", 5, _figure("clock_mhz"), _sort("clock_mhz"), "right", min_total=100),
     Column("hour", "HOUR", 12, lambda r: strip(r.hour, 12) if r.is_card else "", min_total=110,
            help="utilisation of the last hour, five minutes a bar"),
-    Column("why", "WHY", 28, _why, min_total=150),
+    Column("why", "WHY", 28, _why, min_total=150, grow=True),
 )  # fmt: skip

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from labtui.model import Finding, Gpu
+from labtui.model import Finding, Gpu, GpuHours
+from labtui.shares.cards import free, held
 from labtui.spec import Cell
 from labtui.store import Store
 from labtui.text import age, inert, mib
@@ -14,8 +15,6 @@ from labtui.views.gpurows import (
     GpuRow,
     by_owner,
     card_name,
-    free,
-    held,
     is_known,
     shares_memory,
 )
@@ -42,7 +41,7 @@ _FIELDS = {
 def detail(row: GpuRow, store: Store, now: float) -> list[Line]:
     gpu = row.gpu
     parts = (
-        _head(row, now), _wrong(row), _memory(gpu), _lately(row, store), _sources(gpu),
+        _head(row, now), _wrong(row), _memory(gpu), _lately(gpu, store), _sources(gpu),
         _worth_knowing(row), _missing(gpu), _settings(gpu), _origin(gpu), _curves(gpu, store),
         _names(row),
     )  # fmt: skip
@@ -109,30 +108,33 @@ def _memory(gpu: Gpu) -> Iterator[Line]:
     if gpu.memory_used_mib is None or not gpu.memory_total_mib:
         return
     used = f"{memory(gpu.memory_used_mib, gpu.memory_total_mib)} used"
-    full = filled(gpu) > FULL
+    full, told = filled(gpu) > FULL, any(f.kind == "memory-tight" for f in gpu.findings)
     biggest = sorted((h for h in gpu.holders if h.memory_mib), key=lambda h: -(h.memory_mib or 0))
     named = [f"{h.kind} {inert(h.id, 40)} {mib(h.memory_mib)}" for h in biggest[:3]]
     text = f"memory {used}"
     if shares_memory(gpu):
         text = f"slices share memory: {used}"
-        if full:
+        if full and not told:
             text += ", the next allocation fails, whoever asks"
-        elif free(gpu):
+        elif free(gpu) and not full:
             left = max(0.0, gpu.memory_total_mib - gpu.memory_used_mib)
             text += f", a free slice may ask at most {mib(left)}"
     yield Cell(text + (f"; most: {', '.join(named)}" if named else ""), "warn" if full else "")
 
 
-def _lately(row: GpuRow, store: Store) -> Iterator[Line]:
+def _lately(gpu: Gpu, store: Store) -> Iterator[Line]:
     """How long its clocks were held down and by what; how busy it was."""
-    gpu = row.gpu
     limit = gpu.power_limit_w if "power cap" in (gpu.throttle or "") else None
     why = inert(gpu.throttle or "") + (f" ({limit:.0f} W)" if limit else "")
-    told = [f"throttled {row.throttled * 100:.0f} % of 1 h"] if row.throttled else []
+    hours = store.value("prom.gpuhours")
+    known = hours if isinstance(hours, GpuHours) else GpuHours()
+    part = known.throttled.get(card_name(gpu))
+    told = [f"throttled {part * 100:.0f} % of 1 h"] if part else []
     told += [f"now by {why}" if told else f"throttled now by {why}"] if why else []
-    bars, since = strip(row.hour, 12), "1 h"
+    bars, since = strip(known.util.get(card_name(gpu), ()), 12), "1 h"
     if not bars:
-        bars, since = strip(store.series(series(gpu.node, gpu.index, "util")), 24), "seen from here"
+        seen = store.series(series(gpu.node, gpu.index, "util"))
+        bars, since = strip(seen, 24) if len(seen) > 1 else "", "seen from here"
     curve = f"util, {since} {bars}" if bars else ""
     if told or curve:
         text = ", ".join(told) + (" · " if told and curve else "") + curve

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from labtui.config import Config
 from labtui.model import Gpu, GpuHours, Holder, Item, MigInstance
-from labtui.shares.cards import items, slots
+from labtui.shares.cards import free, held, items, slots
 from labtui.store import Store
 from labtui.text import inert
 
@@ -32,8 +32,6 @@ class GpuRow(Item, frozen=True, kw_only=True):
     mig: MigInstance | None = None
     hour: tuple[float | None, ...] = ()
     """Of a card: its utilisation in the last hour, in percent."""
-    throttled: float | None = None
-    """Of a card: the part of the last hour in which its clocks were held down, 0 to 1."""
     key: str = ""
     level: int = -1
 
@@ -44,33 +42,34 @@ class GpuRow(Item, frozen=True, kw_only=True):
 
 _made: dict[str, tuple[GpuRow, ...]] = {}
 """The rows of each card as they were last made: a card that is the same object keeps them."""
+_latest: tuple[list[Gpu], object, list[GpuRow]] | None = None
+"""All of them, and what they were made of: the same cards are asked for again and again."""
+_headed: tuple[Sequence[GpuRow], str] | None = None
 
 
 def rows(store: Store, config: Config, now: float) -> list[GpuRow]:
-    """Each card followed by its slices, in the order of the machines."""
-    global _made
-    told = store.value("prom.gpuhours")
+    """Each card followed by its slices, in the order of the machines. Not to be changed."""
+    global _made, _latest
+    cards, told = items(store, config, now), store.value("prom.gpuhours")
+    if _latest is not None and _latest[0] is cards and _latest[1] is told:
+        return _latest[2]
     hours = told if isinstance(told, GpuHours) else GpuHours()
     made: dict[str, tuple[GpuRow, ...]] = {}
-    for gpu in items(store, config, now):
+    for gpu in cards:
         card = card_name(gpu)
-        hour, throttled = hours.util.get(card, ()), hours.throttled.get(card)
+        hour = hours.util.get(card, ())
         kept = _made.get(card)
-        if kept and kept[0].gpu is gpu and (kept[0].hour, kept[0].throttled) == (hour, throttled):
-            made[card] = kept
-        else:
-            made[card] = tuple(rows_of(gpu, hour, throttled))
+        same = kept is not None and kept[0].gpu is gpu and kept[0].hour == hour
+        made[card] = kept if kept and same else tuple(rows_of(gpu, hour))
     _made = made
-    return [row for of_card in made.values() for row in of_card]
+    _latest = (cards, told, [row for of_card in made.values() for row in of_card])
+    return _latest[2]
 
 
-def rows_of(
-    gpu: Gpu, hour: tuple[float | None, ...] = (), throttled: float | None = None
-) -> Iterator[GpuRow]:
+def rows_of(gpu: Gpu, hour: tuple[float | None, ...] = ()) -> Iterator[GpuRow]:
     """One card's rows; one that is neither shared nor booked twice is one row."""
     card, level = card_name(gpu), card_level(gpu)
-    yield GpuRow(node=gpu.node, index=gpu.index, gpu=gpu, key=card, level=level, hour=hour,
-                 throttled=throttled)  # fmt: skip
+    yield GpuRow(node=gpu.node, index=gpu.index, gpu=gpu, key=card, level=level, hour=hour)
     bare = [h for h in gpu.holders if h.kind == "process"]
     places = slots(gpu)
     if len(places) > 1 or gpu.mig or (places and (bare or gpu.index is None)):
@@ -125,13 +124,10 @@ def is_known(gpu: Gpu) -> bool:
     return gpu.slices is not None and "holders" not in gpu.na
 
 
-def held(gpu: Gpu) -> int:
-    return sum(holder.slices for holder in gpu.holders)
-
-
-def free(gpu: Gpu) -> int | None:
-    """None where it is not known who holds what."""
-    return sum(holder is None for holder in slots(gpu)) if is_known(gpu) else None
+def is_silent(gpu: Gpu) -> bool:
+    """Nothing tells how the card is. One figure that it cannot give is no silence."""
+    figures = (gpu.util_percent, gpu.memory_used_mib, gpu.temperature_c)
+    return gpu.index is not None and all(figure is None for figure in figures)
 
 
 def severity(row: GpuRow) -> int:
@@ -141,11 +137,18 @@ def severity(row: GpuRow) -> int:
 
 def card_level(gpu: Gpu) -> int:
     worst = max((finding.severity for finding in gpu.findings), default=0)
-    unknown = "holders" in gpu.na or (gpu.index is not None and gpu.util_percent is None)
-    return max(worst, int(unknown))
+    return max(worst, int("holders" in gpu.na or is_silent(gpu)))
 
 
 def heading(rows: Sequence[GpuRow]) -> str:
+    """What all cards add up to; added up once for the same rows."""
+    global _headed
+    if _headed is None or _headed[0] is not rows:
+        _headed = (rows, _heading(rows))
+    return _headed[1]
+
+
+def _heading(rows: Sequence[GpuRow]) -> str:
     """`2 cards, 5 slices: 3 held, 1 free, 1 unknown; CRIT 1, WARN 2; memory shared`."""
     cards = [row.gpu for row in rows if row.is_card]
     known = [count for gpu in cards if (count := free(gpu)) is not None]
