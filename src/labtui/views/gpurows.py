@@ -14,7 +14,7 @@ MANY_SLOTS = 16
 """Slices above which a card has one row a holder, and one for all that are free."""
 
 
-class GpuRow(Item, frozen=True, kw_only=True):
+class GpuRow(Item, frozen=True, kw_only=True, gc=False):
     """A card, one of its slices, or a process on it that holds none."""
 
     node: str
@@ -80,15 +80,16 @@ def rows_of(gpu: Gpu, hour: tuple[float | None, ...] = ()) -> Iterator[GpuRow]:
 
 
 def _slices(gpu: Gpu, places: Sequence[Holder | None]) -> Iterator[GpuRow]:
-    card, level, told = card_name(gpu), card_level(gpu), set[tuple[str, str]]()
+    card, level, told = card_name(gpu), card_level(gpu), set[str]()
     for i, holder in enumerate(places):
-        who = (holder.kind, holder.id) if holder else None
+        first = holder is not None and holder.id not in told
         yield GpuRow(
             node=gpu.node, index=gpu.index, gpu=gpu, slice=i + 1, holder=holder,
-            over=is_over(gpu, i), first=who is not None and who not in told,
+            over=is_over(gpu, i), first=first,
             mig=gpu.mig[i] if i < len(gpu.mig) else None, key=f"{card}/{i + 1}", level=level,
         )  # fmt: skip
-        told |= {who} if who else set()
+        if first and holder is not None:
+            told.add(holder.id)
 
 
 def _collapsed(gpu: Gpu, places: Sequence[Holder | None]) -> Iterator[GpuRow]:
