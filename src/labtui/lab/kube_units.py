@@ -38,6 +38,8 @@ WantedBy=multi-user.target
 _APISERVER = (
     f"{PROGRAMS}/kube-apiserver",
     "--etcd-servers=http://127.0.0.1:2379",
+    # Its cache asks etcd how far it is, which bookworm's 3.4.23 cannot say: watches stood still.
+    "--watch-cache=false",
     f"--secure-port={PORTS['kube-apiserver']}",
     # The machine has no default route, from which it would tell its own address.
     f"--advertise-address={ADDRESS}",
@@ -75,7 +77,8 @@ _KWOK = (
     f"--node-port={PORTS['kubelet']}",
     f"--tls-cert-file={ETC}/kubelet.pem",
     f"--tls-private-key-file={ETC}/kubelet.key",
-    "--node-lease-duration-seconds=40",
+    # A lease would keep a kwok that was started anew from its node until the old one ran out.
+    "--node-lease-duration-seconds=0",
     "--v=WARN",
 )
 _PATIENT = f"""\
