@@ -118,7 +118,7 @@ async def test_from_a_job_to_its_card(job: str, key: str, said: str) -> None:
 
 async def test_a_job_without_a_gpu_says_so() -> None:
     async with console("jobs") as (screen, pilot):
-        for job, said in (("1430_7", "holds no GPU"), ("1432", "asks for no GPU")):
+        for job, said in (("1430_7", "holds no GPU: running"), ("1432", "asks for no GPU")):
             screen.goto("jobs", job)
             await pilot.pause()
             await pilot.press("g")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -23,6 +25,7 @@ SUBJECT = gpus.SUBJECT
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time", lambda: NOW)
+    monkeypatch.setattr("time.localtime", time.gmtime)
 
 
 def rows(*cards: Gpu) -> list[gpus.GpuRow]:
@@ -152,7 +155,7 @@ def test_detail_of_a_card() -> None:
 
 def test_detail_of_a_slice() -> None:
     assert details(rows(CARD)[1])[0] == (
-        "desktop-gpu:0 RTX 4090 · slice 1: job 1422 llama-lora of ana, holds 2 for 2h10"
+        "desktop-gpu:0 RTX 4090 · slice 1: job 1422 llama-lora of ana, holds 2 since 19:50"
     )
     assert details(rows(CARD)[4])[0].endswith("slice 4: free")
 

@@ -66,7 +66,10 @@ class GpuCommands:
         if self._to_holding("job", id):
             return
         if job.state != "PENDING":
-            self._screen.say(f"job {inert(job.job_id, 60)} holds no GPU", "warn")
+            ended = job.state.lower().replace("_", " ")
+            self._screen.say(
+                f"job {inert(job.job_id, 60)} holds no GPU: {inert(ended, 30)}", "warn"
+            )
             return
         wanted = gres_gpus(job.gres)
         if not wanted:

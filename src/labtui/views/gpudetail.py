@@ -9,13 +9,14 @@ from labtui.model import Finding, Gpu, GpuHours
 from labtui.shares.cards import free, held
 from labtui.spec import Cell
 from labtui.store import Store
-from labtui.text import age, inert, mib
+from labtui.text import inert, mib
 from labtui.views.gpucells import FULL, TONES, filled, memory, named, product, strip, whose
 from labtui.views.gpurows import (
     GpuRow,
     by_owner,
     card_name,
     is_known,
+    is_silent,
     shares_memory,
 )
 from labtui.views.gpuseries import FIELDS, series
@@ -40,11 +41,14 @@ _FIELDS = {
 
 def detail(row: GpuRow, store: Store, now: float) -> list[Line]:
     gpu = row.gpu
-    parts = (
+    parts = [
         _head(row, now), _wrong(row), _memory(gpu), _lately(gpu, store), _sources(gpu),
-        _worth_knowing(row), _missing(gpu), _settings(gpu), _origin(gpu), _curves(gpu, store),
+        _worth_knowing(row), _settings(gpu, now), _origin(gpu), _missing(gpu), _curves(gpu, store),
         _names(row),
-    )  # fmt: skip
+    ]  # fmt: skip
+    if is_silent(gpu):  # why nothing is known is then what matters
+        parts.insert(2, _missing(gpu))
+        del parts[9]
     return [line for part in parts for line in part]
 
 
@@ -57,10 +61,11 @@ def _head(row: GpuRow, now: float) -> Iterator[Line]:
 def _what(row: GpuRow, now: float) -> str:
     gpu, holder = row.gpu, whose(row)
     if holder is not None:
-        since = f" for {age(now - holder.since)}" if holder.since else ""
+        since = f" since {when(holder.since, now)}" if holder.since else ""
         by = f" of {inert(holder.user, 40)}" if holder.user and holder.kind == "job" else ""
         of_it = "" if holder.kind == "process" else f", holds {holder.slices}"
-        state = f", {inert(holder.state, 30).lower()}" if holder.state else ""
+        state = inert(holder.state or "", 30).lower()
+        state = "" if state in ("", "running") else f", {state}"
         slot = f"slice {row.slice}: " if row.slice and row.count == 1 and not row.over else ""
         slot = "beyond its slices: " if row.over else slot
         return f"{slot}{named(holder)}{by}{of_it}{since}{state}"
@@ -75,6 +80,13 @@ def _what(row: GpuRow, now: float) -> str:
     spare = free(gpu)
     left = "not known what is free" if spare is None else f"{spare} free"
     return f"{gpu.slices} slice{'s' * (gpu.slices != 1)}{how}, {held(gpu)} held, {left}"
+
+
+def when(moment: float, now: float) -> str:
+    """`20:14`, or with the day: it stands still, as an age would not."""
+    then = time.localtime(moment)
+    today = time.localtime(now)[:3] == then[:3]
+    return time.strftime("%H:%M" if today else "%m-%d %H:%M", then)
 
 
 def _findings(row: GpuRow) -> list[Finding]:
@@ -169,7 +181,7 @@ def _missing(gpu: Gpu) -> Iterator[Line]:
         yield Cell(f"n/a: {', '.join(dict.fromkeys(fields))}: {inert(why)}", "dim")
 
 
-def _settings(gpu: Gpu) -> Iterator[Line]:
+def _settings(gpu: Gpu, now: float) -> Iterator[Line]:
     told: list[str] = []
     if gpu.power_limit_w is not None:
         ends = [f"{value:.0f}" for value in (gpu.power_min_w, gpu.power_max_w) if value is not None]
@@ -185,7 +197,7 @@ def _settings(gpu: Gpu) -> Iterator[Line]:
     if gpu.ecc_uncorrected is not None:
         told.append(f"ECC errors {gpu.ecc_uncorrected}")
     if gpu.xid:
-        at = time.strftime(" at %H:%M", time.localtime(gpu.xid_at)) if gpu.xid_at else ""
+        at = f" at {when(gpu.xid_at, now)}" if gpu.xid_at else ""
         told.append(f"last XID {gpu.xid}{at}")
     if told:
         yield " · ".join(told)

@@ -14,6 +14,7 @@ from labtui.spec import Cell, Column, SubjectSpec
 from labtui.store import Store
 from labtui.text import age, inert, mib
 from labtui.views.gpucells import named
+from labtui.views.gpudetail import when
 from labtui.views.gpurows import card_name
 
 _VIA = {
@@ -102,7 +103,7 @@ def detail(row: ProcessRow, store: Store, now: float) -> list[str | Cell]:
         lines.append(f"{whose(row)}: {_VIA.get(row.via or '', inert(row.via or 'not told how'))}")
     lines.append(
         f"{mib(row.memory_mib)} of the card's memory · user {inert(row.user or 'not known', 60)}"
-        + (f" · for {age(now - row.since)}" if row.since else "")
+        + (f" · since {when(row.since, now)}" if row.since else "")
     )
     if row.gpu_uuid:
         lines.append(Cell(inert(row.gpu_uuid, 80), "dim"))
