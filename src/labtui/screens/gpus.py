@@ -13,9 +13,10 @@ from labtui.screens.plan import PlanDialog
 from labtui.shares.cards import free, gres_gpus, items
 from labtui.slurm.types import Partition
 from labtui.text import inert
+from labtui.views import processes
 from labtui.views.gpucells import whose
 from labtui.views.gpurows import card_name, is_of, rows_of
-from labtui.views.processes import ProcessRow, process_key
+from labtui.views.processes import ProcessRow
 
 if TYPE_CHECKING:
     from labtui.screens.commands import Commands
@@ -46,7 +47,10 @@ class GpuCommands:
             return
         key = holder.id
         if holder.kind == "process":
-            key = process_key(row.node, row.index, int(holder.id) if holder.id.isdecimal() else 0)
+            session = self._screen.session
+            found = processes.rows(session.store, session.config, time.time())
+            card = card_name(row.gpu)
+            key = next((r.key for r in found if r.card == card and str(r.pid) == key), key)
         self._screen.jump(_SUBJECT_OF[holder.kind], key)
 
     def card(self) -> None:

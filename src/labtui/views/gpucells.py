@@ -26,11 +26,15 @@ WORDS = {
 """Finding -> what the card's row calls it."""
 
 
+def called(holder: Holder) -> str:
+    """`job 1422`, `pod nim/llama-0`, `pid 7781`."""
+    return f"{'pid' if holder.kind == 'process' else holder.kind} {inert(holder.id, 120)}"
+
+
 def named(holder: Holder) -> str:
     """`job 1422 llama-lora`, `pod nim/llama-0`, `pid 7781 python, ben`."""
-    kind = "pid" if holder.kind == "process" else holder.kind
     name = "" if holder.kind == "pod" else inert(holder.name or "", 80)  # its id is its name
-    text = f"{kind} {inert(holder.id, 120)} {name}".rstrip()
+    text = f"{called(holder)} {name}".rstrip()
     if holder.kind == "process" and holder.user:
         text += f", {inert(holder.user, 40)}"
     return text + (f", {inert(holder.share, 40)}" if holder.share else "")

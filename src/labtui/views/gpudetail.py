@@ -10,7 +10,7 @@ from labtui.shares.cards import free, held
 from labtui.spec import Cell
 from labtui.store import Store
 from labtui.text import inert, mib
-from labtui.views.gpucells import FULL, TONES, filled, memory, named, product, strip, whose
+from labtui.views.gpucells import FULL, TONES, called, filled, memory, named, product, strip, whose
 from labtui.views.gpurows import (
     GpuRow,
     by_owner,
@@ -41,20 +41,18 @@ _FIELDS = {
 
 def detail(row: GpuRow, store: Store, now: float) -> list[Line]:
     gpu = row.gpu
-    parts = [
-        _head(row, now), _wrong(row), _memory(gpu), _lately(gpu, store), _sources(gpu),
-        _worth_knowing(row), _settings(gpu, now), _origin(gpu), _missing(gpu), _curves(gpu, store),
-        _names(row),
-    ]  # fmt: skip
-    if is_silent(gpu):  # why nothing is known is then what matters
-        parts.insert(2, _missing(gpu))
-        del parts[9]
+    missing, silent = list(_missing(gpu)), is_silent(gpu)
+    parts = (
+        _head(row, now), _wrong(row), missing if silent else (), _memory(gpu), _lately(gpu, store),
+        _sources(gpu), _worth_knowing(row), _settings(gpu, now), _origin(gpu),
+        () if silent else missing, _curves(gpu, store), _names(row),
+    )  # fmt: skip
     return [line for part in parts for line in part]
 
 
 def _head(row: GpuRow, now: float) -> Iterator[Line]:
     gpu = row.gpu
-    name = f"{inert(card_name(gpu))} {product(gpu)}".rstrip()
+    name = inert(card_name(gpu)) + (f" {product(gpu)}" if row.is_card else "")
     yield Cell(f"{name} · {_what(row, now)}", "accent")
 
 
@@ -122,7 +120,7 @@ def _memory(gpu: Gpu) -> Iterator[Line]:
     used = f"{memory(gpu.memory_used_mib, gpu.memory_total_mib)} used"
     full, told = filled(gpu) > FULL, any(f.kind == "memory-tight" for f in gpu.findings)
     biggest = sorted((h for h in gpu.holders if h.memory_mib), key=lambda h: -(h.memory_mib or 0))
-    named = [f"{h.kind} {inert(h.id, 40)} {mib(h.memory_mib)}" for h in biggest[:3]]
+    named = [f"{called(h)} {mib(h.memory_mib)}" for h in biggest[:3]]
     text = f"memory {used}"
     if shares_memory(gpu):
         text = f"slices share memory: {used}"

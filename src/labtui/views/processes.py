@@ -35,11 +35,6 @@ class ProcessRow(GpuProcess, frozen=True, kw_only=True):
     """`desktop-gpu:0`."""
 
 
-def process_key(node: str, index: int | None, pid: int) -> str:
-    """The row of a process on one card: it may use several."""
-    return f"{node}:{'?' if index is None else index}/{pid}"
-
-
 _made: dict[str, tuple[Gpu, tuple[ProcessRow, ...]]] = {}
 
 
@@ -60,8 +55,9 @@ def _of(gpu: Gpu) -> Sequence[ProcessRow]:
     owners = {pid: holder for holder in gpu.holders for pid in holder.pids}
     rows = []
     for process in gpu.processes:
-        key = process_key(gpu.node, gpu.index, process.pid)
-        key += "" if process.mig_id is None else f"/mig {process.mig_id}"
+        # It may use several cards, and several instances of one.
+        part = "" if process.mig_id is None else f"/mig {process.mig_id}"
+        key = f"{card_name(gpu)}/{process.pid}{part}"
         told = asdict(process) | {"node": gpu.node}
         rows.append(
             ProcessRow(
