@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from labtui.config import load
-from labtui.lab import inventory, memory, slurm
+from labtui.lab import inventory, kube_build, memory, slurm
 from labtui.lab.layout import MACHINES, SUITES, Lab
 
 
@@ -41,6 +41,11 @@ def test_config_has_the_agreed_keys(kept: Lab) -> None:
     assert "slurmctld" in document["nodes"]["desktop-gpu"]["services"]
     assert document["vault"]["nodes"] == {"truenas": "https://10.77.0.50:8200"}
     assert document["gpu"]["metrics"] == ["10.77.0.10:9400", "10.77.0.40:9400"]
+    assert document["gpu"]["smi"] == ["desktop-gpu"]
+    assert document["gpu"]["jetson"] == ["jetson-edge"]
+    kubernetes = document["kubernetes"]
+    assert kubernetes["kubectl"] == [str(kube_build.kubectl(kept))]
+    assert kubernetes["kubeconfig"] == str(kept.state / "kubeconfig")
 
 
 @pytest.mark.parametrize("suite", SUITES)

@@ -17,6 +17,9 @@ ETCD_UNSAFE_NO_FSYNC=true
 ETCD_LOG_LEVEL=warn
 """
 
+PROFILE = f"test -r {ETC}/admin.conf && export KUBECONFIG={ETC}/admin.conf\n"
+"""For root's own shell in the machine."""
+
 _UNIT = """\
 [Unit]
 Description={description}

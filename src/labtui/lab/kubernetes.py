@@ -45,6 +45,7 @@ class Kubernetes:
         for name, text in kube_units.UNITS.items():
             write(units / f"{name}.service", text)
             enable(root, name)
+        write(root / "etc/profile.d/kubernetes.sh", kube_units.PROFILE)
         command = root / "usr/local/bin/kubectl"
         if not command.is_symlink():
             command.symlink_to(f"{kube_units.PROGRAMS}/kubectl")
