@@ -104,7 +104,7 @@ def metrics(draw: st.DrawFn) -> GpuMetrics:
 @st.composite
 def nodes(draw: st.DrawFn) -> list[Node]:
     found = []
-    for name in sorted(draw(st.sets(names))):
+    for name in sorted(draw(st.sets(names, min_size=1))):
         gpu = draw(st.integers(0, 9))
         shard = draw(st.sampled_from([0, 0, gpu * 4, 7]))
         mps = draw(st.sampled_from([0, 0, gpu * 100]))
@@ -117,7 +117,7 @@ def nodes(draw: st.DrawFn) -> list[Node]:
 @st.composite
 def booked(draw: st.DrawFn) -> list[Allocation]:
     found = []
-    for job in draw(st.lists(st.sampled_from(JOBS), max_size=5)):
+    for job in draw(st.lists(st.sampled_from(JOBS), min_size=draw(st.integers(0, 2)), max_size=5)):
         count = draw(st.integers(1, 5))
         indexes = st.lists(st.integers(0, 9), max_size=count).map(tuple)
         exact = st.lists(st.integers(0, 7), min_size=count, max_size=count, unique=True).map(tuple)
@@ -182,11 +182,11 @@ Step = tuple[str, Any, float]
 def steps(draw: st.DrawFn) -> list[Step]:
     """(feed, value or Fault, seconds since the step before): first what each feed says, then what
     changes; a value that comes again comes as another object."""
-    feeds = sorted(draw(st.sets(st.sampled_from(sorted(VALUES)), min_size=1)))
+    feeds = sorted(VALUES.keys() - draw(st.sets(st.sampled_from(sorted(VALUES)), max_size=5)))
     found: list[Step] = []
     last: dict[str, Any] = {}
     for feed in [*feeds, *draw(st.lists(st.sampled_from(feeds), max_size=4))]:
-        how = draw(st.sampled_from(["new", "new", "new", "again", "failed", "none"]))
+        how = draw(st.sampled_from(["new", "new", "new", "new", "new", "again", "failed", "none"]))
         value = draw(VALUES[feed]) if how == "new" else None
         if how == "again":
             value = copy.deepcopy(last.get(feed))
@@ -194,7 +194,7 @@ def steps(draw: st.DrawFn) -> list[Step]:
             value = Fault("refused", draw(st.sampled_from(["x", "driver and library differ"])))
         if how in ("new", "again"):
             last[feed] = value
-        found.append((feed, value, draw(st.sampled_from([0.0, 0.0, 1.0, -3.0, 16.0, 700.0]))))
+        found.append((feed, value, draw(st.sampled_from([0.0, 0.0, 1.0, -3.0, 11.0, 16.0, 700.0]))))
     return found
 
 
@@ -232,6 +232,13 @@ def test_any_cluster(steps: list[Step]) -> None:
             check_findings(gpu)
         check_sums(found, store)
         check_free(found, store, now)
+        for gpu in found:
+            alone = sum(g.node == gpu.node and g.index is not None for g in found) == 1
+            assert gpu.index is not None or not alone, "one card: it is that one"
+            check_idle(gpu, now)
+    for seconds in (0.5, 10.0, 700.0):
+        now += seconds
+        assert remembered.items(store, now) == Remembered(CONFIG).items(store, now)
 
 
 def check_slots(gpu: Gpu) -> None:
@@ -267,13 +274,33 @@ def check_figures(gpu: Gpu) -> None:
 
 def check_processes(gpu: Gpu) -> None:
     """Each process belongs to one holder; where none can be seen, `na` says so."""
-    pids = [pid for holder in gpu.holders for pid in holder.pids]
-    assert set(pids) == {p.pid for p in gpu.processes}
+    assert {pid for h in gpu.holders for pid in h.pids} == {p.pid for p in gpu.processes}
+    of: dict[str, set[int]] = {}
+    for holder in gpu.holders:
+        key = str(holder.kind) + holder.id
+        of[key] = of.get(key, set()) | set(holder.pids)
+    for process in gpu.processes:
+        job = next((f"job{job}" for job, raw in RAW.items() if raw == process.job_id), "")
+        pod = f"podns/{(process.pod_uid or '')[4:]}"
+        owner = job if job in of else pod if pod in of else f"process{process.pid}"
+        assert process.pid in of[owner]
     if gpu.processes:
         assert "processes" in gpu.origin and "processes" not in gpu.na
     elif "processes" not in gpu.origin:
         assert gpu.na["processes"]
         assert not any(f.kind in ("idle-slice", "unknown-process") for f in gpu.findings)
+
+
+def check_idle(gpu: Gpu, now: float) -> None:
+    """Who booked ten minutes ago and runs nothing, where processes can be seen."""
+    busy = {h.id for h in gpu.holders if h.pids and h.kind != "process"}
+    idle = {
+        h.id
+        for h in gpu.holders
+        if h.kind != "process" and h.since is not None and h.since + 600 < now
+    }
+    told = {f.holder for f in gpu.findings if f.kind == "idle-slice"}
+    assert told == (set() if "processes" in gpu.na else idle - busy)
 
 
 def check_findings(gpu: Gpu) -> None:

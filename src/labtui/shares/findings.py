@@ -159,11 +159,9 @@ def waiting(gpu: Gpu) -> list[Holder]:
     """Those that booked and run nothing here, where processes can be seen."""
     if "processes" in gpu.na:
         return []
-    busy = {h.id for h in gpu.holders if h.pids}
-    return [
-        h for h in gpu.holders
-        if h.slices and h.since is not None and h.id not in busy and h.state != "COMPLETING"
-    ]  # fmt: skip
+    holders = [h for h in gpu.holders if h.slices and h.since is not None]
+    busy = {h.id for h in gpu.holders if h.slices and h.pids}
+    return [h for h in holders if h.id not in busy and h.state != "COMPLETING"]
 
 
 def turns(waiting: Sequence[Holder], now: float) -> float:
