@@ -6,3 +6,4 @@ from conftest_lab import (  # noqa: F401 - taken up by pytest
     other_lab,
     pytest_collection_modifyitems,
 )
+from labcards import rig, sliced  # noqa: F401

@@ -8,6 +8,7 @@ What stood still around it must be told exactly; what changed may be told as bef
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import subprocess
@@ -22,10 +23,11 @@ from typing import Any
 
 import pytest
 
+from labcards import kubectl
 from labtui.lab import machines, net
 from labtui.lab.layout import CONTROLLER, MACHINES, OPERATOR, PORTS, Lab
 
-MOMENTS = 100
+MOMENTS = int(os.environ.get("LABTUI_TEST_MOMENTS", "100"))
 NODE = "desktop-gpu"
 HOLDING = {"RUNNING", "COMPLETING", "SUSPENDED", "CONFIGURING"}
 SEED = 20261124
@@ -145,24 +147,13 @@ def exporter(lab: Lab) -> dict[str, float]:
 
 @pytest.fixture
 def load(lab: Lab) -> Iterator[Load]:
-    import tomllib
-
-    section = tomllib.loads(lab.config.read_text())["kubernetes"]
-    made = Load(lab, [*section["kubectl"], f"--kubeconfig={section['kubeconfig']}"])
-    # What labtui may do is less than what a load needs: that one has the administrator's rights.
-    made.kubectl[-1] = f"--kubeconfig={admin(lab)}"
+    made = Load(lab, kubectl(lab))
     made.start()
     yield made
     made.end()
 
 
-def admin(lab: Lab) -> Path:
-    return lab.secrets / "kubeconfig-admin"
-
-
 def labtui(lab: Lab, home: Path) -> Any:
-    import os
-
     env = {**os.environ, "HOME": str(home), "XDG_STATE_HOME": str(home), "LABTUI_CONFIG": ""}
     argv = [sys.executable, "-m", "labtui", "--config", str(lab.config), "get", "gpus", NODE]
     done = subprocess.run(
