@@ -513,6 +513,13 @@ def test_processes_that_no_scheduler_knows() -> None:
     assert not own.findings, "a machine without schedulers has processes, that is all"
 
 
+def test_a_process_that_has_just_begun_is_not_called_unknown() -> None:
+    """Its scheduler may have been asked before it began."""
+    made = store(BOTH | {"smi.n": [card(processes=(process(10, since=NOW - 5),))]})
+    assert "unknown-process" not in kinds(items(made, ALONE, NOW)[0])
+    assert "unknown-process" in kinds(items(made, ALONE, NOW + 11)[0])
+
+
 def test_a_job_on_a_card_that_it_did_not_book() -> None:
     smi = [card(0, processes=(process(1, job_id="12"),)),
            card(1, processes=(process(2, job_id="12"),))]  # fmt: skip

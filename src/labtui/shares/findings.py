@@ -16,6 +16,8 @@ from labtui.text import inert
 HOT_C, TOO_HOT_C = 85.0, 92.0
 IDLE_S = 600.0
 """Seconds after which a booking without a process is told."""
+NEW_S = 15.0
+"""Seconds that a process may be older than what its scheduler was last asked."""
 LITTLE_MIB = 512.0
 """Less than this a process takes that only draws a desktop."""
 
@@ -118,7 +120,7 @@ def of_card(
             "each cuts the card as it likes; the larger number is shown",
         ))  # fmt: skip
     if strays:
-        found += _strays(gpu, strays)
+        found += _strays(gpu, [s for s in strays if (s.process.since or 0.0) + NEW_S < now])
     found += [_idle(h) for h in waiting if (h.since or 0.0) + IDLE_S < now]
     celsius = gpu.temperature_c
     if celsius is not None and celsius >= HOT_C:
@@ -164,9 +166,10 @@ def waiting(gpu: Gpu) -> list[Holder]:
     return [h for h in holders if h.id not in busy and h.state != "COMPLETING"]
 
 
-def turns(waiting: Sequence[Holder], now: float) -> float:
-    """When the next of them has waited long enough to be called idle."""
+def turns(waiting: Sequence[Holder], strays: Sequence[Stray], now: float) -> float:
+    """When the next of them has waited long enough to be called idle, or astray."""
     moments = [(h.since or 0.0) + IDLE_S for h in waiting]
+    moments += [(s.process.since or 0.0) + NEW_S for s in strays]
     return min((at for at in moments if at >= now), default=math.inf)
 
 

@@ -46,7 +46,7 @@ def cards_of(
         more = findings.of_card(gpu, strays, waiting, now)
         if own := [*cards[at].findings, *found.findings, *more]:
             gpu = structs.replace(gpu, findings=_sorted(own))
-        until = min(until, findings.turns(waiting, now))
+        until = min(until, findings.turns(waiting, strays, now))
         result.append(gpu)
     if found.placed.rest:
         result.append(found.nowhere())
