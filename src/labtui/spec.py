@@ -62,8 +62,8 @@ class ActionSpec:
     """It can take all marked rows."""
     disabled: Callable[[Any], str | None] | None = None
     """Why it cannot be done to this row right now; None when it can."""
-    question: Callable[[Any], tuple[str, str]] | None = None
-    """What has to be asked first about this row: the question, and an example of an answer."""
+    question: Callable[[Any, Any], tuple[str, str]] | None = None
+    """`question(item, store)`: what has to be asked first, and an example of an answer."""
     footer: bool = True
 
 

@@ -22,7 +22,7 @@ from labtui.slurm.client import SlurmClient
 from labtui.sources.kubernetes import Kubectl
 from labtui.spec import ActionSpec
 from labtui.store import Store
-from labtui.text import age, inert
+from labtui.text import age, cut, inert
 from labtui.views.gpucells import whose
 from labtui.views.gpus import GpuRow
 from labtui.views.processes import ProcessRow
@@ -219,7 +219,7 @@ def _no_slicing(row: GpuRow) -> str | None:
     return None if "kubernetes" in gpu.capacity else "Kubernetes gives no slices of it"
 
 
-def _ask_watts(row: GpuRow) -> tuple[str, str]:
+def _ask_watts(row: GpuRow, store: Store) -> tuple[str, str]:
     gpu = row.gpu
     now = f"now {watt(gpu.power_limit_w)}" if gpu.power_limit_w is not None else "watts"
     between = ""
@@ -231,19 +231,22 @@ def _ask_watts(row: GpuRow) -> tuple[str, str]:
     return f"Power limit in W ({now}{between})", example
 
 
-def _ask_clocks(row: GpuRow) -> tuple[str, str]:
+def _ask_clocks(row: GpuRow, store: Store) -> tuple[str, str]:
     most = row.gpu.clock_max_mhz
     upto = f", up to {most:.0f}" if most is not None else ""
     return f"Lock the clocks: lowest,highest in MHz{upto}", "for example: 210,1800; off frees them"
 
 
-def _ask_slices(row: GpuRow) -> tuple[str, str]:
+def _ask_slices(row: GpuRow, store: Store) -> tuple[str, str]:
     now = row.gpu.capacity.get("kubernetes")
     said = f" (now {now})" if now is not None else ""
-    return (
-        f"Slices a card in Kubernetes{said}: a number or an entry",
-        "for example: 8; ? lists the entries that the ConfigMap has",
-    )
+    told = store.value("k8s.gpus")
+    slicing = told.slicing if isinstance(told, KubeGpus) else None
+    entries = "? lists the entries that the ConfigMap has"
+    if slicing is not None:
+        pairs = sorted(slicing.entries.items(), key=lambda pair: (pair[1], pair[0]))
+        entries = "entries: " + ", ".join(f"{inert(name, 24)} {count}" for name, count in pairs)
+    return f"Slices a card in Kubernetes{said}: a number or an entry", cut(entries, 70).rstrip()
 
 
 _CARDS = ("gpus",)

@@ -182,7 +182,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec(
         "nodes.drain", "d", "drain", "No new jobs there; what runs ends in peace.", _NODES,
         many=True, disabled=_cannot_drain,
-        question=lambda node: (
+        question=lambda node, store: (
             "Drain: the reason others will read", "for example: fan is loud, ana"
         ),
     ),

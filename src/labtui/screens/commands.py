@@ -178,7 +178,9 @@ class Commands:
             return
         reason = ""
         if spec.question is not None:
-            answer = await screen.app.push_screen_wait(Prompt(*spec.question(items[0])))
+            answer = await screen.app.push_screen_wait(
+                Prompt(*spec.question(items[0], screen.session.store))
+            )
             if not answer:
                 return
             reason = answer

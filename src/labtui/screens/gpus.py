@@ -113,7 +113,8 @@ class GpuCommands:
             if (count := free(gpu)) is not None
         ]
         if not cards:
-            self._screen.say(f"{who} waits, and of no card is known what is free", "warn")
+            self._screen.jump("gpus", "")
+            self._screen.say(f"{who} waits, and of no card is known yet what is free", "warn")
             return
         count, gpu = max(cards, key=lambda pair: pair[0])
         self._screen.jump("gpus", card_name(gpu))

@@ -139,6 +139,8 @@ class LabScreen(ExactScreen[None]):
 
     def show(self, name: str) -> None:
         """Bring a subject to the screen, as it was left."""
+        if self._message and name != self.current:
+            self._unsay()  # it was about the other one
         self._came = []
         self.view.place = self.table.place
         self.current = name
