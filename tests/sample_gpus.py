@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from typing import Any
 
 import msgspec
@@ -37,6 +38,16 @@ CARD = Gpu(
             "temperature_c": "nvidia-smi", "power_w": "nvidia-smi", "clock_mhz": "prometheus",
             "processes": "nvidia-smi"},
 )  # fmt: skip
+
+
+def told(cards: list[Gpu]) -> Callable[..., Generator[None, None, list[Gpu]]]:
+    """In the place of `shares.cards.pieces`."""
+
+    def pieces(*_: Any) -> Generator[None, None, list[Gpu]]:
+        yield
+        return cards
+
+    return pieces
 
 
 def card(**changes: Any) -> Gpu:

@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 
 from labtui.screens.lab import LabScreen
 from labtui.views import gpurows
-from sample_gpus import MIG, NOWHERE, OVER, SILENT, UNKNOWN, WIDE
+from sample_gpus import MIG, NOWHERE, OVER, SILENT, UNKNOWN, WIDE, told
 from sample_lab import GPU_READINGS, JOBS, frozen, gpu_app
 from test_snapshots import SMALL, Picture, picture
 
@@ -57,7 +57,7 @@ async def test_shares_kinds(
         msgspec.structs.replace(gpu, node=node)
         for node, gpu in zip("abbcde", (UNKNOWN, OVER, NOWHERE, MIG, WIDE, SILENT), strict=True)
     ]
-    monkeypatch.setattr(gpurows, "items", lambda *a: cards)
+    monkeypatch.setattr(gpurows.shares, "pieces", told(cards))
     await picture(gpu_app(), size)
 
 

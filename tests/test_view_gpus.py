@@ -17,7 +17,7 @@ from labtui.spec import Cell
 from labtui.store import Reading, Store
 from labtui.views import gpucells, gpurows, gpus
 from labtui.views.sorting import order
-from sample_gpus import CARD, MIG, NOW, NOWHERE, OVER, SILENT, UNKNOWN, WIDE, card
+from sample_gpus import CARD, MIG, NOW, NOWHERE, OVER, SILENT, UNKNOWN, WIDE, card, told
 
 SUBJECT = gpus.SUBJECT
 
@@ -161,7 +161,7 @@ def test_detail_of_a_slice() -> None:
 
 
 def test_a_card_that_is_the_same_object_keeps_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpurows, "items", lambda *a: [CARD, MIG])
+    monkeypatch.setattr(gpurows.shares, "pieces", told([CARD, MIG]))
     store = Store()
     before = gpus.rows(store, Config(), NOW)
     assert all(a is b for a, b in zip(before, gpus.rows(store, Config(), NOW + 1), strict=True))

@@ -6,7 +6,7 @@ Adding an action: a class in actions/ and an entry in its family's table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -98,6 +98,9 @@ class SubjectSpec:
     """Its severities are part of the top line's counts; not where there may be 100,000 rows."""
     counted_by: tuple[str, ...] = ()
     """The feeds that its severities rest on, where that is not all of `feeds`."""
+    pieces: Callable[..., Generator[None, None, object]] | None = None
+    """`pieces(store, config, now)`: where making the rows anew takes long, the same bit by bit:
+    each yield is a moment at which something else may run, and `rows` is quick afterwards."""
     default_sort: str = "severity"
     """A column's id, or `severity`."""
     also: tuple[str, ...] = ()

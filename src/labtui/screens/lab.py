@@ -6,7 +6,7 @@ Changing the subject swaps the table in place: nothing is rebuilt, so it costs a
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 from textual.app import ComposeResult
@@ -19,7 +19,7 @@ from labtui.registry import SUBJECT, SUBJECTS
 from labtui.screens.ask import Ask
 from labtui.screens.commands import Commands
 from labtui.screens.console import Console
-from labtui.screens.view import Arranger, View
+from labtui.screens.view import PAUSE, Arranger, Making, View, advance
 from labtui.spec import SubjectSpec, Tone
 from labtui.store import Feed, matches
 from labtui.text import inert
@@ -90,6 +90,7 @@ class LabScreen(ExactScreen[None]):
         self._came: list[Step] = []
         """The jumps that esc undoes, the last one first."""
         self._severities: Severities | None = None
+        self._counting: Generator[None, None, None] | None = None
         self.commands = Commands(self)
 
     @property
@@ -271,12 +272,18 @@ class LabScreen(ExactScreen[None]):
         view = self.view
         if self._arranger.waits_for(view):
             return
-        config = self.session.config
-        items = view.spec.rows(self.session.store, config, time.time())
-        work = (view.spec.arrange or arrange)(items, view.spec, view.how(config.slurm.tasks))
-        self._arranger.begin(view, items, work)
-        if self._arranger.busy:
+        self._arranger.begin(view, self._rows(view))
+        if self._arranger.busy and not view.spec.pieces:
             self._draw_title()
+
+    def _rows(self, view: View) -> Making:
+        """All rows there are, and those that are shown, in pieces."""
+        spec, store, config, now = view.spec, self.session.store, self.session.config, time.time()
+        if spec.pieces:
+            yield from spec.pieces(store, config, now)
+        items = spec.rows(store, config, now)
+        shown = yield from (spec.arrange or arrange)(items, spec, view.how(config.slurm.tasks))
+        return items, shown
 
     def _apply(self, view: View, rows: Arranged) -> None:
         if view is not self.view or not self.is_attached:
@@ -321,10 +328,20 @@ class LabScreen(ExactScreen[None]):
         return f"no {view.spec.title.lower()}"
 
     def severities(self) -> tuple[int, int]:
-        """(critical, warning) counts of the whole lab."""
+        """(critical, warning) counts of the whole lab; counted anew between keys and repaints."""
         if self._severities is None:
             self._severities = Severities(SUBJECTS, self.session.store, self.session.config)
+        if self._counting is None:
+            self._count(self._severities.recount())
         return self._severities.counts()
+
+    def _count(self, work: Generator[None, None, None]) -> None:
+        before = self._counting
+        self._counting = None if advance(work) else work
+        if self._counting:
+            self.set_timer(PAUSE, lambda: self._count(work))
+        elif before:
+            self._draw_top()
 
     def _draw_top(self) -> None:
         now = time.time()

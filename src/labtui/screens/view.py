@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from labtui.spec import Column, SubjectSpec
 from labtui.tablestate import TableState
-from labtui.views.arrange import Arranged, How, Work
+from labtui.views.arrange import Arranged, How
 from labtui.views.filtering import Filter
 from labtui.widgets.rows import Place
 
@@ -58,11 +58,26 @@ class View:
         state.columns, state.sort, state.reverse = self.columns, self.sort, self.reverse
 
 
+def advance(work: Generator[None, None, Any]) -> StopIteration | None:
+    """Go on with it for a PIECE; its end, with its value, where that was reached."""
+    until = time.perf_counter() + PIECE
+    try:
+        next(work)
+        while time.perf_counter() < until:
+            next(work)
+    except StopIteration as end:
+        return end
+    return None
+
+
+Making = Generator[None, None, tuple[Sequence[Any], Arranged]]
+"""All rows that there are, and those that are to be shown."""
+
+
 @dataclass
 class _Job:
     view: View
-    items: Sequence[Any]
-    work: Work
+    work: Making
 
 
 class Arranger:
@@ -98,22 +113,17 @@ class Arranger:
             return True
         return False
 
-    def begin(self, view: View, items: Sequence[Any], work: Work) -> None:
+    def begin(self, view: View, work: Making) -> None:
         """Short work is done when this returns."""
         self._void = False
         self._job = None
-        self._go_on(_Job(view, items, work))
+        self._go_on(_Job(view, work))
 
     def _go_on(self, job: _Job) -> None:
-        until = time.perf_counter() + PIECE
-        try:
-            next(job.work)
-            while time.perf_counter() < until:
-                next(job.work)
-        except StopIteration as end:
+        if end := advance(job.work):
             self._job = None
-            job.view.items = job.items
-            self._done(job.view, end.value)
+            job.view.items, rows = end.value
+            self._done(job.view, rows)
             if self._missed:
                 self._missed = False
                 self._again()

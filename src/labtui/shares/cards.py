@@ -6,6 +6,7 @@ they are and what runs there. Where one of them is silent, the row stays and say
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -17,7 +18,7 @@ from labtui.shares.place import free, held, slots
 from labtui.shares.reconcile import Placement, cards_of
 from labtui.store import Feed, Store
 
-__all__ = ["Remembered", "free", "gres_gpus", "held", "hour", "items", "slots"]
+__all__ = ["Remembered", "free", "gres_gpus", "held", "hour", "items", "pieces", "slots"]
 
 
 def items(store: Store, config: Config, now: float) -> list[Gpu]:
@@ -27,10 +28,19 @@ def items(store: Store, config: Config, now: float) -> list[Gpu]:
     The list is the same object as last time where nothing changed, and each card of it is where
     nothing of its node did: it is not to be changed.
     """
+    return _remembered(store, config).items(store, now)
+
+
+def pieces(store: Store, config: Config, now: float) -> Generator[None, None, list[Gpu]]:
+    """The same with a pause after each node that is made anew, for a thousand cards."""
+    return _remembered(store, config).pieces(store, now)
+
+
+def _remembered(store: Store, config: Config) -> Remembered:
     remembered = _REMEMBERED.get(store)
     if remembered is None or remembered.config is not config:
         remembered = _REMEMBERED[store] = Remembered(config)
-    return remembered.items(store, now)
+    return remembered
 
 
 class _Made(NamedTuple):
@@ -56,6 +66,16 @@ class Remembered:
 
     def items(self, store: Store, now: float) -> list[Gpu]:
         """As `items` of this module."""
+        work = self.pieces(store, now)
+        while True:
+            try:
+                next(work)
+            except StopIteration as end:
+                made: list[Gpu] = end.value
+                return made
+
+    def pieces(self, store: Store, now: float) -> Generator[None, None, list[Gpu]]:
+        """As `pieces` of this module. What is told meanwhile counts the next time."""
         feeds = [feed for feed in store.feeds() if feed.name.startswith(FEEDS)]
         in_time = self._from <= now <= self._until
         if in_time and len(feeds) == len(self._feeds) and all(
@@ -71,6 +91,7 @@ class Remembered:
                 if last is not None:
                     cards = _kept(last.cards, cards)
                 last = _Made(told, now, turn, placement, cards)
+                yield
             nodes[told.name] = last
             until = min(until, last.until)
         found = [gpu for made in nodes.values() for gpu in made.cards]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 
 from labtui.config import Config
 from labtui.model import Gpu, GpuHours, Holder, Item, MigInstance
-from labtui.shares.cards import free, held, items, slots
+from labtui.shares import cards as shares
+from labtui.shares.cards import free, held, slots
 from labtui.store import Store
 from labtui.text import inert
 
@@ -49,8 +50,20 @@ _headed: tuple[Sequence[GpuRow], str] | None = None
 
 def rows(store: Store, config: Config, now: float) -> list[GpuRow]:
     """Each card followed by its slices, in the order of the machines. Not to be changed."""
+    work = pieces(store, config, now)
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            made: list[GpuRow] = end.value
+            return made
+
+
+def pieces(store: Store, config: Config, now: float) -> Generator[None, None, list[GpuRow]]:
+    """The same with a pause after what is made anew of a machine or a card."""
     global _made, _latest
-    cards, told = items(store, config, now), store.value("prom.gpuhours")
+    cards = yield from shares.pieces(store, config, now)
+    told = store.value("prom.gpuhours")
     if _latest is not None and _latest[0] is cards and _latest[1] is told:
         return _latest[2]
     hours = told if isinstance(told, GpuHours) else GpuHours()
@@ -60,7 +73,11 @@ def rows(store: Store, config: Config, now: float) -> list[GpuRow]:
         hour = hours.util.get(card, ())
         kept = _made.get(card)
         same = kept is not None and kept[0].gpu is gpu and kept[0].hour == hour
-        made[card] = kept if kept and same else tuple(rows_of(gpu, hour))
+        if kept and same:
+            made[card] = kept
+        else:
+            made[card] = tuple(rows_of(gpu, hour))
+            yield
     _made = made
     _latest = (cards, told, [row for of_card in made.values() for row in of_card])
     return _latest[2]

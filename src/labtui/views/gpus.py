@@ -5,7 +5,7 @@ from __future__ import annotations
 from labtui.spec import SubjectSpec
 from labtui.views.gpucells import COLUMNS
 from labtui.views.gpudetail import detail
-from labtui.views.gpurows import GpuRow, heading, row_key, rows, searchable, severity
+from labtui.views.gpurows import GpuRow, heading, pieces, row_key, rows, searchable, severity
 from labtui.views.gpuseries import remember, series
 
 __all__ = ["SUBJECT", "GpuRow", "detail", "remember", "rows", "series", "severity"]
@@ -23,6 +23,7 @@ SUBJECT = SubjectSpec(
     row_key=row_key,
     severity=severity,
     rows=rows,
+    pieces=pieces,
     detail=detail,
     searchable=searchable,
     heading=heading,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,9 @@ SHARE = 50.0
 """Counting may take one part in this many of the time: with 5,000 nodes it takes some 20 ms."""
 LONGEST = 4.0
 """Seconds that a count may be old, at most: what fails must be seen within five."""
+
+FEW = 500
+"""Rows that are counted in one go."""
 
 
 @dataclass
@@ -36,24 +39,33 @@ class Severities:
         self._store, self._config = store, config
 
     def counts(self) -> tuple[int, int]:
+        """(critical, warning), as counted last."""
+        found = [count for _, count in self._counts.values()]
+        return sum(c.crit for c in found), sum(c.warn for c in found)
+
+    def recount(self) -> Generator[None, None, None]:
+        """Count anew what may have changed; each yield is a moment at which something else may
+        run."""
         for spec, count in self._counts.values():
             names = spec.counted_by or spec.feeds
             feeds = (f for f in self._store.feeds() if matches(f.name, names))
             said = tuple((id(f.value), f.error) for f in feeds)
             began = time.monotonic()
             if said != count.said and began >= count.due:
-                self._count(spec, count)
+                yield from self._count(spec, count)
                 count.said = said
                 took = time.monotonic() - began
                 count.due = began + min(LONGEST, took * SHARE) if took > 0.005 else 0.0
-        found = [count for _, count in self._counts.values()]
-        return sum(c.crit for c in found), sum(c.warn for c in found)
 
-    def _count(self, spec: SubjectSpec, count: _Count) -> None:
+    def _count(self, spec: SubjectSpec, count: _Count) -> Generator[None, None, None]:
         """A machine counts once, however many of its rows are bad."""
+        if spec.pieces:
+            yield from spec.pieces(self._store, self._config, time.time())
         worst: dict[str, int] = {}
         levels: dict[str, tuple[Any, int]] = {}
-        for item in spec.rows(self._store, self._config, time.time()):
+        for at, item in enumerate(spec.rows(self._store, self._config, time.time())):
+            if at % FEW == FEW - 1:
+                yield
             key = spec.row_key(item)
             before = count.levels.get(key)
             level = before[1] if before and before[0] is item else spec.severity(item)
