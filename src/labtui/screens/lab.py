@@ -381,7 +381,8 @@ class LabScreen(ExactScreen[None]):
         words += ["tree"] if view.tree else [f"sort: {view.sort or view.spec.default_sort}"]
         words += ["reversed"] if view.reverse else []
         counts = (view.shown, len(view.items), len(self.table.marked))
-        line = title_line(view.spec.title, counts, said, words, self.size.width)
+        plain = view.spec.heading_counts and bool(said[0])
+        line = title_line(view.spec.title, counts, said, words, self.size.width, plain)
         self.query_one("#title", Lines).set_lines([line])
 
     def _draw_detail(self) -> None:

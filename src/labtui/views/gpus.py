@@ -27,5 +27,6 @@ SUBJECT = SubjectSpec(
     detail=detail,
     searchable=searchable,
     heading=heading,
+    heading_counts=True,
     also=("prom.gpuhours",),
 )  # fmt: skip

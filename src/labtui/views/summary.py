@@ -84,15 +84,19 @@ def top_line(
 
 
 def title_line(
-    title: str, counts: tuple[int, int, int], said: Span, right: Sequence[str], width: int
-) -> list[Span]:
+    title: str, counts: tuple[int, int, int], said: Span, right: Sequence[str], width: int,
+    plain: bool = False,
+) -> list[Span]:  # fmt: skip
     """`Jobs 3 of 23  running 1                      /ana sort: state`.
 
-    `counts`: rows the filter lets through, all rows, marked ones. Where there is too little room
+    `counts`: rows the filter lets through, all rows, marked ones; `plain`: all of them need not
+    be counted. Where there is too little room
     `said` is cut: the source's failure, or what the rows add up to.
     """
     shown, total, marked = counts
     count = f"{total}" if shown == total else f"{shown} of {total}"
+    if plain and shown == total:
+        count = ""
     end = "".join(f"{word} " for word in right)
     fixed: list[Span] = [(f" {title} ", "accent"), (count, "")]
     marks = f"  {marked} marked" if marked else ""
