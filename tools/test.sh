@@ -11,7 +11,7 @@ log="${TMPDIR:-/tmp}/labtui-test-lab.log"
 old="$LABTUI_TEST_LAB-old"
 on_both="tests/test_slurm_lab.py tests/test_slurm_limits_lab.py tests/test_pipelines_lab.py
     tests/test_jobscreens_lab.py tests/test_pyslurm_lab.py tests/test_pyslurm_nodes.py
-    tests/test_pyslurm_slurmctld.py tests/test_pyslurm_db.py"
+    tests/test_pyslurm_slurmctld.py tests/test_pyslurm_db.py tests/test_gpus_lab.py"
 
 finish() {
     code=$?
@@ -43,7 +43,7 @@ if [ -n "$lab" ] && [ $# -eq 0 ]; then
     if .venv/bin/labtui lab up --name "$old" --suite bookworm --no-console >>"$log" 2>&1; then
         echo "== pytest on Slurm 22.05: what talks to Slurm"
         # shellcheck disable=SC2086
-        LABTUI_TEST_LAB="$old" LABTUI_TEST_SUITE=bookworm \
+        LABTUI_TEST_LAB="$old" LABTUI_TEST_SUITE=bookworm LABTUI_TEST_MOMENTS=20 \
             .venv/bin/python -m pytest -m lab -ra $on_both
     else
         echo "== pytest on Slurm 22.05: SKIPPED: that lab did not come up:"; tail -n 20 "$log"

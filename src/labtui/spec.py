@@ -93,7 +93,6 @@ class SubjectSpec:
     """Counts for the title line, from all rows: `running 6  pending 14`."""
     heading_counts: bool = False
     """The heading says how many there are; the number of rows would be another."""
-    unit: str = "rows"
     arrange: Callable[..., Any] | None = None
     """`arrange(items, spec, how)` instead of views/arrange.py's, for tables without a limit."""
     counted: bool = True
