@@ -302,6 +302,19 @@ async def test_twenty_calls_share_one_connection_and_eight_channels(make: Make, 
     assert sshd.log().count("Accepted publickey") == 1
 
 
+async def test_a_session_that_sshd_has_no_room_for_yet_is_tried_again(
+    make: Make, sshd: Sshd
+) -> None:
+    sshd.kill()
+    with (sshd.folder / "sshd_config").open("a") as config:
+        config.write("MaxSessions 6\n")
+    sshd.start()
+    host = make()
+    calls = [host.run(["sh", "-c", f"sleep 0.1; echo {i}"], timeout=20) for i in range(16)]
+    results = await asyncio.gather(*calls)
+    assert [r.stdout.strip() for r in results] == [str(i) for i in range(16)]
+
+
 async def test_an_unknown_key_is_shown_and_nothing_is_sent(make: Make, sshd: Sshd) -> None:
     sshd.known_hosts.write_text("")
     host = make()

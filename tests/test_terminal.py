@@ -445,7 +445,7 @@ def test_a_machine_that_stops_is_seen_within_five_seconds(healed: Lab, open_cons
             "4",
             "slurmctld.* does not answer",
         ),
-        ("xps15-cpu", "prometheus", "prom refused", "3", "[Pp]rometheus"),
+        ("xps15-cpu", "prometheus", "prom refused", "3", "prometheus:\\s+refused"),
         ("xps15-cpu", "mlflow", "mlflow refused", "6", "MLflow"),
     ],
     ids=["slurmctld", "prometheus", "mlflow"],
@@ -453,7 +453,7 @@ def test_a_machine_that_stops_is_seen_within_five_seconds(healed: Lab, open_cons
 def test_a_service_that_stops_is_shown_as_that(
     lab: Lab, open_console: Open, machine: str, unit: str, source: str, screen: str, words: str
 ) -> None:
-    with open_console(size=(120, 40)) as t:
+    with open_console(size=(160, 40)) as t:
         t.wait("mlflow [0-9]+s")
         machines.run(lab, machine, ["systemctl", "stop", unit])
         try:

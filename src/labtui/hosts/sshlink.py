@@ -74,18 +74,29 @@ class Link:
         """
         token = os.urandom(8).hex()
         await self.channels.acquire()
-        opening = asyncio.ensure_future(
-            self.conn.create_process(
-                shlex.join(["env", f"{_TOKEN}={token}", *argv]),
-                encoding=None,
-                request_pty=False,
-                stdin=asyncssh.PIPE if stdin else asyncssh.DEVNULL,
-            )
-        )
+        command = shlex.join(["env", f"{_TOKEN}={token}", *argv])
+        opening = asyncio.ensure_future(self._open(command, stdin=stdin))
         try:
             yield await asyncio.shield(opening)
         finally:
             opening.add_done_callback(lambda done: self._end(done, token))
+
+    async def _open(self, command: str, *, stdin: bool) -> _Process:
+        """sshd counts a session until it has cleared it away: for a moment it may have no room
+        for another, though ours was closed. Nothing ran yet then."""
+        for pause in (0.05, 0.1, 0.2, 0.4, 0.0):
+            try:
+                return await self.conn.create_process(
+                    command,
+                    encoding=None,
+                    request_pty=False,
+                    stdin=asyncssh.PIPE if stdin else asyncssh.DEVNULL,
+                )
+            except asyncssh.ChannelOpenError as error:
+                if not pause or error.reason != "open failed":
+                    raise
+            await asyncio.sleep(pause)
+        raise AssertionError("unreachable")
 
     def _end(self, opening: asyncio.Future[_Process], token: str) -> None:
         if opening.cancelled() or opening.exception() is not None:

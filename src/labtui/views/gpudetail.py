@@ -160,6 +160,7 @@ def _sources(gpu: Gpu) -> Iterator[Line]:
         by = _source(gpu.origin.get("processes", ""))
         words += f"{', ' * bool(words)}{by} {many} process{'es' * (many != 1)}".replace("  ", " ")
     dispute = any(finding.kind in DISPUTES for finding in gpu.findings)
+    dispute |= gpu.sources.get("prometheus", "answers") != "answers"
     if not dispute and is_known(gpu) and len(counts) + bool(gpu.processes) > 1:
         yield Cell(f"sources agree: {words}", "dim")
         return
