@@ -8,6 +8,7 @@ cards only: it gets eight by the lab's stand-in of NVML.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.server
 import itertools
 import json
@@ -33,7 +34,6 @@ name = "bench"
 transport = "local"
 [prometheus]
 url = "http://127.0.0.1:{port}"
-interval_s = 2.0
 """
 FIGURES = {
     "GPU_UTIL": (60, 40), "FB_USED": (40000, 9000), "FB_FREE": (41000, 0), "FB_RESERVED": (559, 0),
@@ -47,7 +47,7 @@ CARD = {
     "processes": 0,
 }  # fmt: skip
 """What the stand-in of NVML says of one."""
-IDLE_S, KEYS_S = 10.0, 10.0
+IDLE_S, KEYS_S = 10.0, 20.0
 Figures = dict[str, float | str]
 
 
@@ -91,7 +91,8 @@ class Api(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        with contextlib.suppress(BrokenPipeError):
+            self.wfile.write(body)
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -189,8 +190,8 @@ def main() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     heads = ["160x48", *(head for head, *_ in COLUMNS)]
     text = (
-        "## GPU shares\n\nThe GPU screen, its sources asked every two seconds; a key held down for"
-        f" ten seconds, then ten of nothing. {report.machine()}\n\n"
+        "## GPU shares\n\nThe GPU screen, its source asked every five seconds, as is the default; a key"
+        f" held down for twenty seconds, then ten of nothing. {report.machine()}\n\n"
         + report.markdown(heads, rows())
     )
     print(text)

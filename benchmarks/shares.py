@@ -10,9 +10,11 @@ import argparse
 import copy
 import gc
 import time
+from pathlib import Path
 from statistics import median
 from typing import Any
 
+import report
 from msgspec.structs import replace
 
 from labtui.collectors.gpus import GpuMetrics
@@ -136,14 +138,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cards", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--write", type=Path, help="a document in which the table is put")
     chosen = parser.parse_args()
-    print(f"| {chosen.cards} cards, {SLICES} slices each |", " | ".join(COLUMNS.values()), "|")
-    print("|---" * (len(COLUMNS) + 1) + "|")
+    rows = []
     for each, smi in ((8, False), (8, True), (1, False), (1, True)):
         nodes = chosen.cards // each
         times = measure(nodes, each, smi, chosen.rounds)
         name = f"{nodes} nodes; DCGM" + (", nvidia-smi with 2 processes a card" if smi else "")
-        print(f"| {name} |", " | ".join(f"{times[c]:.2f} ms" for c in COLUMNS), "|")
+        rows.append([name, *(f"{times[c]:.1f}" for c in COLUMNS)])
+    heads = [f"{chosen.cards} cards, {SLICES} slices each; ms", *COLUMNS.values()]
+    text = (
+        "### Reconciling\n\nProcessor time to say who holds what, by what changed since the last"
+        f" time; it goes on in pieces of 4 ms. {report.machine()}\n\n"
+        + report.markdown(heads, rows)
+    )
+    print(text)
+    if chosen.write:
+        report.write(chosen.write, "shares", text)
 
 
 if __name__ == "__main__":

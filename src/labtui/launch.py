@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from labtui.slurm.client import SlurmClient
 
 
+SWITCH = 0.0005
+"""Seconds that a thread may hold the interpreter while another wants it."""
+
+
 def open_console(config_path: Path | None, **options: Any) -> int:
     """The full-screen console; the exit status of the process."""
     config = load_config(str(config_path) if config_path else None)
@@ -28,6 +32,8 @@ def open_console(config_path: Path | None, **options: Any) -> int:
     except KeyMapError as error:
         fail(str(error), USAGE)
         raise
+    # What a lane computes in Python must not keep a key waiting: the default is 5 ms a turn.
+    sys.setswitchinterval(SWITCH)
     mouse = bool(config and config.ui.mouse)
     answer = app.run(mouse=mouse)
     return START_LAB if answer == "lab up" else app.return_code or OK

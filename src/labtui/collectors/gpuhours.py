@@ -49,7 +49,7 @@ class PromGpuHours(SourceCollector):
         if not masks:
             query = " or ".join(f"increase({name}[120s])" for name in _VIOLATIONS)
             grown = await self._range(query, now, 60.0)
-        return hours(util, masks, grown, self._config, now)
+        return await self._lane.call(self._budget, hours, util, masks, grown, self._config, now)
 
     async def _range(self, query: str, now: float, step: float) -> list[Sample]:
         start = now - SPAN_S + step
