@@ -190,7 +190,7 @@ def main() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     heads = ["160x48", *(head for head, *_ in COLUMNS)]
     text = (
-        "## GPU shares\n\nThe GPU screen, its source asked every five seconds, as is the default; a key"
+        "## GPU shares\n\nThe GPU screen, its source asked every five seconds (the default); a key"
         f" held down for twenty seconds, then ten of nothing. {report.machine()}\n\n"
         + report.markdown(heads, rows())
     )
