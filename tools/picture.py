@@ -18,10 +18,14 @@ ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "img"
 sys.path.insert(0, str(ROOT / "tests"))
 
-from sample_lab import EVIL, NOW, READINGS, sample_app  # noqa: E402 - its folder is found above
+from sample_lab import EVIL, NOW, READINGS, gpu_app, sample_app  # noqa: E402 - its folder is found above
 
 SIZE = (120, 20)
-PICTURES = {"queue": ("jobs", ["down"] * 8), "nodes": ("nodes", [])}
+PICTURES = {
+    "queue": ("jobs", ["down"] * 8),
+    "nodes": ("nodes", []),
+    "gpus": ("gpus", []),
+}
 """File name -> the screen it opens on and the keys pressed there."""
 
 
@@ -36,7 +40,7 @@ def calm() -> dict[str, object]:
 
 
 async def draw(screen: str, keys: list[str]) -> str:
-    app = sample_app(calm(), screen=screen)
+    app = gpu_app(screen=screen) if screen == "gpus" else sample_app(calm(), screen=screen)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.pause()
         await pilot.press(*keys)
