@@ -45,7 +45,7 @@ def answer(t: Terminal) -> None:
 def cursor_to(t: Terminal, pattern: str) -> None:
     """Down the table until the cursor's row says so."""
     t.keys("Home")
-    for _ in range(12):
+    for _ in range(30):
         row = next((line for line in t.screen.splitlines() if line.startswith("▌")), "")
         if re.search(pattern, row):
             return
@@ -63,7 +63,10 @@ def test_a_job_that_waits_for_a_slice_is_understood_and_let_through(
     own = {"XDG_STATE_HOME": str(tmp_path / "state"), "XDG_CONFIG_HOME": str(tmp_path / "c")}
     with terminal(*argv, size=(80, 24), **own) as t:
         # From the job that waits to the card it waits for.
-        t.keys("4")
+        t.keys("4", "/")
+        t.type(NAME)
+        t.keys("Enter")
+        t.wait(rf"{holder} +{NAME}-holds +labop gpu +running", timeout=40)
         t.wait(rf"{waits} +{NAME}-waits +labop gpu +pending")
         cursor_to(t, NAME + "-waits")
         t.keys("g")
