@@ -29,8 +29,9 @@ def status(context: click.Context, plain: bool) -> None:
             if spec.parent:
                 continue
             rows = spec.rows(session.store, session.config, now)
-            heading = f" ({spec.heading(rows)})" if spec.heading else ""
-            counts.append(f"{spec.title}: {len(rows)}{heading}")
+            told = spec.heading(rows) if spec.heading else ""
+            many = f"{len(rows)}" + (f" ({told})" if told else "")
+            counts.append(f"{spec.title}: {told if told and spec.heading_counts else many}")
             if spec.name in ("jobs", "runs"):
                 continue
             for item in rows:

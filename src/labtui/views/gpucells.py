@@ -194,7 +194,12 @@ def _why(row: GpuRow) -> Cell | str:
         return Cell(inert(finding.text), TONES[finding.severity])
     if gpu.throttle:
         return Cell(f"held down: {inert(gpu.throttle)}", "warn")
-    return Cell(inert("; ".join(dict.fromkeys(gpu.na.values()))), "dim")
+    why = dict.fromkeys(text for field, text in gpu.na.items() if field not in _SELDOM)
+    return Cell(inert("; ".join(why)), "dim")
+
+
+_SELDOM = ("clock_lock_mhz", "ecc_uncorrected")
+"""Figures that most cards do not give, and that no column shows: the detail says why."""
 
 
 def _sort(field: str) -> Any:
