@@ -183,3 +183,17 @@ async def test_an_unchanged_reading_repaints_nothing(monkeypatch: pytest.MonkeyP
         put(screen.session, GPU_READINGS)
         await pilot.pause(0.3)
         assert drawn == [] and screen.view.items is rows
+
+
+async def test_pods_that_may_not_be_read_are_not_told_as_none() -> None:
+    told = msgspec.structs.replace(
+        GPU_READINGS["k8s.gpus"], pods=(), denied={"pods": "labtui may not list pods"}
+    )
+    app = gpu_app(GPU_READINGS | {"k8s.gpus": told}, screen="pods")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, LabScreen))
+        screen = app.screen
+        assert isinstance(screen, LabScreen)
+        await until(pilot, lambda: "may not list pods" in screen.table.message)
+        title = str(screen.query_one("#title").plain)  # type: ignore[attr-defined]
+        assert "labtui may not list pods" in title

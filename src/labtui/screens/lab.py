@@ -325,7 +325,13 @@ class LabScreen(ExactScreen[None]):
             return f"no source for {view.spec.title} is configured"
         if any(f.state(now) == "waiting" for f in feeds):
             return "waiting for " + ", ".join(dict.fromkeys(f.kind for f in feeds))
+        if why := self._missing(view.spec):
+            return why
         return f"no {view.spec.title.lower()}"
+
+    def _missing(self, spec: SubjectSpec) -> str:
+        """Why there may be more than its rows, though its source answers."""
+        return spec.missing(self.session.store) if spec.missing else ""
 
     def severities(self) -> tuple[int, int]:
         """(critical, warning) counts of the whole lab; counted anew between keys and repaints."""
@@ -373,6 +379,8 @@ class LabScreen(ExactScreen[None]):
             failed = [error for error in failed if error.kind != "not-found"]
         if failed and not matches("host.", view.spec.feeds):
             said: Span = (failed[0].message, "crit")
+        elif why := self._missing(view.spec):
+            said = (why, "crit")
         else:
             made = view.spec.heading and view.items
             said = (view.spec.heading(view.items) if made and view.spec.heading else "", "dim")
