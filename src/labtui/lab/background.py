@@ -39,7 +39,7 @@ def start(lab: Lab) -> None:
     if pid(lab) or not SERVICES:
         return
     with (lab.state / "finish.log").open("w") as log:
-        subprocess.Popen(
+        child = subprocess.Popen(
             _command(lab),
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -47,6 +47,10 @@ def start(lab: Lab) -> None:
             start_new_session=True,
             cwd="/",
         )
+    # For a moment after its exec a process has no command line yet: who waits for it would not
+    # find it, and take it for done.
+    while child.poll() is None and pid(lab) is None:
+        time.sleep(0.01)
 
 
 def pid(lab: Lab) -> int | None:
