@@ -18,7 +18,7 @@ import pynvml as n
 
 STAND_IN = "labtui's stand-in of nvidia-smi: there is no GPU here"
 
-USAGE, UNSUPPORTED, PERMISSION, ABSENT = 2, 3, 4, 6
+USAGE, PERMISSION, ABSENT = 2, 4, 6
 LOST = {n.NVML_ERROR_GPU_IS_LOST: "[GPU is lost]", n.NVML_ERROR_UNKNOWN: "[Unknown Error]"}
 
 

@@ -229,7 +229,6 @@ class Nvml:
     ) -> list[GpuProcess]:
         """Those that compute, by MPS too, and those that draw; each once."""
         found: dict[int, GpuProcess] = {}
-        answered = False
         for kind in ("Compute", "MPSCompute", "Graphics"):
             field = "processes" if kind == "Compute" else f"processes.{kind}"
             for version in ("", "_v2"):  # drivers before 510 have no v3
@@ -239,7 +238,6 @@ class Nvml:
                     break
             if kind != "Compute":
                 na.pop(field, None)  # many cards have no MPS, and nothing that draws
-            answered |= running is not None
             for process in running or ():
                 memory = number(process.usedGpuMemory)
                 instance = getattr(process, "gpuInstanceId", None)
