@@ -23,6 +23,9 @@ import pytest
 
 from standin import free_port, running
 
+CODE = Path(__file__).parent.parent / "src" / "labtui"
+KUBE = CODE / "lab" / "kube"
+
 
 def binaries() -> Path:
     """Where kube-apiserver and kubectl are, or a skip that says what to do."""
@@ -112,6 +115,15 @@ class KubeServer:
 
     def apply(self, path: Path) -> None:
         self.run("apply", "--server-side", "--force-conflicts", "-f", str(path))
+
+    def install(self, *names: str) -> None:
+        """The kinds and rights that the lab has, then these of its manifests."""
+        for name in ("base", "crds"):
+            self.apply(KUBE / f"{name}.yaml")
+        self.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
+        self.apply(CODE / "playbooks" / "kubernetes" / "rbac.yaml")
+        for name in names:
+            self.apply(KUBE / f"{name}.yaml")
 
 
 PLURALS = {"ClusterPolicy": "clusterpolicies"}

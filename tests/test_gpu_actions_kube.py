@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,8 +23,6 @@ from labtui.hosts.local import LocalHost
 from labtui.model import Gpu, KubeGpus
 from labtui.sources.kubernetes import Kubectl
 
-ROOT = Path(__file__).parent.parent / "src" / "labtui"
-KUBE = ROOT / "lab" / "kube"
 CARD = Gpu(node="gpu-node-1", index=0)
 SLICING = ("get", "configmap", "time-slicing-config", "-n", "gpu-operator", "-o", "json")
 
@@ -33,12 +30,7 @@ SLICING = ("get", "configmap", "time-slicing-config", "-n", "gpu-operator", "-o"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubeServer]:
     with kubernetes(tmp_path_factory.mktemp("kube")) as running:
-        for name in ("base", "crds"):
-            running.apply(KUBE / f"{name}.yaml")
-        running.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
-        running.apply(ROOT / "playbooks" / "kubernetes" / "rbac.yaml")
-        for name in ("accounts", "gpu-operator"):
-            running.apply(KUBE / f"{name}.yaml")
+        running.install("accounts", "gpu-operator")
         running.make({
             "apiVersion": "v1", "kind": "Node",
             "metadata": {"name": "gpu-node-1", "labels": {

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from kubeserver import KubeServer, kubernetes
+from kubeserver import CODE, KUBE, KubeServer, kubernetes
 from labtui.collectors import kubernetes as collectors
 from labtui.collectors.base import CollectError
 from labtui.config import Config, KubernetesConfig, NodeConfig
@@ -28,19 +28,11 @@ from labtui.model import KubeGpus, SlurmCluster
 from labtui.sources.kubernetes import Kubectl, KubeError
 from standin import certificate, free_port
 
-ROOT = Path(__file__).parent.parent / "src" / "labtui"
-KUBE = ROOT / "lab" / "kube"
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubeServer]:
     with kubernetes(tmp_path_factory.mktemp("kube")) as running:
-        for name in ("base", "crds"):
-            running.apply(KUBE / f"{name}.yaml")
-        running.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
-        running.apply(ROOT / "playbooks" / "kubernetes" / "rbac.yaml")
-        for name in ("accounts", "gpu-operator", "soperator", "pods"):
-            running.apply(KUBE / f"{name}.yaml")
+        running.install("accounts", "gpu-operator", "soperator", "pods")
         running.make(NODE)
         for one in STATUSES:
             running.status(one)
@@ -212,7 +204,7 @@ async def test_soperator_that_has_said_nothing(server: KubeServer) -> None:
 
 async def test_the_recipe_of_the_docs(server: KubeServer, tmp_path: Path) -> None:
     """The kubeconfig that docs/kubernetes.md has made, and its token renewed."""
-    page = (ROOT.parent.parent / "docs" / "kubernetes.md").read_text()
+    page = (CODE.parent.parent / "docs" / "kubernetes.md").read_text()
     recipe = page.partition("```sh\n")[2].partition("```")[0]
     bin_, home = tmp_path / "bin", tmp_path / "home"
     bin_.mkdir()

@@ -11,13 +11,12 @@ import hashlib
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labtui.lab.kubeapi import Api
+from labtui.lab.kubeapi import Api, each_second
 
 NAME = "labtui-containers"
 KUBECONFIG = Path("/etc/kubernetes/kubelet.conf")
@@ -137,19 +136,9 @@ def follow(api: Api, node: str, children: list[subprocess.Popen[bytes]]) -> str:
 
 
 def main() -> None:
-    node = sys.argv[1]
-    api = Api(KUBECONFIG)
-    before = ""
+    node, api = sys.argv[1], Api(KUBECONFIG)
     children: list[subprocess.Popen[bytes]] = []
-    while True:
-        try:
-            said = follow(api, node, children)
-        except (OSError, subprocess.SubprocessError) as error:
-            said = str(error)
-        if said and said != before:
-            print(f"{NAME} (a stand-in): {said}", flush=True)  # noqa: T201 - its log
-        before = said
-        time.sleep(1)
+    each_second(NAME, lambda: follow(api, node, children))
 
 
 if __name__ == "__main__":

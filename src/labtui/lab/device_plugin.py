@@ -10,7 +10,6 @@ It runs on the lab's desktop-gpu, with the Python and PyYAML of that machine.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped,unused-ignore]
 
-from labtui.lab.kubeapi import Api
+from labtui.lab.kubeapi import Api, each_second
 
 NAME = "labtui-device-plugin"
 KUBECONFIG = Path("/etc/kubernetes/kubelet.conf")
@@ -104,18 +103,8 @@ def follow(api: Api, node: str) -> str:
 
 
 def main() -> None:
-    node = sys.argv[1]
-    api = Api(KUBECONFIG)
-    before = ""
-    while True:
-        try:
-            said = follow(api, node)
-        except (OSError, ValueError) as error:
-            said = str(error)
-        if said and said != before:
-            print(f"{NAME} (a stand-in): {said}", flush=True)  # noqa: T201 - its log
-        before = said
-        time.sleep(1)
+    node, api = sys.argv[1], Api(KUBECONFIG)
+    each_second(NAME, lambda: follow(api, node))
 
 
 if __name__ == "__main__":

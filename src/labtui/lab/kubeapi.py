@@ -9,9 +9,12 @@ import base64
 import http.client
 import json
 import ssl
+import subprocess
+import time
 import urllib.parse
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 TIMEOUT_S = 5.0
 
@@ -22,6 +25,20 @@ class ApiError(OSError):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"{status}: {message[:200]}")
         self.status = status
+
+
+def each_second(name: str, look: Callable[[], str]) -> NoReturn:
+    """A stand-in's whole life: look, and say what is new."""
+    before = ""
+    while True:
+        try:
+            said = look()
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            said = str(error)
+        if said and said != before:
+            print(f"{name} (a stand-in): {said}", flush=True)  # noqa: T201 - its log
+        before = said
+        time.sleep(1)
 
 
 class Api:
