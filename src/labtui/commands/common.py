@@ -16,7 +16,7 @@ from labtui.actions.base import Action, ActionError, Outcome
 from labtui.commands.basics import INTERRUPTED, OK, UNHEALTHY, UNREACHABLE, USAGE, fail, need_config
 from labtui.session import Session
 from labtui.store import Feed
-from labtui.text import inert
+from labtui.text import inert, inert_lines
 
 
 def with_session(context: click.Context, work: Callable[[Session], Awaitable[int]]) -> None:
@@ -74,8 +74,12 @@ async def perform(session: Session, action: Action, *, yes: bool, as_json: bool)
     plan = await session.runner.plan(action)
     for step in plan.steps:
         click.echo(f"{inert(step.where)}: {inert(step.what)}", err=True)
+    if plan.preview:
+        click.echo("\n".join(inert_lines(plan.preview.rstrip())), err=True)
     for risk in plan.risks:
         click.echo(f"! {inert(risk)}", err=True)
+    if plan.undo:
+        click.echo(f"undo: {inert(plan.undo)}", err=True)
     if not yes:
         if not sys.stdin.isatty():
             fail("asks before it changes anything: give --yes when there is nobody to ask", USAGE)
