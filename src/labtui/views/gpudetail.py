@@ -35,7 +35,8 @@ _FIELDS = {
     "util_percent": "util", "memory_used_mib": "memory", "memory_total_mib": "memory",
     "temperature_c": "temperature", "power_w": "power", "clock_mhz": "clock",
     "power_limit_w": "power limit", "ecc_uncorrected": "ECC", "clock_lock_mhz": "clock lock",
-    "clock_max_mhz": "highest clock",
+    "clock_max_mhz": "highest clock", "power_default_w": "power limit",
+    "power_min_w": "power limit", "power_max_w": "power limit",
 }  # fmt: skip
 
 
