@@ -316,6 +316,8 @@ def test_an_editor_left_open_while_everything_refreshes(
         t.keys("Escape")
         t.wait("esc keep draft")
         t.keys("Escape")
+        t.wait("WHY / WHERE")
+        on_job(t, job_id)  # by its name: what failed lately may fill the first page
         t.wait(rf"{job_id} +meanwhile")
         leave(t)
 
