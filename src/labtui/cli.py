@@ -15,6 +15,7 @@ SCREENS = (
     "gpus",
     "jobs",
     "vault",
+    "agents",
     "runs",
     "partitions",
     "reservations",
@@ -40,6 +41,11 @@ _COMMANDS = {
         "labtui.commands.gpu:gpu",
         "power, persistence, clocks, slices, cancel, undo, waiting.",
     ),
+    "vault": (
+        "labtui.commands.vault:vault",
+        "status, unseal, reset, seal, rotate, setup, init, rekey, snapshot ...",
+    ),
+    "play": ("labtui.commands.play:play", "list, show, preview, apply, undo playbooks."),
     "audit": (
         "labtui.commands.audit:audit",
         "What was done from here, by whom, with what outcome.",

@@ -92,6 +92,27 @@ class VaultConfig(_Section, frozen=True, kw_only=True):
     ca_file: str = ""
     interval_s: float = 2.0
     timeout_s: float = 3.0
+    role: str = "compute-node"
+    """The AppRole that the agents log in with."""
+    agents: tuple[str, ...] = ()
+    """Nodes on which vault-agent runs, or is to."""
+    secrets: dict[str, SecretConfig] = {}
+    token_gpg: str = ""
+    """A file with an operator's token that gpg decrypts, offered where one is asked."""
+
+
+class SecretConfig(_Section, frozen=True, kw_only=True):
+    """A secret in Vault and the file that each agent renders of it."""
+
+    path: str = ""
+    """Mount and path in the KV version 2 engine: `secret/ngc`."""
+    field: str = "api_key"
+    file: str = ""
+    """On the nodes; empty: /run/secrets/NAME."""
+    env: tuple[str, ...] = ()
+    """Variables in which programs hold it: `["NGC_API_KEY"]`."""
+    registry: str = ""
+    """The container registry that it logs in to: `nvcr.io`."""
 
 
 class GpuConfig(_Section, frozen=True, kw_only=True):

@@ -336,11 +336,35 @@ class ArrayJob(Job, frozen=True, kw_only=True):
     """State -> how many of its tasks are in it."""
 
 
+class OldHolder(Item, frozen=True, kw_only=True):
+    """Something that was started, or logged in, with another value than the file now has."""
+
+    kind: Literal["process", "job", "container", "registry"]
+    id: str
+    """pid, job id, container id or registry."""
+    name: str | None = None
+    variable: str | None = None
+    """The environment variable in which it holds it."""
+
+
 class Secret(Item, frozen=True, kw_only=True):
+    """A file that the agent rendered; its value never leaves the node."""
+
     path: str
     age_s: float | None = None
+    """Seconds since it was written."""
     mode: str | None = None
+    """`0600`."""
     hash: str | None = None
+    """The first 12 hex digits of SHA-256 over salt and content; the salt is new with each console,
+    so it tells same from changed and nothing else."""
+    name: str | None = None
+    """What [vault.secrets] calls it."""
+    owner: str | None = None
+    """`root:root`."""
+    fault: str | None = None
+    """Why there is nothing to tell, or what is wrong with it: missing, readable by all."""
+    old: tuple[OldHolder, ...] = ()
 
 
 class Agent(Item, frozen=True, kw_only=True):
@@ -348,6 +372,15 @@ class Agent(Item, frozen=True, kw_only=True):
     alive: bool | None = None
     token_ttl_s: float | None = None
     secrets: tuple[Secret, ...] = ()
+    state: str | None = None
+    """In a word or three: `running`, `retrying, 503`, `failed`, `absent`, `unknown (refused)`."""
+    renewed_at: float | None = None
+    """Unix seconds of its token's last renewal or login."""
+    address: str | None = None
+    """The Vault server that it talks to."""
+    version: str | None = None
+    detail: str | None = None
+    """One sentence: what it last said, or why nothing is known."""
 
 
 VaultState = Literal[

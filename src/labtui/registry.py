@@ -13,8 +13,10 @@ from labtui.actions import nodes as node_actions
 from labtui.actions import queue as queue_actions
 from labtui.actions import submit as submit_actions
 from labtui.actions import trust as trust_actions
+from labtui.actions import vault as vault_actions
 from labtui.spec import ActionSpec, SubjectSpec
 from labtui.views import (
+    agents,
     fairshare,
     gpus,
     jobs,
@@ -42,6 +44,7 @@ SUBJECTS: tuple[SubjectSpec, ...] = (
     pods.SUBJECT,
     processes.SUBJECT,
     slurmclusters.SUBJECT,
+    agents.SUBJECT,
 )
 
 SUBJECT: dict[str, SubjectSpec] = {s.name: s for s in SUBJECTS}
@@ -60,6 +63,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
     *trust_actions.ACTIONS,
     *gpuviews.ACTIONS,
     *gpu_actions.ACTIONS,
+    *vault_actions.ACTIONS,
 )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from labtui.actions import gpus as gpu_actions
+from labtui.actions import vault as vault_actions
 from labtui.actions.base import Action, ActionError
 from labtui.actions.modify import ModifyJob, TopJob
 from labtui.actions.nodes import DrainNode, ResumeNode
@@ -24,7 +25,7 @@ from labtui.actions.queue import (
 )
 from labtui.actions.runner import Runner
 from labtui.actions.trust import TrustKey
-from labtui.collectors import alerts, experiments, gpus, kubernetes, nodes, queue, vault
+from labtui.collectors import agents, alerts, experiments, gpus, kubernetes, nodes, queue, vault
 from labtui.collectors.base import Collector
 from labtui.collectors.efficiency import Efficiencies
 from labtui.collectors.schedule import Scheduler
@@ -33,6 +34,7 @@ from labtui.history import History, default_path, read_ended
 from labtui.hosts.base import Host, HostError
 from labtui.hosts.connect import connect
 from labtui.hosts.local import LocalHost
+from labtui.keyholder.holder import Keyholder
 from labtui.model import Job, Run
 from labtui.slurm.client import SlurmClient
 from labtui.slurm.efficiency import Efficiency
@@ -101,6 +103,7 @@ class Session:
             ),
             *nodes.build(config, self.hosts),
             *vault.collectors(config),
+            *agents.build(config, self.hosts),
             *gpus.collectors(config, self.hosts),
             *kubernetes.build(self.kube, config),
             *alerts.collectors(config),
@@ -118,10 +121,16 @@ class Session:
         items: Sequence[Any],
         reason: str = "",
         changes: Mapping[str, str] | None = None,
+        holder: Keyholder | None = None,
     ) -> Action:
         """The action `id` on rows of its subject. Raises ActionError when it cannot be made."""
         if id == "nodes.trust":
             return TrustKey(self.hosts.get(items[0].name), items[0].name)
+        if id.startswith(("vault.", "agents.")):
+            return vault_actions.make(
+                id, items, reason, changes,
+                vault_actions.Doors(self.config, self.store, self.hosts, holder),
+            )  # fmt: skip
         if id.startswith(("gpus.", "pods.", "processes.")):
             doors = gpu_actions.Doors(self.config, self.store, self.hosts, self.slurm, self.kube)
             return gpu_actions.make(id, items, reason, doors)

@@ -43,6 +43,18 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """One secret that has to be typed, pasted, or opened by gpg: never by the console itself."""
+
+    name: str
+    """What operations call it: `share`, `token`, `value`."""
+    kind: Literal["share", "token", "value"]
+    """A share is checked for its form before it is sent."""
+    words: str
+    """What to ask for: `a token that may seal`."""
+
+
+@dataclass(frozen=True, slots=True)
 class ActionSpec:
     """One action that a person can choose: what the keys, menus and docs are made of."""
 
@@ -64,6 +76,8 @@ class ActionSpec:
     """Why it cannot be done to this row right now; None when it can."""
     question: Callable[[Any, Any], tuple[str, str]] | None = None
     """`question(item, store)`: what has to be asked first, and an example of an answer."""
+    secrets: Callable[[Any, Any], tuple[Wanted, ...]] | None = None
+    """`secrets(item, store)`: what the keyholder has to be given before the plan is made."""
     footer: bool = True
 
 

@@ -14,7 +14,6 @@ from labtui.history import AuditLine
 from labtui.hosts.base import HostError
 from labtui.text import inert
 
-RUN_TIMEOUT = 120.0
 VERIFY_TIMEOUT = 60.0
 CLOSE_TIMEOUT = 1.0
 
@@ -103,7 +102,7 @@ class Runner:
             return Outcome("refused", f"{self.cluster} is read-only here")
         doubt = ""
         try:
-            async with asyncio.timeout(RUN_TIMEOUT):
+            async with asyncio.timeout(action.run_timeout):
                 await action.run(progress)
         except ActionError as error:
             return Outcome("failed", inert(error))

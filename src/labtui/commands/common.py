@@ -12,7 +12,7 @@ from typing import Any
 import click
 import msgspec
 
-from labtui.actions.base import Action, ActionError, Outcome
+from labtui.actions.base import Action, ActionError, Outcome, Plan
 from labtui.commands.basics import INTERRUPTED, OK, UNHEALTHY, UNREACHABLE, USAGE, fail, need_config
 from labtui.session import Session
 from labtui.store import Feed
@@ -69,8 +69,13 @@ def echo_json(data: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-async def perform(session: Session, action: Action, *, yes: bool, as_json: bool) -> int:
-    """Plan, ask on a terminal, run, verify: the same steps as on screen."""
+async def perform(
+    session: Session, action: Action, *, yes: bool, as_json: bool, confirm: str | None = None
+) -> int:
+    """Plan, ask on a terminal, run, verify: the same steps as on screen.
+
+    With a `confirm`, be it empty, a dangerous action takes no `yes`: its word is given or typed.
+    """
     plan = await session.runner.plan(action)
     for step in plan.steps:
         click.echo(f"{inert(step.where)}: {inert(step.what)}", err=True)
@@ -80,7 +85,10 @@ async def perform(session: Session, action: Action, *, yes: bool, as_json: bool)
         click.echo(f"! {inert(risk)}", err=True)
     if plan.undo:
         click.echo(f"undo: {inert(plan.undo)}", err=True)
-    if not yes:
+    if plan.dangerous and confirm is not None:
+        if not _named(plan, confirm):
+            return OK
+    elif not yes:
         if not sys.stdin.isatty():
             fail("asks before it changes anything: give --yes when there is nobody to ask", USAGE)
         if not click.confirm(inert(plan.title), default=False, err=True):
@@ -88,6 +96,18 @@ async def perform(session: Session, action: Action, *, yes: bool, as_json: bool)
     outcome = await session.runner.perform(action, plan, lambda line: click.echo(line, err=True))
     tell(outcome, as_json)
     return OK if outcome.ok else UNREACHABLE if outcome.kind == "unknown" else UNHEALTHY
+
+
+def _named(plan: Plan, confirm: str) -> bool:
+    """The word that the plan asks for is given or typed. Ends with 2 where it is another."""
+    word = inert(plan.confirm_word)
+    if not confirm and sys.stdin.isatty():
+        confirm = click.prompt(f"{inert(plan.title)}: type {word} to go on", default="", err=True)
+        if not confirm:
+            return False
+    if confirm != plan.confirm_word:
+        fail(f"nothing was done: it needs the name {word}, by --confirm or typed", USAGE)
+    return True
 
 
 def tell(outcome: Outcome, as_json: bool) -> None:

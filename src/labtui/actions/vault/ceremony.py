@@ -1,0 +1,51 @@
+"""What a ceremony is: shares given one after another, by several people, until there are enough.
+
+Unsealing, a rekey and the making of a root token differ only in what they ask the server; the
+screen and the command line drive all three through this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from labtui.actions.base import Action
+from labtui.keyholder.holder import Keyholder
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far it is, as the server tells it."""
+
+    progress: int
+    required: int
+    nonce: str
+    """Empty while nothing is under way."""
+    done: bool = False
+    words: str = ""
+    """Why no share can be given, where it is neither under way nor done."""
+
+
+class Ceremony(Protocol):
+    title: str
+    """`Unseal truenas`."""
+    node: str
+    promise: str
+    """What happens after the last share: `health, leader, AppRole login, 3 agents back`."""
+
+    async def standing(self) -> Standing:
+        """Asked anew at the server. Raises ActionError."""
+        ...
+
+    def give(self, holder: Keyholder, number: int) -> Action:
+        """The action, audited, that sends the share which the keyholder has; `number`: which one
+        it would be, 1 first. Its outcome says in words what the server made of it."""
+        ...
+
+    def reset(self) -> Action | None:
+        """The action that drops the progress; None where there is no such thing."""
+        ...
+
+    def afterwards(self) -> Action | None:
+        """What is checked or done once it is complete; None where that is all."""
+        ...

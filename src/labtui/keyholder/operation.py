@@ -1,0 +1,67 @@
+"""What the keyholder can do with the secrets that it was given: one entry an operation.
+
+An operation runs in the keyholder, never in the console. It gets the secrets as bytearrays, and
+what it returns is told to the console: so nothing of it may be secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Secrets = Mapping[str, bytearray]
+"""By the name under which they were asked: `share`, `token`, `value`."""
+Params = Mapping[str, Any]
+"""JSON; nothing secret."""
+Result = Mapping[str, Any]
+"""JSON; nothing secret."""
+
+
+class Refused(Exception):
+    """The server, or a check before sending, said no: one sentence, nothing secret in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One Vault server at its own address."""
+
+    node: str
+    address: str
+    ca_file: str = ""
+    timeout: float = 10.0
+    """Seconds for one request, connecting included."""
+
+    def client(self, token: bytearray | None = None) -> Any:
+        """An hvac client with this token or none: no ambient one, no proxy, no redirect.
+
+        hvac raises its own exceptions; `holder` tells SourceError kinds of what requests raises.
+        """
+        import hvac
+
+        from labtui.sources.http import BoundedSession
+
+        session = BoundedSession(timeout=self.timeout, ca_file=self.ca_file)
+        return hvac.Client(
+            url=self.address,
+            token=token.decode() if token else "",
+            verify=session.verify,
+            timeout=self.timeout,
+            session=session,
+            allow_redirects=False,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """Raises Refused, SourceError, or what hvac and requests raise."""
+
+    id: str
+    """`unseal.share`."""
+    needs: tuple[str, ...]
+    """Secrets without which it does not start."""
+    run: Callable[[Door, Secrets, Params], Result]
+    writes: bool = True
+    """It changes something: no answer in time means unknown, not failed."""
+    timeout: float = 30.0
+    """Seconds until the console gives up waiting for it."""

@@ -1,0 +1,1 @@
+"""Ansible's playbooks as a subprocess: which there are, on which machines, and what they did."""
