@@ -50,6 +50,8 @@ if [ "${1:-}" = dev ]; then
     [ -x /usr/sbin/sshd ] || missing="$missing openssh-server"
     command -v prometheus >/dev/null || missing="$missing prometheus"
     command -v prometheus-alertmanager >/dev/null || missing="$missing prometheus-alertmanager"
+    command -v gpg >/dev/null && command -v gpg-agent >/dev/null || missing="$missing gpg gpg-agent"
+    command -v ssh >/dev/null || missing="$missing openssh-client"
     command -v gcc >/dev/null || missing="$missing gcc libc6-dev"
     # shellcheck disable=SC2086
     if [ -n "$missing" ]; then
