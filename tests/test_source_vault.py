@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from labtui.collectors.base import CollectError
-from labtui.collectors.vault import collectors
+from labtui.collectors.vault import collectors, standing
 from labtui.config import Config, LabRef, VaultConfig
 from labtui.model import VaultNode
 from labtui.sources.base import SourceError
@@ -131,3 +131,14 @@ def test_hostile_fields_are_inert_and_bounded() -> None:
     for bad in ({}, {"sealed": "yes"}, {"sealed": 1}):
         with pytest.raises(SourceError, match="not a seal status"):
             node_of("n", "https://x", bad, {})
+
+
+async def test_a_fresh_read_outside_the_schedule() -> None:
+    with standing_in(answer(200, json.dumps(SEALED).encode())) as server:
+        found = await standing(config(server.url), "truenas")
+        assert (found.node, found.state) == ("truenas", "sealed")
+    with pytest.raises(SourceError) as caught:
+        await standing(config(server.url), "truenas")
+    assert caught.value.fault.kind == "refused"
+    with pytest.raises(SourceError, match="no Vault 'other'"):
+        await standing(config(server.url), "other")

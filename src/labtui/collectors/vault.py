@@ -75,5 +75,26 @@ def _read(path: Path | None) -> Any:
         return None
 
 
+async def standing(config: Config, node: str) -> VaultNode:
+    """The server called `node` in [vault.nodes], asked now, outside the schedule.
+
+    For whoever has just changed something there. Takes `[vault] timeout_s` at most. Raises
+    SourceError.
+    """
+    section = config.vault
+    address = section.nodes.get(node)
+    if not address:
+        raise SourceError("config", f"no Vault {inert(node, 40)!r} in [vault.nodes]")
+    client = VaultClient(node, address, ca_file=section.ca_file, timeout=section.timeout_s)
+
+    def read() -> VaultNode:
+        try:
+            return client.probe()
+        finally:
+            client.close()
+
+    return await Lane(client.who).call(section.timeout_s, read)
+
+
 def collectors(config: Config) -> list[Collector]:
     return [VaultCollector(config, node) for node in config.vault.nodes]
