@@ -99,6 +99,9 @@ class VaultConfig(_Section, frozen=True, kw_only=True):
     secrets: dict[str, SecretConfig] = {}
     token_gpg: str = ""
     """A file with an operator's token that gpg decrypts, offered where one is asked."""
+    agent_binary: str = ""
+    """A file on this machine: the vault program that is installed on the agents' nodes; empty:
+    each node's is downloaded from releases.hashicorp.com, its checksum checked."""
 
 
 class SecretConfig(_Section, frozen=True, kw_only=True):
