@@ -399,6 +399,7 @@ class VaultNode(Item, frozen=True, kw_only=True):
     nonce: str | None = None
     version: str | None = None
     ha_mode: str | None = None
+    """`active`, `standby`, `performance standby`, `dr secondary`."""
     seal_type: str | None = None
     cluster: str | None = None
     agents: tuple[Agent, ...] = ()
@@ -406,6 +407,24 @@ class VaultNode(Item, frozen=True, kw_only=True):
     """One sentence: the TLS or connection error, or how far the lab's build of Vault is."""
     since: float | None = None
     """Unix seconds since when it has this state, as far as this console has seen."""
+    was: VaultState | None = None
+    """Its state before that; None: this console has seen no other."""
+    leader: str | None = None
+    """Address of the active server, as this one tells it."""
+    leaderless: bool | None = None
+    """It stands by and knows of no active server, or does not reach the one it knows."""
+    storage: str | None = None
+    """`raft`, `file`, ..."""
+    cluster_id: str | None = None
+    recovery_seal: bool | None = None
+    """Its keys come from a key service: what people hold are recovery shares, which unseal
+    nothing."""
+    migration: bool | None = None
+    """It changes from one kind of seal to another."""
+    removed: bool | None = None
+    """It was removed from its raft cluster: shares do not bring it back."""
+    clock_skew_ms: int | None = None
+    """Its clock less ours, in steps of a second; 0 when that could be the way there."""
 
 
 class Run(Item, frozen=True, kw_only=True):

@@ -36,6 +36,9 @@ class Collector(ABC):
     """A poll may take one part in this many of the time: an expensive one stretches its interval.
     0 where its time is spent waiting."""
 
+    patience: float = 0.0
+    """Seconds between attempts while it fails, at most; 0: as the scheduler thinks best."""
+
     @abstractmethod
     async def collect(self) -> Any:
         """One value. Raises HostError, CollectError or anything: it costs this feed only."""

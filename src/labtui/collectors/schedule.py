@@ -144,6 +144,7 @@ class Scheduler:
             feed = self.store.feed(collector.name)
             failures = feed.failures if feed else 1
             limit = max(BACKOFF_SHOWN if shown else BACKOFF_MAX, collector.interval)
+            limit = collector.patience or limit
             base: float = min(limit, collector.interval * 2.0 ** min(failures - 1, 10))
         else:
             base = max(

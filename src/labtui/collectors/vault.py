@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import msgspec
+from msgspec.structs import replace
 
 from labtui.collectors.base import Collector
 from labtui.collectors.source import SourceCollector
@@ -21,17 +21,27 @@ from labtui.text import inert
 BUILD = "vault-build.json"
 """Where a lab that builds its own Vault says how far it is, in its `progress` folder."""
 
+GRACE = 0.3
+"""Seconds that the client has to say itself what it waited for in vain."""
+GONE = 60.0
+"""Seconds for which it is told that shares which were in are gone."""
+SKEW_STEP_MS = 1000
+"""Health tells whole seconds: a smaller change of the clock's difference is none."""
+
 
 class VaultCollector(SourceCollector):
     kind = "vault"
     background = 1.0
     """A seal must be noticed whatever screen is open."""
+    patience = 1.0
+    """So must a server that comes back sealed: with a try that hangs for `timeout_s` before it,
+    within five seconds."""
 
     def __init__(self, config: Config, node: str) -> None:
         section = config.vault
         self.name = f"vault.{node}"
         self.interval = section.interval_s
-        self._budget = section.timeout_s
+        self._budget = section.timeout_s + GRACE
         self.timeout = section.timeout_s + 1.0
         self._client = VaultClient(
             node, section.nodes[node], ca_file=section.ca_file, timeout=section.timeout_s
@@ -41,17 +51,48 @@ class VaultCollector(SourceCollector):
             Path(config.lab.state) / "progress" / BUILD if config.lab and config.lab.state else None
         )
         self._before: VaultNode | None = None
+        self._lost: tuple[float, int] | None = None
+        """When shares were lost, and how many."""
 
     async def ask(self) -> VaultNode:
         try:
             found = await self._lane.call(self._budget, self._client.probe)
         except SourceError as error:
             raise self._building() or error from None
-        before = self._before
-        same = before is not None and before.state == found.state
-        since = before.since if before is not None and same else time.time()
-        self._before = msgspec.structs.replace(found, since=since)
+        self._before = self._since(found, time.time())
         return self._before
+
+    def _since(self, found: VaultNode, now: float) -> VaultNode:
+        """With what only those know who have watched it: since when, what before."""
+        before = self._before
+        if before is None:
+            return replace(found, since=now)
+        same = before.state == found.state
+        skew, old = found.clock_skew_ms, before.clock_skew_ms
+        if skew and old and abs(skew - old) <= SKEW_STEP_MS:
+            skew = old  # between two seconds it would go to and fro
+        return replace(
+            found,
+            since=before.since if same else now,
+            was=before.was if same else before.state,
+            clock_skew_ms=skew,
+            detail=found.detail or self._gone(before, found, now),
+        )
+
+    def _gone(self, before: VaultNode, found: VaultNode, now: float) -> str | None:
+        """Shares that were in are not any more, and it is sealed still."""
+        if not found.sealed or found.progress or found.state == "uninitialised":
+            self._lost = None
+        elif before.progress and before.state == "unsealing":
+            self._lost = (now, before.progress)
+        if self._lost is None or now - self._lost[0] > GONE:
+            return None
+        count = self._lost[1]
+        words = "1 share was in and is" if count == 1 else f"{count} shares were in and are"
+        why = "one of them was wrong, or somebody began anew"
+        if found.storage == "raft":
+            why = "one of them was wrong, somebody began anew, or it joins its leader now"
+        return f"{words} gone: {why}"
 
     def _building(self) -> SourceError | None:
         """Why there is nothing to reach yet, where the lab's own build of Vault is the reason."""
@@ -93,7 +134,7 @@ async def standing(config: Config, node: str) -> VaultNode:
         finally:
             client.close()
 
-    return await Lane(client.who).call(section.timeout_s, read)
+    return await Lane(client.who).call(section.timeout_s + GRACE, read)
 
 
 def collectors(config: Config) -> list[Collector]:

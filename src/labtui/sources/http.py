@@ -7,8 +7,10 @@ because it would carry tokens to another host; an answer is limited in bytes and
 from __future__ import annotations
 
 import errno
+import http.client
 import io
 import re
+import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from typing import Any
 
 import requests
 import urllib3
+from requests.adapters import HTTPAdapter
 
 from labtui.sources.base import SourceError
 from labtui.store import FaultKind
@@ -28,6 +31,65 @@ ANSWER_LIMIT = 8 << 20
 
 class TooLarge(requests.RequestException):
     """An answer over the limit; the rest of it is not read."""
+
+
+class _Until(io.RawIOBase):
+    """Reads from a socket until a moment: each read may take what is left, not as long again."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, seconds: float | None) -> None:
+        self._raw, self._sock = raw, sock
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if self._end is not None:
+            left = self._end - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("timed out")
+            self._sock.settimeout(left)
+        count: int | None = self._raw.readinto(buffer)
+        return count
+
+    def fileno(self) -> int:
+        return self._raw.fileno()
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """The read's time-out is that of the whole answer: else a header that comes byte by byte
+    holds the thread for hours."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        raw: Any = self.fp.detach()
+        self.fp = io.BufferedReader(_Until(raw, sock, sock.gettimeout()))
+
+
+class _HttpConnection(urllib3.connection.HTTPConnection):
+    response_class = _Response
+
+
+class _HttpsConnection(urllib3.connection.HTTPSConnection):
+    response_class = _Response
+
+
+class _HttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
+
+
+class _HttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
 
 
 class BoundedSession(requests.Session):
@@ -47,17 +109,26 @@ class BoundedSession(requests.Session):
         self._timeout = timeout
         self._limit = limit
         self._who = who
+        self._adapter = _Adapter()
+        self.until: float | None = None
+        """Monotonic seconds at which several requests together have to be done."""
+
+    def get_adapter(self, url: str | bytes) -> HTTPAdapter:
+        """Always ours, also where a client has mounted one of its own."""
+        return self._adapter
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        deadline = time.monotonic() + self._timeout
+        now = time.monotonic()
+        left = self._timeout if self.until is None else min(self._timeout, self.until - now)
+        if left <= 0:
+            raise requests.ReadTimeout("no time left for this request")
         kwargs |= {"stream": True, "allow_redirects": False}
-        kwargs["timeout"] = (min(self._timeout, 2.0), self._timeout)
+        kwargs["timeout"] = (min(left, 2.0), left)
         response = super().send(request, **kwargs)
         with response:
-            body = self._read(response.raw, deadline)
+            body = self._read(response.raw, now + left)
         # Not every server that was told "close" says it too: without that it would be used again.
-        for adapter in self.adapters.values():
-            adapter.close()
+        self._adapter.close()
         response.raw = io.BytesIO(body)
         if self._who and response.status_code != 200:
             raise status_error(response.status_code, response.text, self._who)
@@ -135,13 +206,36 @@ def _explain(error: Exception, ca_file: str) -> tuple[FaultKind, str]:
     return "protocol", f"unexpected {type(error).__name__}: {inert(error, 160)}"
 
 
+_AUTHORITY = (2, 18, 19, 20, 21)
+_NAME = (62, 63, 64)
+"""OpenSSL's numbers (x509_vfy.h) of certificates whose signer is not known, or whose name is
+another."""
+
+
 def _tls(error: ssl.SSLError, ca_file: str) -> str:
+    """What is wrong, and what to do about it."""
     if isinstance(error, ssl.SSLCertVerificationError):
         said = inert(error.verify_message or "certificate verify failed")
+        holds = f"{ca_file} does not hold" if ca_file else "this machine's own list does not hold"
+        match error.verify_code:
+            case code if code in _AUTHORITY:
+                return (
+                    f"its certificate is signed by an authority that {holds} ({said}):"
+                    " ca_file must name the CA that signed it"
+                )
+            case code if code in _NAME:
+                return (
+                    f"its certificate is for another name ({said}): use an address that is in"
+                    " the certificate, or have one made for this address"
+                )
+            case 10:
+                return "its certificate has expired: have a new one made and loaded there"
+            case 9:
+                return "its certificate is not valid yet: compare its clock with this machine's"
         by = f" (checked with {ca_file})" if ca_file else " (checked with the system's CAs)"
         return f"its certificate is not accepted: {said}{by}"
     if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
-        return "it does not speak TLS on this port"
+        return "it does not speak TLS on this port: is it another port, or plain http?"
     return f"TLS failed: {(error.reason or 'no reason given').lower().replace('_', ' ')}"
 
 
