@@ -17,6 +17,7 @@ from textual.events import Event, Key
 from labtui.config import Config
 from labtui.keys import KeyMap
 from labtui.screens.console import Console
+from labtui.screens.keyboard import ScreenKeyboard
 from labtui.screens.lab import LabScreen
 from labtui.screens.welcome import Welcome
 from labtui.session import Session
@@ -55,6 +56,7 @@ class LabApp(Console):
         self.ascii_mode = ascii_mode or (config.ui.ascii if config else False)
         self.set_class(self.ascii_mode, "-ascii")
         self.keys = KeyMap(config.keys if config else {})
+        self.keyboard = ScreenKeyboard(self)
         self.palette: Palette = MONO if self.no_color else ANSI
         self._read_only = read_only
         self._make = make_session or (lambda c, r: Session(c, read_only=r, slurm=begun))

@@ -35,13 +35,27 @@ class Door:
     def client(self, token: bytearray | None = None) -> Any:
         """An hvac client with this token or none: no ambient one, no proxy, no redirect.
 
-        hvac raises its own exceptions; `holder` tells SourceError kinds of what requests raises.
+        hvac raises its own exceptions; `faults` tells what requests raises as SourceError's kinds.
+        An answer that points elsewhere raises Refused: hvac would take it for success.
         """
         import hvac
+        from requests import PreparedRequest, Response
 
         from labtui.sources.http import BoundedSession
 
-        session = BoundedSession(timeout=self.timeout, ca_file=self.ca_file)
+        address = self.address
+
+        class Session(BoundedSession):
+            def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
+                response = super().send(request, **kwargs)
+                if 300 <= response.status_code < 400:
+                    raise Refused(
+                        f"Vault at {address} points to another server ({response.status_code}):"
+                        " it is a standby; nothing was done, choose the active one"
+                    )
+                return response
+
+        session = Session(timeout=self.timeout, ca_file=self.ca_file)
         return hvac.Client(
             url=self.address,
             token=token.decode() if token else "",

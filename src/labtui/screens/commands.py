@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -20,12 +20,13 @@ from labtui.screens.menu import Entry, Menu
 from labtui.screens.page import Page
 from labtui.screens.plan import PlanDialog
 from labtui.screens.prompt import Prompt
-from labtui.spec import ActionSpec
+from labtui.spec import ActionSpec, Wanted
 from labtui.text import age, inert
 from labtui.views.jobtable import JobTable
 from labtui.widgets.lines import Span
 
 if TYPE_CHECKING:
+    from labtui.keyholder.holder import Keyholder
     from labtui.screens.gpus import GpuCommands
     from labtui.screens.lab import LabScreen
     from labtui.screens.queue import QueueCommands
@@ -189,8 +190,45 @@ class Commands:
             changes = await screen.app.push_screen_wait(self.queue.modify_form(items))
             if changes is None:
                 return
+        wanted = spec.secrets(items[0], screen.session.store) if spec.secrets else ()
+        if not wanted:
+            await self._plan(spec, items, reason, changes)
+            return
+        from labtui.keyholder.holder import HolderError, Keyholder
+
         try:
-            action = screen.session.action(spec.id, items, reason, changes)
+            async with Keyholder.start() as holder:
+                if await self._asked(holder, wanted):
+                    await self._plan(spec, items, reason, changes, holder)
+        except HolderError as error:
+            screen.say(error.message, "crit")
+
+    async def _asked(self, holder: Keyholder, wanted: Sequence[Wanted]) -> bool:
+        """The keyholder has all of them; False where the person left."""
+        from labtui.screens.secret import SecretDialog
+
+        screen = self.screen
+        for one in wanted:
+            file = screen.session.config.vault.token_gpg if one.kind == "token" else ""
+            dialog = SecretDialog(holder, one, file)
+            if not await screen.app.push_screen_wait(dialog):
+                if dialog.failure:
+                    screen.say(dialog.failure, "crit")
+                return False
+        return True
+
+    async def _plan(
+        self,
+        spec: ActionSpec,
+        items: list[Any],
+        answer: str,
+        changes: dict[str, str] | None,
+        holder: Keyholder | None = None,
+    ) -> None:
+        """The plan, and after a yes what it says; a ceremony where that begins one."""
+        screen = self.screen
+        try:
+            action = screen.session.action(spec.id, items, answer, changes, holder)
         except ActionError as error:
             screen.say(inert(error), "warn")
             return

@@ -10,6 +10,7 @@ from textual.app import App
 from textual.screen import Screen
 
 from labtui.config import Config
+from labtui.keyholder.holder import Keyboard
 from labtui.keys import KeyMap
 from labtui.session import Session
 
@@ -19,6 +20,8 @@ class Console(App[str | None]):
 
     keys: KeyMap
     ascii_mode: bool
+    keyboard: Keyboard
+    """This console's own, to be lent while a secret is typed."""
 
     @property
     @abstractmethod
