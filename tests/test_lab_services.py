@@ -24,13 +24,15 @@ from labtui.lab import (
     mlflow,
     monitoring,
     net,
+    services,
     tls,
     vault,
     vault_build,
+    vault_service,
+    vault_setup,
 )
 from labtui.lab.gpu import CONTROL
 from labtui.lab.layout import CONTROLLER, MACHINES, MONITOR, PORTS, STORAGE, Lab, Service
-from labtui.lab.services import SERVICES
 from labtui.lab.system import LabError, wait_for
 
 PROMETHEUS = f"http://{MACHINES[MONITOR].address}:{PORTS['prometheus']}"
@@ -79,7 +81,7 @@ def test_every_alert_fires_on_its_fault_and_none_on_a_healthy_lab(tmp_path: Path
 
 def test_prometheus_and_alertmanager_take_their_configurations(tmp_path: Path) -> None:
     scrape, alerts = tmp_path / "prometheus.yml", tmp_path / "alertmanager.yml"
-    scrape.write_text(json.dumps(monitoring.configuration()))
+    scrape.write_text(json.dumps(monitoring.configuration((STORAGE, *vault.PEERS))))
     alerts.write_text(json.dumps(monitoring.alerting()))
     check("promtool", "check", "config", "--syntax-only", files=[scrape])
     check("amtool", "check-config", files=[alerts])
@@ -161,7 +163,7 @@ def served(lab: Lab) -> Lab:
     if vault_build.binary(lab) is None and vault_build.on_path() is None:
         pytest.skip("VAULT IS NOT BUILT HERE YET: run `labtui lab up --wait` once (6 minutes)")
     wait_for("the services", lambda: "" if background.pid(lab) is None else "at work", timeout=240)
-    for service in SERVICES:
+    for service in services.of(lab):
         wait_for(service.name, lambda s=service: _lacks(lab, s), timeout=30, every=0.5)  # type: ignore[misc]
     return lab
 
@@ -252,8 +254,8 @@ def test_vault_comes_up_sealed_and_three_of_five_open_it(served: Lab) -> None:
         node = client(served)
         node.auth.approle.login(role, secret)
         read = node.secrets.kv.v2.read_secret_version
-        for path, prefix in (("ngc", "nvapi-"), ("huggingface", "hf_")):
-            value = read(path, raise_on_deleted_version=True)["data"]["data"]["api_key"]
+        for path, field, prefix in vault_setup.SECRETS:
+            value = read(path, raise_on_deleted_version=True)["data"]["data"][field]
             assert value.startswith(prefix)
         with pytest.raises(hvac.exceptions.Forbidden):
             read("other", raise_on_deleted_version=True)
@@ -267,7 +269,7 @@ def test_vault_comes_up_sealed_and_three_of_five_open_it(served: Lab) -> None:
 
 @pytest.mark.lab
 def test_a_set_up_that_was_killed_is_finished(served: Lab) -> None:
-    service = vault.Vault()
+    service = vault_service.Vault()
     before = kept(served)
     half = {k: v for k, v in before.items() if k != "set_up"}
     vault.shares_file(served).write_text(json.dumps(half))

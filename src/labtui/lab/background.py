@@ -8,9 +8,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from labtui.lab import progress
+from labtui.lab import progress, services
 from labtui.lab.layout import Lab, Say, Service
-from labtui.lab.services import SERVICES
 from labtui.lab.system import LabError
 
 WAIT_S = 3600.0
@@ -29,14 +28,14 @@ def finish(lab: Lab) -> None:
             told.tell("failed", str(e))
 
     lab.progress.mkdir(parents=True, exist_ok=True)
-    if SERVICES:
-        with ThreadPoolExecutor(len(SERVICES)) as pool:
-            list(pool.map(one, SERVICES))
+    found = services.of(lab)
+    with ThreadPoolExecutor(len(found)) as pool:
+        list(pool.map(one, found))
 
 
 def start(lab: Lab) -> None:
     """Start it, unless it is at work."""
-    if pid(lab) or not SERVICES:
+    if pid(lab):
         return
     with (lab.state / "finish.log").open("w") as log:
         child = subprocess.Popen(

@@ -53,10 +53,11 @@ def lab() -> None:
 @click.option("--suite", type=click.Choice(list(SUITES)), help="Debian suite (default trixie).")
 @click.option("--no-console", is_flag=True, help="Do not open the console when it is up.")
 @click.option("--wait", is_flag=True, help="Wait for the services that are built in background.")
-def up(name: str, suite: str | None, no_console: bool, wait: bool) -> None:
+@click.option("--vault-ha", is_flag=True, help="Three Vault servers; the lab keeps them.")
+def up(name: str, suite: str | None, no_console: bool, wait: bool, vault_ha: bool) -> None:
     """Bring the lab up; harmless when it is up, and mends what was killed."""
     chosen = lab_up.remembered(name, suite)
-    lab_up.bring_up(chosen, _say, wait)
+    lab_up.bring_up(chosen, _say, wait, vault_ha)
     _say(f"Vault's shares are kept in {shares_file(chosen)}, for root alone")
     unwell = [s for s in lab_status.take(chosen).services if s.health.state in lab_status.BAD]
     for service in unwell if wait else ():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from labtui.lab import kube_build
+from labtui.lab import kube_build, vault, vault_build
 from labtui.lab.layout import (
     CONTROLLER,
     MACHINES,
@@ -12,7 +12,6 @@ from labtui.lab.layout import (
     OPERATOR,
     PORTS,
     SHARE,
-    STORAGE,
     UNITS,
     Lab,
 )
@@ -20,6 +19,25 @@ from labtui.lab.system import write
 
 JETSON_SYSFS = "/run/labtui-jetson/sys"
 """Where the stand-in of jetson-edge's GPU has its part of /sys."""
+
+AGENTS = [m.name for m in MACHINES.values() if m.partition]
+"""Where vault-agent runs, once `labtui play apply vault-agent` has put it there."""
+SECRETS: dict[str, dict[str, object]] = {
+    "ngc": {
+        "path": "secret/ngc",
+        "field": "api_key",
+        "file": "/run/secrets/ngc-api-key",
+        "env": ["NGC_API_KEY"],
+        "registry": "nvcr.io",
+    },
+    "huggingface": {
+        "path": "secret/huggingface",
+        "field": "token",
+        "file": "/run/secrets/hf-token",
+        "env": ["HF_TOKEN"],
+    },
+}
+"""What the agents are to render: [vault.secrets]."""
 
 
 def text(lab: Lab) -> str:
@@ -31,7 +49,8 @@ def text(lab: Lab) -> str:
         # A JSON string, list of strings, number or boolean is the same in TOML.
         lines.extend(f"{k} = {json.dumps(v, ensure_ascii=False)}" for k, v in values.items())
 
-    monitor, storage = MACHINES[MONITOR].address, MACHINES[STORAGE].address
+    monitor = MACHINES[MONITOR].address
+    servers = vault.servers(lab)
     table("cluster", name=lab.name)
     table("lab", name=lab.name, namespace=lab.namespace, state=str(lab.state))
     table("slurm", login=CONTROLLER)
@@ -43,15 +62,18 @@ def text(lab: Lab) -> str:
             user=OPERATOR,
             identity_file=str(lab.ssh / "id"),
             known_hosts=str(lab.ssh / "known_hosts"),
-            services=list(UNITS[m.name]),
+            services=[*UNITS[m.name], *(["vault"] if m.name in servers[1:] else [])],
             mounts=[SHARE],
             slurm=bool(m.partition),
         )
     table("prometheus", url=f"http://{monitor}:{PORTS['prometheus']}")
     table("alertmanager", url=f"http://{monitor}:{PORTS['alertmanager']}")
     table("mlflow", url=f"http://{monitor}:{PORTS['mlflow']}")
-    table("vault", ca_file=str(lab.ca))
-    table("vault.nodes", **{STORAGE: f"https://{storage}:{PORTS['vault']}"})
+    program = str(vault_build.folder(lab) / "vault")
+    table("vault", ca_file=str(lab.ca), agents=list(AGENTS), agent_binary=program)
+    table("vault.nodes", **{machine: vault.url(machine) for machine in servers})
+    for name, secret in SECRETS.items():
+        table(f"vault.secrets.{name}", **secret)
     exporters = [f"{m.address}:{PORTS['gpu-exporter']}" for m in MACHINES.values() if m.gres]
     jetsons = [m.name for m in MACHINES.values() if "jetson" in m.gres]
     cards = [m.name for m in MACHINES.values() if m.gres and m.name not in jetsons]

@@ -1,4 +1,4 @@
-"""What a lab remembers between commands: its suite and root, the faults made in it."""
+"""What a lab remembers between commands: its suite and root, its Vault servers, its faults."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ class Memory:
     """The folder under every machine's layer; another root needs new layers."""
     faults: dict[str, list[str]] = field(default_factory=dict)
     boot_s: dict[str, float] = field(default_factory=dict)
+    vault_ha: bool = False
+    """Vault has two more servers, on other machines."""
 
 
 def load(lab: Lab) -> Memory:

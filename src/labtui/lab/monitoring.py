@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from labtui.lab import net
+from labtui.lab import net, vault
 from labtui.lab.layout import MACHINES, MONITOR, PORTS, STORAGE, Health, Lab, Say
 from labtui.lab.system import LabError, account, enable, write
 
@@ -26,8 +26,8 @@ ALERTMANAGER = (
 )
 
 
-def configuration() -> dict[str, object]:
-    """prometheus.yml; JSON is YAML."""
+def configuration(vaults: Sequence[str] = (STORAGE,)) -> dict[str, object]:
+    """prometheus.yml, with Vault on these machines; JSON is YAML."""
 
     def job(name: str, port: str, machines: Sequence[str], **more: object) -> dict[str, object]:
         targets = [
@@ -52,7 +52,7 @@ def configuration() -> dict[str, object]:
             job(
                 "vault",
                 "vault",
-                [STORAGE],
+                vaults,
                 scheme="https",
                 metrics_path="/v1/sys/metrics",
                 params={"format": ["prometheus"]},
@@ -104,7 +104,8 @@ class Prometheus:
         root = lab.machine_root(self.machine)
         owner = account(root, "prometheus")
         etc = root / "etc/prometheus"
-        write(etc / "prometheus.yml", json.dumps(configuration(), indent=1) + "\n")
+        scrape = configuration(vault.servers(lab))
+        write(etc / "prometheus.yml", json.dumps(scrape, indent=1) + "\n")
         write(etc / "alertmanager.yml", json.dumps(alerting(), indent=1) + "\n")
         write(etc / "rules.yml", RULES.read_text())
         write(root / CA.lstrip("/"), tls.ensure_ca(lab).read_text(), 0o644, owner)
@@ -123,6 +124,13 @@ class Prometheus:
             except (OSError, LabError) as e:
                 return Health("failed", f"{what} on {self.machine}: {e}")
         return Health("running")
+
+
+def reload(lab: Lab) -> None:
+    """Have a Prometheus that runs read its configuration anew. Raises OSError or LabError."""
+    url = f"http://{MACHINES[MONITOR].address}:{PORTS['prometheus']}/-/reload"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    net.call(lab, lambda: opener.open(url, data=b"", timeout=10).close())
 
 
 def get(url: str, timeout: float = 3.0) -> bytes:

@@ -6,9 +6,8 @@ import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
-from labtui.lab import machines, net, share, slurm, ssh
+from labtui.lab import machines, net, services, share, slurm, ssh
 from labtui.lab.layout import MACHINES, STORAGE, Lab, Say, Service
-from labtui.lab.services import SERVICES
 from labtui.lab.system import LabError, enable, write
 
 LOCK_S = 1800.0
@@ -32,13 +31,13 @@ def start(lab: Lab, off: Iterable[str], base: Path, say: Say) -> None:
     for machine in names:
         machines.mount(lab, machine, base)
         _prepare(lab, machine)
-    for service in _services(names):
+    for service in _services(lab, names):
         try:
             service.prepare(lab, say)
         except (LabError, OSError) as e:
             say(f"{service.name}: {e}")
     for machine in names:
-        binds = [bind for service in _services([machine]) for bind in service.binds(lab)]
+        binds = [bind for service in _services(lab, [machine]) for bind in service.binds(lab)]
         machines.boot(lab, machine, binds, share.options(lab, machine))
 
 
@@ -57,6 +56,6 @@ def _prepare(lab: Lab, machine: str) -> None:
     slurm.prepare(lab, machine)
 
 
-def _services(names: Iterable[str]) -> list[Service]:
+def _services(lab: Lab, names: Iterable[str]) -> list[Service]:
     wanted = set(names)
-    return [s for s in SERVICES if s.machine in wanted]
+    return [s for s in services.of(lab) if s.machine in wanted]

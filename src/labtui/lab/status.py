@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from labtui.lab import machines, memory, net, ready, share, slurm
+from labtui.lab import machines, memory, net, ready, services, share, slurm
 from labtui.lab.layout import CONTROLLER, MACHINES, UNITS, Health, Lab, State
-from labtui.lab.services import SERVICES
 from labtui.lab.system import LabError
 
 UNIT_STATES: dict[str, State] = {
@@ -84,14 +83,15 @@ class LabStatus:
 def take(lab: Lab) -> LabStatus:
     """Ask every machine and service, at the same time, each with a limit of a few seconds."""
     pids = machines.leaders(lab)
-    own = {s.name for s in SERVICES}
+    wanted = services.of(lab)
+    own = {s.name for s in wanted}
     with ThreadPoolExecutor(16) as pool:
         units = [
             pool.submit(_units, lab, m, pids.get(m), [u for u in UNITS[m] if u not in own])
             for m in MACHINES
         ]
         cluster = pool.submit(_guarded, lambda: _cluster(lab, pids))
-        others = [(s, pool.submit(_guarded, partial(s.health, lab))) for s in SERVICES]
+        others = [(s, pool.submit(_guarded, partial(s.health, lab))) for s in wanted]
         found = [status for future in units for status in future.result()]
         found.append(ServiceStatus("slurm", CONTROLLER, cluster.result()))
         found += [ServiceStatus(s.name, s.machine, future.result()) for s, future in others]

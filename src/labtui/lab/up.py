@@ -16,14 +16,16 @@ from labtui.lab import (
     inventory,
     machines,
     memory,
+    monitoring,
     net,
     ready,
     root,
+    services,
     share,
     start,
+    vault,
 )
-from labtui.lab.layout import MACHINES, SHARE, Lab, Say
-from labtui.lab.services import SERVICES
+from labtui.lab.layout import MACHINES, MONITOR, SHARE, Lab, Say
 from labtui.lab.system import (
     USAGE,
     LabError,
@@ -59,8 +61,10 @@ def remembered(name: str, suite: str | None) -> Lab:
     return replace(lab, suite=suite or memory.load(lab).suite or lab.suite)
 
 
-def bring_up(lab: Lab, say: Say, wait: bool = False) -> None:
+def bring_up(lab: Lab, say: Say, wait: bool = False, vault_ha: bool = False) -> None:
     """Machines and Slurm ready, the services' slower part under way; `wait` for that too.
+
+    `vault_ha` gives it two more Vault servers, for good.
 
     Harmless on a lab that is up; mends one that was killed or has faults. Raises LabError.
     """
@@ -77,13 +81,17 @@ def bring_up(lab: Lab, say: Say, wait: bool = False) -> None:
             machines.power_off(lab, broken, grace=GRACE_S)
         running = set(machines.leaders(lab))
         base = _base(lab, known, bool(running), say)
+        more = vault_ha and not known.vault_ha
         known.suite, known.root = lab.suite, base.name
+        known.vault_ha |= vault_ha
         memory.save(lab, known)
         off = [m for m in MACHINES if m not in running]
         started = time.monotonic()
         if off:
             say(f"starting {', '.join(off)}")
         start.start(lab, off, base, say)
+        if more:
+            _add_vaults(lab, running, say)
 
         def booted(machine: str) -> None:
             if machine in off:
@@ -133,7 +141,7 @@ def _base(lab: Lab, known: memory.Memory, running: bool, say: Say) -> Path:
         return current
     carrier = share.choose()
     say(f"{SHARE} is carried by {carrier.name}: {carrier.why}")
-    wanted = (p for s in SERVICES for p in s.packages)
+    wanted = (p for s in services.of(lab) for p in s.packages)
     base = root.ensure(lab, say, [*wanted, *carrier.packages])
     machines.unmount(lab)
     if known.root and known.root != base.name:
@@ -141,6 +149,19 @@ def _base(lab: Lab, known: memory.Memory, running: bool, say: Say) -> Path:
         root.remove(lab.state / "machines")
         root.remove(lab.secrets)
     return base
+
+
+def _add_vaults(lab: Lab, running: set[str], say: Say) -> None:
+    """Vault's peers on machines that run already; their units start when they are to join."""
+    say(f"two more Vault servers: {', '.join(vault.PEERS)}; all three are sealed afterwards")
+    for service in services.of(lab):
+        if service.machine in running and service.name in ("vault", "prometheus"):
+            service.prepare(lab, say)
+    if MONITOR in running:
+        try:
+            monitoring.reload(lab)
+        except OSError as error:
+            say(f"Prometheus does not scrape them before its next start: {error}")
 
 
 def _heal(lab: Lab, known: memory.Memory, say: Say) -> None:
