@@ -89,3 +89,7 @@ class Action(ABC):
     @abstractmethod
     async def verify(self) -> Outcome:
         """Re-read the world and say what is so."""
+
+    def interrupted(self) -> str:
+        """What the audit says when it is broken off: how far it had come."""
+        return "interrupted: re-read the state before trying again"

@@ -69,7 +69,7 @@ class Runner:
         try:
             outcome = await self._perform(action, progress)
         except asyncio.CancelledError:
-            outcome = Outcome("unknown", "interrupted: re-read the state before trying again")
+            outcome = Outcome("unknown", action.interrupted())
             raise
         finally:
             self._audit(
