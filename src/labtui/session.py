@@ -25,7 +25,18 @@ from labtui.actions.queue import (
 )
 from labtui.actions.runner import Runner
 from labtui.actions.trust import TrustKey
-from labtui.collectors import agents, alerts, experiments, gpus, kubernetes, nodes, queue, vault
+from labtui.actions.vault.ceremony import Ceremony
+from labtui.collectors import (
+    agents,
+    alerts,
+    experiments,
+    gpus,
+    kubernetes,
+    nodes,
+    queue,
+    vault,
+    vaultmetrics,
+)
 from labtui.collectors.base import Collector
 from labtui.collectors.efficiency import Efficiencies
 from labtui.collectors.schedule import Scheduler
@@ -103,6 +114,7 @@ class Session:
             ),
             *nodes.build(config, self.hosts),
             *vault.collectors(config),
+            *vaultmetrics.collectors(config),
             *agents.build(config, self.hosts),
             *gpus.collectors(config, self.hosts),
             *kubernetes.build(self.kube, config),
@@ -153,6 +165,11 @@ class Session:
         if id == "nodes.resume":
             return ResumeNode(slurm, [node.name for node in items])
         raise ActionError(f"{id}: no such action")
+
+    def ceremony(self, id: str, items: Sequence[Any]) -> Ceremony | None:
+        """The ceremony that the action `id` is; None where it is an action with a plan."""
+        doors = vault_actions.Doors(self.config, self.store, self.hosts)
+        return vault_actions.ceremony(id, items, doors)
 
     async def look(self, item: Any) -> bool:
         """Fetch what only the detail of this row needs; True when there is something new to draw.

@@ -32,6 +32,9 @@ KEPT = ("PATH", "HOME", "GNUPGHOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CT
 """What it gets of the environment: no token of Vault's, no proxy, nothing to be loaded into it."""
 START_TIMEOUT = 10.0
 """Seconds until it has to be there; it takes 0.1."""
+UNLOCKED = (
+    "the keyholder's memory may be written to swap: locking it is not allowed here (ulimit -l)"
+)
 LATE = 3.0
 """Seconds beyond an operation's own limit, after which the keyholder itself counts as hanging."""
 LINE_LIMIT = 4 << 20

@@ -26,6 +26,7 @@ from labtui.views.jobtable import JobTable
 from labtui.widgets.lines import Span
 
 if TYPE_CHECKING:
+    from labtui.actions.vault.ceremony import Ceremony
     from labtui.keyholder.holder import Keyholder
     from labtui.screens.gpus import GpuCommands
     from labtui.screens.lab import LabScreen
@@ -190,6 +191,10 @@ class Commands:
             changes = await screen.app.push_screen_wait(self.queue.modify_form(items))
             if changes is None:
                 return
+        ceremony = screen.session.ceremony(spec.id, items)
+        if ceremony is not None:
+            await self._give(ceremony)
+            return
         wanted = spec.secrets(items[0], screen.session.store) if spec.secrets else ()
         if not wanted:
             await self._plan(spec, items, reason, changes)
@@ -236,6 +241,17 @@ class Commands:
         if outcome is not None:
             screen.table.clear_marks()
             screen.say(outcome.message, "ok" if outcome.ok else "crit")
+            begun = getattr(action, "ceremony", None)
+            if outcome.ok and begun is not None:
+                await self._give(begun)
+
+    async def _give(self, ceremony: Ceremony) -> None:
+        """The dialog in which shares are given."""
+        from labtui.screens.shares import SharesDialog
+
+        outcome = await self.screen.app.push_screen_wait(SharesDialog(ceremony))
+        if outcome is not None:
+            self.screen.say(outcome.message, "ok" if outcome.ok else "warn")
 
     def next_view(self) -> None:
         """From a subject to the first closer look at it, and from one of them to the next."""

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
-from labtui.keyholder.holder import HolderError, Keyholder, Typed
+from labtui.keyholder.holder import UNLOCKED, HolderError, Keyholder, Typed
 from labtui.screens.console import Console
 from labtui.screens.prompt import Prompt
 from labtui.spec import Tone, Wanted
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 DOTS = 44
 """Dots that are drawn at most: what a share has in base64."""
 FOOT = "enter gives it   ctrl+f from a gpg file   ctrl+u clear   esc leave"
-UNLOCKED = "its memory may be written to swap: locking it is not allowed here (ulimit -l)"
 
 
 def dots(typed: Typed, ascii_mode: bool) -> str:
@@ -38,6 +37,7 @@ class SecretDialog(ModalScreen[bool]):
         super().__init__()
         self._holder, self._wanted, self._file = holder, wanted, file
         self._typed = Typed()
+        self._reads = False
         self._said = ""
         self.failure = ""
         """Why it ended without, where the person did not leave."""
@@ -60,7 +60,6 @@ class SecretDialog(ModalScreen[bool]):
         keyboard = self.lab.keyboard
         try:
             async with keyboard.lend():
-                self._draw(FOOT)
                 ended = await self._holder.ask(self._wanted, keyboard, self._show)
             while ended == "gpg":
                 ended = await self._from_file()
@@ -88,7 +87,7 @@ class SecretDialog(ModalScreen[bool]):
             return "gpg"
 
     def _show(self, typed: Typed) -> None:
-        self._typed = typed
+        self._typed, self._reads = typed, True
         self._draw(FOOT)
 
     def _draw(self, foot: str) -> None:
@@ -97,7 +96,7 @@ class SecretDialog(ModalScreen[bool]):
         typed = self._typed
         tone: Tone = "ok" if typed.good else "warn" if typed.shape else "dim"
         lines: list[LineLike] = [
-            [(dots(typed, self.lab.ascii_mode) or "_", "accent"),
+            [(dots(typed, self.lab.ascii_mode) or ("_" if self._reads else ""), "accent"),
              (f"  {inert(typed.shape, 120)}", tone)],
         ]  # fmt: skip
         if not self._holder.locked:

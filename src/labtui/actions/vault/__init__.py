@@ -8,6 +8,7 @@ from typing import Any
 
 from labtui.actions.base import Action, ActionError
 from labtui.actions.vault import agents, ceremonies, operations, rotation, snapshots, unsealing
+from labtui.actions.vault.ceremony import Ceremony
 from labtui.config import Config
 from labtui.hosts.base import Host
 from labtui.keyholder.holder import Keyholder
@@ -53,6 +54,11 @@ Maker = Callable[[str, Sequence[Any], str, Mapping[str, str], Doors], Action | N
 """`make(id, items, answer, changes, doors)` of each module: None for an id that is not its own."""
 
 _MAKERS = (unsealing, operations, rotation, agents, ceremonies, snapshots)
+
+
+def ceremony(id: str, items: Sequence[Any], doors: Doors) -> Ceremony | None:
+    """The ceremony that the key of this action opens at once; None where a plan comes first."""
+    return unsealing.ceremony(id, items, doors)
 
 
 def make(

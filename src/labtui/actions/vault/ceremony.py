@@ -7,7 +7,7 @@ screen and the command line drive all three through this.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from labtui.actions.base import Action
 from labtui.keyholder.holder import Keyholder
@@ -24,6 +24,8 @@ class Standing:
     done: bool = False
     words: str = ""
     """Why no share can be given, where it is neither under way nor done."""
+    waiting: str = ""
+    """What it waits for by itself, where every share is in and it is not done yet."""
 
 
 class Ceremony(Protocol):
@@ -49,3 +51,19 @@ class Ceremony(Protocol):
     def afterwards(self) -> Action | None:
         """What is checked or done once it is complete; None where that is all."""
         ...
+
+
+@runtime_checkable
+class OneOfSet(Protocol):
+    """A ceremony that is held again for the next server of a set."""
+
+    async def following(self) -> Ceremony | None:
+        """The next server's; None where no other waits. Raises ActionError."""
+        ...
+
+
+@runtime_checkable
+class Begins(Protocol):
+    """An action after which, once it is done, shares are asked for."""
+
+    ceremony: Ceremony | None

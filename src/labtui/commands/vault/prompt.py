@@ -9,11 +9,13 @@ from contextlib import asynccontextmanager
 
 import click
 
-from labtui.commands.basics import INTERRUPTED, UNHEALTHY, USAGE, fail
-from labtui.keyholder.holder import Ended, HolderError, Keyholder, Typed
+from labtui.actions.vault.ceremony import Ceremony, Standing
+from labtui.actions.vault.giving import NONCE, Giving
+from labtui.commands.basics import INTERRUPTED, OK, UNHEALTHY, UNREACHABLE, USAGE, fail
+from labtui.keyholder.holder import UNLOCKED, Ended, HolderError, Keyholder, Typed
 from labtui.keyholder.keyboard import NO_TERMINAL, TtyKeyboard
 from labtui.session import Session
-from labtui.spec import Wanted
+from labtui.spec import Tone, Wanted
 from labtui.text import cut, inert
 
 
@@ -67,15 +69,20 @@ async def have(holder: Keyholder, keyboard: TtyKeyboard, wanted: Wanted, path: s
         line.end()
     if ended != "gpg":
         return ended
-    named = click.prompt("file that gpg decrypts", default="", show_default=False, err=True)
+    named = named_file()
     return await have(holder, keyboard, wanted, named) if named else "left"
+
+
+def named_file() -> str:
+    said = click.prompt("file that gpg decrypts", default="", show_default=False, err=True)
+    return str(said).strip()
 
 
 class Line:
     """The line that the person types on: dots, and what the text looks like so far."""
 
     def __init__(self, words: str) -> None:
-        self._words = inert(words, 200)
+        self.words = inert(words, 200)
         self._shown = False
 
     def show(self, typed: Typed) -> None:
@@ -83,7 +90,7 @@ class Line:
             return
         self._shown = True
         dot = "●" if (sys.stderr.encoding or "").lower().startswith("utf") else "*"
-        text = f"{self._words}: {dot * min(typed.count, 44)} {inert(typed.shape, 100)}".rstrip()
+        text = f"{self.words}: {dot * min(typed.count, 44)} {inert(typed.shape, 100)}".rstrip()
         width = max(20, shutil.get_terminal_size((80, 24)).columns - 1)
         click.echo(f"\r\x1b[K{cut(text, width).rstrip()}", err=True, nl=False)
 
@@ -91,3 +98,75 @@ class Line:
         if self._shown:
             click.echo(err=True)
         self._shown = False
+
+
+class Shell:
+    """`giving.Person` on a plain terminal: what happens on stderr, one line each."""
+
+    def __init__(self, every: bool) -> None:
+        """`every`: the next server of a set is gone on with unasked."""
+        self._every = every
+        self._line = Line("share")
+        self._stands = ""
+
+    def begins(self, ceremony: Ceremony) -> None:
+        click.echo(f"{inert(ceremony.title)} (afterwards: {inert(ceremony.promise)})", err=True)
+
+    def stands(self, standing: Standing) -> None:
+        if standing.done or standing.waiting:
+            words = standing.waiting
+        else:
+            words = f"{standing.progress} of {standing.required} shares are in"
+            words += f", nonce {inert(standing.nonce[:NONCE])}" if standing.nonce else ""
+        if words and words != self._stands:
+            self.say(words)
+        self._stands = words
+        self._line.words = f"share {standing.progress + 1} of {standing.required}"
+
+    def holds(self, holder: Keyholder | None) -> None:
+        if holder is None:
+            self._line.end()
+        elif not holder.locked:
+            self.say(UNLOCKED)
+
+    def typed(self, typed: Typed) -> None:
+        self._line.show(typed)
+
+    def say(self, words: str, tone: Tone = "") -> None:
+        self._line.end()
+        click.echo(inert(words, 400), err=True)
+
+    async def file(self) -> str:
+        self._line.end()
+        return named_file()
+
+    async def go_on(self, words: str) -> bool:
+        if self._every and words.startswith("next"):
+            self.say(words.partition(";")[0])
+            return True
+        if not sys.stdin.isatty():
+            return False
+        self._line.end()
+        said = click.prompt(
+            f"{inert(words)} (n + enter leaves)", default="", show_default=False, err=True
+        )
+        return not said
+
+
+async def give_shares(
+    session: Session, ceremony: Ceremony, gpg: Sequence[str], *, every: bool = False
+) -> int:
+    """Exit code. Shares come from the terminal, or from `gpg` files where any is named."""
+    if not gpg and not sys.stdin.isatty():
+        fail(NO_TERMINAL, USAGE)
+    giving = Giving(
+        ceremony, session.runner, TtyKeyboard(), Shell(every), list(gpg) if gpg else None
+    )
+    try:
+        outcome = await giving.run()
+    except HolderError as error:
+        fail(error.message, USAGE if error.kind == "config" else UNHEALTHY)
+    if outcome.kind == "cancelled":
+        fail(outcome.message, UNHEALTHY if gpg else INTERRUPTED)
+    click.echo(inert(outcome.message))
+    return OK if outcome.ok else UNREACHABLE if outcome.kind == "unknown" else UNHEALTHY

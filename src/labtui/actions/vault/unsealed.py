@@ -1,0 +1,158 @@
+"""What has to be so again after an unseal: health, a leader, AppRole, the agents."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step
+from labtui.collectors.vault import standing
+from labtui.model import Agent, VaultNode
+from labtui.sources.base import SourceError
+from labtui.sources.threads import Lane
+from labtui.text import inert
+from labtui.views import agents
+
+if TYPE_CHECKING:
+    from labtui.actions.vault import Doors
+
+HEALTH = 30.0
+"""Seconds until it is active or a standby with a leader: an election takes some."""
+AGENTS = 45.0
+"""Seconds until the agents are back: they try again at growing intervals."""
+LOOK = 1.0
+"""Seconds between two looks."""
+PROBE = "labtui-probe"
+"""A role-id that no role has: the answer to it tells that AppRole answers, and logs nobody in."""
+
+
+async def look(doors: Doors, node: str) -> VaultNode:
+    """The server as it is now. Raises ActionError."""
+    try:
+        return await standing(doors.config, node)
+    except SourceError as error:
+        raise ActionError(error.fault.message) from None
+
+
+class CheckUnsealed(Action):
+    """Changes nothing; its line in the audit says what the unsealing led to."""
+
+    id = "vault.verify"
+    run_timeout = HEALTH + AGENTS + 15.0
+
+    def __init__(self, doors: Doors, node: str) -> None:
+        self._doors, self._node = doors, node
+        self._wrong: list[str] = []
+        self._good: list[str] = []
+
+    async def plan(self) -> Plan:
+        where = self._doors.door(self._node).address
+        steps = [
+            Step(where, "GET /v1/sys/health, /v1/sys/leader"),
+            Step(where, f'POST /v1/auth/approle/login {{"role_id": "{PROBE}"}}'),
+        ]
+        if self._doors.config.vault.agents:
+            steps.append(Step("agents", "what each last said"))
+        return Plan(f"Check {self._node}", (self._node,), tuple(steps))
+
+    async def run(self, progress: Progress) -> None:
+        await self._health(progress)
+        await self._approle(progress)
+        await self._agents(progress)
+
+    async def verify(self) -> Outcome:
+        good = ", ".join(self._good)
+        if not self._wrong:
+            return Outcome("done", f"{self._node} is unsealed: {good}")
+        wrong = "; ".join(self._wrong)
+        return Outcome(
+            "failed", f"{self._node} is unsealed, but {wrong}{'; ' + good if good else ''}"
+        )
+
+    async def _health(self, progress: Progress) -> None:
+        progress("waiting for its health and a leader")
+        end = time.monotonic() + HEALTH
+        why = "its health is not known"
+        while time.monotonic() < end:
+            try:
+                found = await look(self._doors, self._node)
+            except ActionError as error:
+                why = str(error)
+            else:
+                if found.state in ("sealed", "unsealing"):
+                    self._wrong.append("it is sealed again")
+                    return
+                if found.state == "active":
+                    self._good.append("active")
+                    return
+                if found.state == "standby" and not found.leaderless:
+                    leader = f" of {inert(found.leader, 80)}" if found.leader else ""
+                    self._good.append(f"standby{leader}")
+                    return
+                why = "no server of its set is active" if found.state == "standby" else found.state
+            await asyncio.sleep(LOOK)
+        self._wrong.append(f"after {HEALTH:.0f} s {why}")
+
+    async def _approle(self, progress: Progress) -> None:
+        progress("asking AppRole")
+        door = self._doors.door(self._node)
+        try:
+            status, said = await Lane("AppRole").call(
+                door.timeout + 1.0,
+                approle,
+                door.address,
+                door.ca_file,
+                self._doors.config.vault.timeout_s,
+            )
+        except SourceError as error:
+            self._wrong.append(f"AppRole does not answer: {error.fault.message}")
+            return
+        if status == 400:
+            self._good.append("AppRole answers")
+        elif status in (403, 404):
+            self._good.append("AppRole is not set up")
+        else:
+            self._wrong.append(f"AppRole does not answer ({status}{': ' + said if said else ''})")
+
+    async def _agents(self, progress: Progress) -> None:
+        config, store = self._doors.config, self._doors.store
+        names = config.vault.agents
+        if not names or not any(store.feed(f"agents.{name}") for name in names):
+            return
+        progress(f"waiting for {len(names)} agents")
+        end = time.monotonic() + AGENTS
+        while True:
+            found = agents.items(store, config, time.time())
+            waits = [agent for agent in found if not _is_back(agent)]
+            if not waits or time.monotonic() > end:
+                break
+            await asyncio.sleep(LOOK)
+        back = len(found) - len(waits)
+        if back:
+            self._good.append(f"{back} agent{'s' if back > 1 else ''} back")
+        if waits:
+            self._wrong.append("still waiting: " + ", ".join(_waiting(a) for a in waits))
+
+
+def _is_back(agent: Agent) -> bool:
+    state = (agent.state or "").lower()
+    return agent.alive is True and "retry" not in state and not any(s.fault for s in agent.secrets)
+
+
+def _waiting(agent: Agent) -> str:
+    faults = [s.fault for s in agent.secrets if s.fault]
+    why = agent.state if agent.alive is not True or not faults else faults[0]
+    return f"{inert(agent.node, 40)} ({inert(why or agent.detail or 'not known', 80)})"
+
+
+def approle(address: str, ca_file: str, timeout: float) -> tuple[int, str]:
+    """Status and words of a login that nobody may have: 400 tells that AppRole works. Blocking,
+    without a token. Raises SourceError."""
+    from labtui.sources.http import BoundedSession, explained
+
+    who = f"Vault at {address}"
+    with explained(who, ca_file), BoundedSession(timeout=timeout, ca_file=ca_file) as session:
+        answer = session.post(f"{address.rstrip('/')}/v1/auth/approle/login",
+                              json={"role_id": PROBE, "secret_id": PROBE})  # fmt: skip
+        return answer.status_code, inert(answer.text[:200], 120)

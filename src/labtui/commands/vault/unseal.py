@@ -1,0 +1,146 @@
+"""`labtui vault unseal` and `labtui vault reset`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import click
+
+from labtui.actions.base import ActionError
+from labtui.actions.vault.unsealed import look
+from labtui.actions.vault.unsealing import cannot_unseal
+from labtui.commands.basics import OK, UNHEALTHY, UNREACHABLE, USAGE, fail
+from labtui.commands.common import perform, with_session
+from labtui.commands.vault.prompt import give_shares
+from labtui.keyholder.shape import form
+from labtui.model import VaultNode
+from labtui.session import Session
+from labtui.text import inert
+
+AGENTS_EVERY = 3.0
+"""Seconds between two questions to the agents, while they are waited for."""
+NEVER = (
+    "a share is never given as an argument: this one is in the shell's history and was in the"
+    " list of processes now; remove it there, and rekey if others may have seen it"
+)
+
+
+def refuse_secrets(arguments: Sequence[str]) -> None:
+    """Ends with 2 where an argument looks like a share; it is not echoed."""
+    for text in arguments:
+        value = text.partition("=")[2] or text
+        if any(form("share", bytearray(t.encode())).good for t in (text, value)):
+            fail(NEVER, USAGE)
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("node", nargs=-1, type=click.UNPROCESSED)
+@click.option("--gpg", "files", multiple=True, metavar="FILE", help="A share that gpg decrypts.")
+@click.option("--all", "every", is_flag=True, help="Every sealed server, one after another.")
+@click.pass_context
+def unseal(
+    context: click.Context, node: tuple[str, ...], files: tuple[str, ...], every: bool
+) -> None:
+    """Give shares to NODE, or to the one server that is sealed.
+
+    They are typed or pasted at a prompt, or come out of gpg files: never as arguments.
+    """
+    refuse_secrets((*node, *files))
+    if len(node) > 1 or any(name.startswith("-") for name in node):
+        fail("one NODE at most, and --gpg FILE for shares: see --help", USAGE)
+
+    async def work(session: Session) -> int:
+        first = await _chosen(session, node[0] if node else "", every)
+        if first is None:
+            click.echo("no server is sealed")
+            return OK
+        ceremony = session.ceremony("vault.unseal", [first])
+        assert ceremony is not None
+        async with _agents_watched(session):
+            return await give_shares(session, ceremony, files, every=every)
+
+    with_session(context, work)
+
+
+@click.command()
+@click.argument("node")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_context
+def reset(context: click.Context, node: str, yes: bool, as_json: bool) -> None:
+    """Drop the shares that NODE has so far, whoever gave them."""
+    refuse_secrets((node,))
+
+    async def work(session: Session) -> int:
+        _known(session, node)
+        action = session.action("vault.reset", [VaultNode(node=node, address="")])
+        return await perform(session, action, yes=yes, as_json=as_json)
+
+    with_session(context, work)
+
+
+def _known(session: Session, node: str) -> None:
+    nodes = session.config.vault.nodes
+    if node not in nodes:
+        there = ", ".join(nodes) or "none"
+        fail(f"no Vault {inert(node, 40)!r} in [vault.nodes]; there: {there}", USAGE)
+
+
+async def _chosen(session: Session, name: str, every: bool) -> VaultNode | None:
+    """The server to begin with; None where none is sealed. Ends the process where that is not
+    clear, or shares do not open it."""
+    names = [name] if name else list(session.config.vault.nodes)
+    if not names:
+        fail("no server in [vault.nodes]", USAGE)
+    if name:
+        _known(session, name)
+    sealed: list[VaultNode] = []
+    silent: list[str] = []
+    closed: list[str] = []
+    for one in names:
+        try:
+            found = await look_at(session, one)
+        except ActionError as error:
+            silent.append(inert(error))
+            continue
+        if found.state in ("active", "standby"):
+            continue
+        if why := cannot_unseal(found):
+            closed.append(f"{one}: {inert(why)}")
+        else:
+            sealed.append(found)
+    if len(sealed) > 1 and not every:
+        fail(f"{', '.join(n.node for n in sealed)} are sealed: name one, or --all", USAGE)
+    if not sealed and (silent or closed):
+        fail("; ".join((*silent, *closed)), UNHEALTHY if closed else UNREACHABLE)
+    for words in (*silent, *closed):
+        click.echo(f"labtui: {words}", err=True)
+    return sealed[0] if sealed else None
+
+
+async def look_at(session: Session, node: str) -> VaultNode:
+    from labtui.actions.vault import Doors
+
+    return await look(Doors(session.config, session.store, session.hosts), node)
+
+
+@asynccontextmanager
+async def _agents_watched(session: Session) -> AsyncIterator[None]:
+    """A command has no schedule: the agents are asked again and again for as long as it takes."""
+
+    async def ask() -> None:
+        while True:
+            await session.scheduler.once(("agents.",))
+            await asyncio.sleep(AGENTS_EVERY)
+
+    asking = asyncio.create_task(ask()) if session.config.vault.agents else None
+    try:
+        yield
+    finally:
+        if asking is not None:
+            asking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asking
