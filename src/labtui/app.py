@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -16,12 +17,14 @@ from textual.events import Event, Key
 
 from labtui.config import Config
 from labtui.keys import KeyMap
+from labtui.registry import SUBJECTS
 from labtui.screens.console import Console
 from labtui.screens.keyboard import ScreenKeyboard
 from labtui.screens.lab import LabScreen
 from labtui.screens.welcome import Welcome
 from labtui.session import Session
 from labtui.slurm.client import SlurmClient
+from labtui.views.summary import alarm_of
 from labtui.widgets.palette import ANSI, MONO, Palette, themed
 
 CLOSE_TIMEOUT = 3.0
@@ -67,6 +70,11 @@ class LabApp(Console):
     def session(self) -> Session:
         assert self._session is not None
         return self._session
+
+    def alarm(self) -> str:
+        if self._session is None:
+            return ""
+        return alarm_of(SUBJECTS, self._session.store, self._session.config, time.time())
 
     def on_mount(self) -> None:
         self.use_theme(self.config.ui.theme if self.config else "")

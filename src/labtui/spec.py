@@ -125,3 +125,8 @@ class SubjectSpec:
     tell all; empty where there may not."""
     parent: str = ""
     """The subject that it is a closer look at; esc goes back there. It has no key of its own."""
+    alarm: Callable[..., str] | None = None
+    """`alarm(store, config, now)`: what has to be seen on every screen, in a few words; empty
+    where nothing has."""
+    roomy: bool = False
+    """Its rows are few: the detail gets the lines that they leave."""

@@ -28,6 +28,7 @@ NOUNS = (
     "qos",
     "shares",
     "vault",
+    "agents",
     "runs",
     "pods",
     "processes",
@@ -42,6 +43,8 @@ _NEEDED = {
     "slurmclusters": ("slurm.nodes", "slurm.jobs", "slurm.settings"),
 }
 """Feeds that make rows of a noun right, beside those that its screen is told of."""
+_MORE = {"vault": ("agents.",)}
+"""Feeds that complete the items of a noun: their failure is told, and makes nothing unhealthy."""
 
 _ITEMS: dict[str, Callable[..., Sequence[Any]]] = {
     "gpus": cards.items,
@@ -50,7 +53,7 @@ _ITEMS: dict[str, Callable[..., Sequence[Any]]] = {
 }
 """Nouns whose items are not the table's rows."""
 _ALERT_FEEDS = ("alerts",)
-_OF_ONE_MACHINE = ("host.", "vault.", "smi.", "nvml.", "jetson.")
+_OF_ONE_MACHINE = ("host.", "vault.", "agents.", "smi.", "nvml.", "jetson.")
 """Feeds whose failure makes one machine unhealthy, as long as others answer."""
 
 
@@ -61,7 +64,9 @@ def subject_of(noun: str) -> SubjectSpec:
 def feeds_of(noun: str) -> tuple[str, ...]:
     if noun == "sources":
         return ("*",)
-    return _ALERT_FEEDS if noun == "alerts" else (*subject_of(noun).feeds, *_NEEDED.get(noun, ()))
+    if noun == "alerts":
+        return _ALERT_FEEDS
+    return (*subject_of(noun).feeds, *_NEEDED.get(noun, ()), *_MORE.get(noun, ()))
 
 
 def items_of(noun: str, session: Session) -> Sequence[Any]:
@@ -83,8 +88,8 @@ def chosen_feeds(session: Session, names: tuple[str, ...]) -> list[Feed]:
 @click.option("--watch", is_flag=True, help="Again every two seconds, until interrupted.")
 @click.pass_context
 def get(context: click.Context, noun: str, name: str | None, as_json: bool, watch: bool) -> None:
-    """Print NOUN: nodes, gpus, jobs, partitions, reservations, qos, shares, vault, runs, pods,
-    processes, slurmclusters, alerts or sources.
+    """Print NOUN: nodes, gpus, jobs, partitions, reservations, qos, shares, vault, agents, runs,
+    pods, processes, slurmclusters, alerts or sources.
 
     Exit status: 0 healthy, 1 something is unhealthy, 2 wrong usage, 3 a needed source failed.
     """
@@ -136,6 +141,7 @@ def _code(
         return USAGE
     if noun == "sources":
         return UNHEALTHY if any(f.error for f in feeds) else OK
+    feeds = [f for f in feeds if not matches(f.name, _MORE.get(noun, ()))]
     if feeds and all(f.error for f in feeds):
         return UNREACHABLE
     needed = [f for f in feeds if f.error and not f.name.startswith(_OF_ONE_MACHINE)]
@@ -143,7 +149,7 @@ def _code(
         return UNREACHABLE
     if any(f.error for f in feeds):
         return UNHEALTHY
-    if noun in ("nodes", "vault", "gpus"):
+    if noun in ("nodes", "vault", "agents", "gpus"):
         rows = subject_of(noun).rows(session.store, session.config, time.time())
         if name is not None:
             rows = [row for row in rows if name in _names(noun, row)]

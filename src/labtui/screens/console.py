@@ -29,6 +29,10 @@ class Console(App[str | None]):
         """Everything alive behind the screens."""
 
     @abstractmethod
+    def alarm(self) -> str:
+        """What has to be seen whatever screen is open; empty where nothing has."""
+
+    @abstractmethod
     def start(self, config: Config) -> None:
         """Connect to what `config` names and show it."""
 

@@ -26,7 +26,7 @@ from labtui.spec import Tone
 from labtui.store import Feed
 from labtui.text import inert
 from labtui.widgets.exact import ExactScreen
-from labtui.widgets.lines import LineLike, Lines, Span
+from labtui.widgets.lines import LineLike, Lines, Span, TopLine
 
 SETTLE = 0.1
 RETRY = 2.0
@@ -68,7 +68,7 @@ class JobScreen(ExactScreen[None]):
         return self._job
 
     def compose(self) -> ComposeResult:
-        yield Lines(id="top")
+        yield TopLine(id="top")
         yield Lines(id="job", wrap=True)
         yield LogPane(id="log-pane")
         yield Lines(id="foot")

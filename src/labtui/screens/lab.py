@@ -48,6 +48,10 @@ RECHECK = 5
 """Seconds after which cells that tell a time are drawn anew in rows that are otherwise the same."""
 TYPING = 0.2
 """Seconds without a key until a long table is filtered by what was typed so far."""
+DETAIL = 7
+"""Lines of the detail below the table, as in the stylesheet."""
+AROUND = 5
+"""Lines of the screen beside rows and detail: top, title, header, one to spare, footer."""
 SAY = 6.0
 """Seconds a message stays in the footer."""
 
@@ -89,6 +93,8 @@ class LabScreen(ExactScreen[None]):
         """The row that the cursor is to go to as soon as it is in the table."""
         self._came: list[Step] = []
         """The jumps that esc undoes, the last one first."""
+        self._detail_height = 0
+        """Lines that this subject's detail was given; 0: as many as the stylesheet says."""
         self._severities: Severities | None = None
         self._counting: Generator[None, None, None] | None = None
         self.commands = Commands(self)
@@ -254,7 +260,10 @@ class LabScreen(ExactScreen[None]):
 
     def _tick(self) -> None:
         """Once a second: ages and what else a passing second changes."""
-        if self._dirty or not self.is_current:
+        if not self.is_current:
+            self._draw_top()  # it may stand above a dialog
+            return
+        if self._dirty:
             return
         if len(self.view.items) < MANY:
             self.update()
@@ -304,11 +313,26 @@ class LabScreen(ExactScreen[None]):
             self._target = None
         if not view.moved:
             self.table.move_to(0)
+        self._share_out(len(rows.items))
         if self.is_current:
             self._draw_top()
             self._draw_title()
             self._draw_detail()
             self._draw_foot()
+
+    def _share_out(self, rows: int) -> None:
+        """The detail gets the lines that few rows leave, where it stands below them."""
+        detail = self.query_one("#detail", Lines)
+        height = 0
+        if self.view.spec.roomy and not self.has_class("-wide"):
+            height = max(DETAIL, self.size.height - AROUND - rows)
+        if height == self._detail_height:
+            return
+        self._detail_height = height
+        if height:
+            detail.styles.height = height
+        else:
+            detail.styles.clear_rule("height")
 
     def _feeds(self, spec: SubjectSpec) -> list[Feed]:
         return [f for f in self.session.store.feeds() if matches(f.name, spec.feeds)]
@@ -366,6 +390,7 @@ class LabScreen(ExactScreen[None]):
                     self.size.width,
                     note,
                     [feed.kind for feed in self._feeds(self.view.spec)],
+                    self.lab.alarm(),
                 )
             ]
         )

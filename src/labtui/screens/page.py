@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from labtui.widgets.exact import ExactScreen
-from labtui.widgets.lines import LineLike, Lines, Pager
+from labtui.widgets.lines import LineLike, Lines, Pager, TopLine
 
 
 class Page(ExactScreen[None]):
@@ -29,7 +29,7 @@ class Page(ExactScreen[None]):
         self._indent = indent
 
     def compose(self) -> ComposeResult:
-        yield Lines(id="top")
+        yield TopLine(id="top")
         yield Pager(id="page", wrap=True, indent=self._indent)
         yield Lines(id="foot")
 

@@ -34,7 +34,7 @@ from labtui.views import pipelines as view
 from labtui.views.jobs import rows as job_rows
 from labtui.views.submitform import FEEDS, context_of
 from labtui.widgets.exact import ExactScreen
-from labtui.widgets.lines import LineLike, Lines, Pager
+from labtui.widgets.lines import LineLike, Lines, Pager, TopLine
 
 SETTLE = 0.1
 LOG_LINES = 12
@@ -73,7 +73,7 @@ class PipelineScreen(ExactScreen[None]):
         return cast("Console", self.app)
 
     def compose(self) -> ComposeResult:
-        yield Lines(id="top")
+        yield TopLine(id="top")
         yield Lines(id="stages")
         yield Pager(id="page", wrap=True)
         yield Lines(id="problems", wrap=True)

@@ -19,7 +19,7 @@ from labtui.slurm.log import TextFile
 from labtui.slurm.logreader import LogReader
 from labtui.text import inert
 from labtui.widgets.exact import ExactScreen
-from labtui.widgets.lines import Lines
+from labtui.widgets.lines import Lines, TopLine
 
 
 class ScriptScreen(ExactScreen[None]):
@@ -39,7 +39,7 @@ class ScriptScreen(ExactScreen[None]):
         return self.query_one(LogPane)
 
     def compose(self) -> ComposeResult:
-        yield Lines(id="top")
+        yield TopLine(id="top")
         yield LogPane(id="log-pane")
         yield Lines(id="foot")
 

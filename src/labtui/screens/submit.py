@@ -33,7 +33,7 @@ from labtui.text import inert, inert_lines
 from labtui.views.submitform import FEEDS, choices, context_of, notes, problems, shown
 from labtui.widgets.exact import ExactScreen
 from labtui.widgets.form import Form, More, Row
-from labtui.widgets.lines import LineLike, Lines, Pager, Span
+from labtui.widgets.lines import LineLike, Lines, Pager, Span, TopLine
 
 ROOM = 36
 """Lines of the terminal from which on the common fields are all in sight."""
@@ -89,7 +89,7 @@ class SubmitScreen(ExactScreen[str | None]):
         self._draft = Draft(self.lab.session.config.cluster.name)
         if self._given is None and (kept := self._draft.load()):
             self.job, self._kept_at = kept
-        yield Lines(id="top")
+        yield TopLine(id="top")
         with Horizontal(id="submit-body"):
             yield Form(self._words, self._in_sight, self.job, id="form")
             with Vertical(id="script"):

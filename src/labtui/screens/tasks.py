@@ -15,7 +15,7 @@ from labtui.store import Feed
 from labtui.text import inert
 from labtui.views.jobs import rows
 from labtui.widgets.exact import ExactScreen
-from labtui.widgets.lines import Lines
+from labtui.widgets.lines import Lines, TopLine
 from labtui.widgets.rows import Rows
 
 SETTLE = 0.1
@@ -38,7 +38,7 @@ class TasksScreen(ExactScreen[None]):
         self._dirty = False
 
     def compose(self) -> ComposeResult:
-        yield Lines(id="top")
+        yield TopLine(id="top")
         yield Rows([c for c in SUBJECT["jobs"].columns if c.id in SHOWN], id="table")
         yield Lines(id="foot")
 

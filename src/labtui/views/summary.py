@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from labtui.spec import Tone
-from labtui.store import Feed
+from labtui.config import Config
+from labtui.spec import SubjectSpec, Tone
+from labtui.store import Feed, Store
 from labtui.text import age, inert
 
 Span = tuple[str, Tone]
@@ -50,21 +51,30 @@ def _of_kind(group: list[Feed], now: float) -> tuple[str, Tone]:
     return age(next((s for s in STEPS if s >= pace), pace)), "dim"
 
 
+def alarm_of(subjects: Sequence[SubjectSpec], store: Store, config: Config, now: float) -> str:
+    """What has to be seen whatever screen is open, in a few words; empty where nothing has."""
+    told = (s.alarm(store, config, now) for s in subjects if s.alarm)
+    return next((words for words in told if words), "")
+
+
 def top_line(
     cluster: str, counts: tuple[int, int], feeds: Sequence[Feed], now: float, width: int,
-    note: str = "", keep: Sequence[str] = (),
+    note: str = "", keep: Sequence[str] = (), alarm: str = "",
 ) -> list[Span]:  # fmt: skip
     """`cluster  CRIT 1  WARN 2      slurm 2s  vault sealed ...`, fitted into `width` cells.
 
     The kinds in `keep` are what the screen below rests on: they stay when there is no room.
+    `alarm` says what the worst is.
     """
     crit, warn = counts
     left: list[Span] = [(f" {inert(cluster, 20)} ", "accent")]
-    if crit:
-        left.append((f" CRIT {crit}", "crit"))
+    if crit or alarm:
+        left.append((f" CRIT {crit or ''}".rstrip(), "crit"))
+    if alarm:
+        left.append((f" {inert(alarm, 60)} ", "crit"))
     if warn:
         left.append((f" WARN {warn}", "warn"))
-    if not crit and not warn:
+    if not crit and not warn and not alarm:
         left.append((" ok" if any(f.good for f in feeds) else " ...", "ok"))
     if note:
         left.append((f"  {note}", "warn"))

@@ -187,6 +187,38 @@ class Lines(Widget):
         return Style() if both else base
 
 
+class TopLine(Lines):
+    """A screen's first line. What has to be seen on every screen stands at its end."""
+
+    _own: Line = ()
+
+    def on_mount(self) -> None:
+        self.set_interval(1.0, self._look)
+
+    def on_resize(self) -> None:
+        super().on_resize()
+        self._look()
+
+    def set_lines(self, lines: Sequence[LineLike]) -> None:
+        self._own = line_of(lines[0]) if lines else ()
+        self._look()
+
+    def _look(self) -> None:
+        alarm = getattr(self.app, "alarm", str)()
+        if not alarm:
+            super().set_lines([self._own])
+            return
+        text = f" CRIT {inert(alarm, 120)} "
+        room = max(0, self.size.width - _width(text))
+        line: list[Span] = []
+        for words, tone in self._own:
+            part = words if _width(words) <= room else words[: max(0, _fit(words, room) - 1)] + "…"
+            if room > 0:
+                line.append((part, tone))
+            room -= _width(part)
+        super().set_lines([[*line, (" " * max(0, room), ""), (text, "crit")]])
+
+
 class Pager(Lines, can_focus=True):
     """Lines that a person scrolls through with the keys of `less`."""
 
