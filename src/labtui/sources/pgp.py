@@ -21,8 +21,8 @@ from labtui.text import inert
 GPG = "gpg"
 TIMEOUT = 20.0
 """Seconds for one call of gpg."""
-KEY_LIMIT = 1 << 20
-"""Bytes; a public key with every signature of a key-signing party has 100 KB."""
+KEY_LIMIT = 64 << 10
+"""Bytes; an order to the keyholder holds a dozen of them."""
 _ARMOUR = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
 _PUBLIC_KEY_PACKETS = frozenset({0x98, 0x99, 0x9A, 0xC6})
 """First bytes of packet 6 (RFC 4880, 4.2), in the old and the new form."""
@@ -83,7 +83,10 @@ def _first_bytes(path: str, name: str) -> bool:
     a private key, given by mistake, does not get into this process."""
     try:
         if Path(path).stat().st_size > KEY_LIMIT:
-            raise KeyFileError(f"{name}: larger than any public key; name the exported key")
+            raise KeyFileError(
+                f"{name}: larger than 64 KiB; export it bare: "
+                "gpg --export-options export-minimal --armor --export NAME"
+            )
         with Path(path).open("rb") as file:
             head = file.read(len(_ARMOUR) + 1)
     except OSError as error:

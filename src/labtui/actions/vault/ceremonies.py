@@ -1,4 +1,4 @@
-"""Vault: ceremonies."""
+"""Vault: ceremonies. Making shares and root tokens, making them anew, giving them back."""
 
 from __future__ import annotations
 
@@ -6,16 +6,71 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from labtui.actions.base import Action
-from labtui.spec import ActionSpec
+from labtui.actions.vault.initial import InitServer
+from labtui.actions.vault.rekeying import CancelRekey, StartRekey
+from labtui.actions.vault.rooting import CancelRoot, RevokeRoot, StartRoot
+from labtui.model import VaultNode
+from labtui.spec import ActionSpec, Wanted
 
 if TYPE_CHECKING:
     from labtui.actions.vault import Doors
 
-ACTIONS: tuple[ActionSpec, ...] = ()
+_VAULT = ("vault",)
+ROOT = Wanted("token", "token", "the root token that is to be revoked")
+_OPEN = ("active", "standby")
+
+
+def _initialised(node: VaultNode) -> str | None:
+    if node.state in ("sealed", "unsealing", *_OPEN):
+        return "it is initialised: it has shares already"
+    return None
+
+
+def _closed(node: VaultNode) -> str | None:
+    if node.state in ("sealed", "unsealing"):
+        return "it is sealed: unseal it first"
+    return "it is not initialised" if node.state == "uninitialised" else None
+
+
+ACTIONS: tuple[ActionSpec, ...] = (
+    ActionSpec(
+        "vault.init", "I", "initialise",
+        "A new server's shares and root token, each wrapped for its holder's PGP key.", _VAULT,
+        disabled=_initialised, footer=False,
+    ),
+    ActionSpec(
+        "vault.rekey", "k", "rekey",
+        "New shares for new holders: present shares make them, new ones confirm them.", _VAULT,
+        disabled=_closed, footer=False,
+    ),
+    ActionSpec(
+        "vault.generate-root", "G", "make root token",
+        "By shares, wrapped for one person's PGP key. Revoke it when done.", _VAULT,
+        disabled=_closed, footer=False,
+    ),
+    ActionSpec(
+        "vault.revoke-root", "X", "revoke root token",
+        "The root token that is given ends, and what was made with it.", _VAULT,
+        disabled=_closed, secrets=lambda item, store: (ROOT,), footer=False,
+    ),
+)  # fmt: skip
 
 
 def make(
     id: str, items: Sequence[Any], answer: str, changes: Mapping[str, str], doors: Doors
 ) -> Action | None:
     """None where the id is not one of these."""
+    match id:
+        case "vault.init":
+            return InitServer(doors, items[0].node, changes)
+        case "vault.rekey":
+            return StartRekey(doors, items[0].node, changes)
+        case "vault.rekey-cancel":
+            return CancelRekey(doors, items[0].node)
+        case "vault.generate-root":
+            return StartRoot(doors, items[0].node, changes)
+        case "vault.generate-root-cancel":
+            return CancelRoot(doors, items[0].node)
+        case "vault.revoke-root":
+            return RevokeRoot(doors, items[0].node)
     return None

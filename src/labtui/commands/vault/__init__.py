@@ -19,6 +19,7 @@ COMMANDS = {
     "init": ("ceremonies", "Make a new server's shares, each wrapped for its holder."),
     "rekey": ("ceremonies", "New shares for a server that has some."),
     "generate-root": ("ceremonies", "A new root token, wrapped for its holder."),
+    "revoke-root": ("ceremonies", "Give a root token back, when its work is done."),
     "snapshot": ("snapshots", "Save what Vault stores to a file."),
     "restore": ("snapshots", "Put a snapshot in the place of what Vault stores."),
 }

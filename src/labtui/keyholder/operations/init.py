@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from labtui.keyholder.operation import Door, Operation, Params, Refused, Result, Secrets
-from labtui.keyholder.operations.request import request
+from labtui.keyholder.operations.request import Answered, request
 from labtui.keyholder.operations.wrapped import Files, armoured
 
 ANSWER = 90.0
@@ -25,19 +25,22 @@ def init(door: Door, secrets: Secrets, params: Params) -> Result:
     its holder can open.
     """
     names: Sequence[str] = params["names"]
+    body = {
+        "secret_shares": params["shares"],
+        "secret_threshold": params["threshold"],
+        "pgp_keys": params["pgp_keys"],
+        "root_token_pgp_key": params["root_pgp_key"],
+    }
     with Files(params["folder"], names) as files:
-        answer = request(
-            door,
-            "put",
-            "sys/init",
-            {
-                "secret_shares": params["shares"],
-                "secret_threshold": params["threshold"],
-                "pgp_keys": params["pgp_keys"],
-                "root_token_pgp_key": params["root_pgp_key"],
-            },
-            timeout=ANSWER,
-        )
+        try:
+            answer = request(door, "put", "sys/init", body, timeout=ANSWER)
+        except Answered as error:
+            if "already has state" not in str(error):
+                raise
+            raise Refused(
+                f"{door.node}: an earlier attempt was broken off half way: stop it, empty its "
+                "storage folder, start it, and try again"
+            ) from None
         return _kept(files, answer, names, params["comments"])
 
 

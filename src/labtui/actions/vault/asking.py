@@ -1,0 +1,44 @@
+"""How actions reach operations: those with a secret in the keyholder, others in a thread here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from labtui.actions.base import ActionError, Unknown
+from labtui.keyholder.holder import HolderError, Keyholder
+from labtui.keyholder.operation import Door, Params, Refused, Result, Secrets
+from labtui.sources.base import SourceError
+from labtui.sources.threads import Lane
+
+_UNSENT = frozenset({"refused", "unreachable", "tls", "not-found", "config"})
+"""Kinds of SourceError by which nothing can have reached the server."""
+
+
+async def asked(
+    door: Door,
+    function: Callable[[Door, Secrets, Params], Result],
+    *,
+    writes: bool = False,
+    **params: Any,
+) -> dict[str, Any]:
+    """An operation that takes no secret, in a thread of its own. Raises ActionError, Unknown."""
+    lane = Lane(f"Vault at {door.address}")
+    try:
+        return dict(await lane.call(door.timeout + 2.0, function, door, {}, params))
+    except Refused as error:
+        raise ActionError(str(error)) from None
+    except SourceError as error:
+        if writes and error.fault.kind not in _UNSENT:
+            raise Unknown(error.fault.message) from None
+        raise ActionError(error.fault.message) from None
+
+
+async def called(holder: Keyholder, id: str, door: Door, **params: Any) -> Mapping[str, Any]:
+    """An operation with what the keyholder was given. Raises ActionError, Unknown."""
+    try:
+        return await holder.call(id, door, **params)
+    except HolderError as error:
+        if error.kind == "unknown":
+            raise Unknown(error.message) from None
+        raise ActionError(error.message) from None

@@ -1,0 +1,80 @@
+"""What a rekey and the making of a root token have in common: rounds in which shares are given.
+
+Neither needs a token, so whoever reaches the server may begin one, for keys of their own, and wait
+for others to give their shares to it. So nonce and keys are those that were seen when this console
+came to it; another nonce or other keys take no share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step
+from labtui.actions.vault.asking import called
+from labtui.keyholder.holder import Keyholder
+from labtui.text import inert
+
+if TYPE_CHECKING:
+    from labtui.actions.vault import Doors
+
+WANTS_TOKEN = (
+    "{node} wants a token for this: from Vault 2.0 on such a ceremony is open without one only "
+    'where its configuration has enable_unauthenticated_access = ["{part}"]. Set that for the '
+    "time of the ceremony, or run `vault operator {command}` with a token"
+)
+
+
+def plainly(error: ActionError, node: str, part: str, command: str) -> ActionError:
+    """The same, where it is a newer release that keeps this closed in those words."""
+    if f"{node} says 403" in str(error):
+        return ActionError(WANTS_TOKEN.format(node=node, part=part, command=command))
+    return error
+
+
+def nonce8(nonce: Any) -> str:
+    return inert(str(nonce or "")[:8], 8)
+
+
+class GiveShare(Action):
+    """One share to a round; `told` has the operation's parameters."""
+
+    run_timeout = 90.0
+    operation = ""
+    path = ""
+    to = ""
+    """`the rekey of`."""
+
+    def __init__(
+        self,
+        doors: Doors,
+        node: str,
+        holder: Keyholder,
+        number: int,
+        told: Mapping[str, Any],
+        lines: Sequence[str] = (),
+    ) -> None:
+        self._doors, self._node, self._holder, self._number = doors, node, holder, number
+        self._door = doors.door(node)
+        self._told, self._lines = told, lines
+        self.answer: Mapping[str, Any] = {}
+
+    async def plan(self) -> Plan:
+        nonce = nonce8(self._told["nonce"])
+        return Plan(
+            title=f"Give share {self._number} to {self.to} {self._node}",
+            targets=(self._node,),
+            steps=(Step(self._node, f"PUT /v1/{self.path} key=(hidden) nonce={nonce}..."),),
+            undo="cancel it: what was given is dropped then",
+            preview="\n".join(self._lines),
+        )
+
+    async def run(self, progress: Progress) -> None:
+        self.answer = await called(self._holder, self.operation, self._door, **self._told)
+
+    async def verify(self) -> Outcome:
+        raise NotImplementedError
+
+
+def so_far(progress: Any, required: Any) -> str:
+    return f"{progress} of {required} shares are in"
