@@ -374,6 +374,8 @@ class Agent(Item, frozen=True, kw_only=True):
     secrets: tuple[Secret, ...] = ()
     state: str | None = None
     """In a word or three: `running`, `retrying, 503`, `failed`, `absent`, `unknown (refused)`."""
+    token_life_s: float | None = None
+    """For how long its token was granted."""
     renewed_at: float | None = None
     """Unix seconds of its token's last renewal or login."""
     address: str | None = None
