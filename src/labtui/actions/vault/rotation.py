@@ -1,21 +1,143 @@
-"""Vault: rotation."""
+"""Rotate a secret and watch it arrive; back to the earlier version the same way."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from labtui.actions.base import Action
-from labtui.spec import ActionSpec
+from labtui.actions.base import Action, ActionError, Plan, Step
+from labtui.actions.vault.arrival import Reporter
+from labtui.actions.vault.asking import called
+from labtui.actions.vault.versions import HIDDEN, NewVersion, chosen, wait_of
+from labtui.keyholder.operations.secret import KEPT
+from labtui.spec import ActionSpec, Wanted
+from labtui.text import inert
 
 if TYPE_CHECKING:
     from labtui.actions.vault import Doors
 
-ACTIONS: tuple[ActionSpec, ...] = ()
+VALUE = Wanted("value", "value", "the new value of the secret")
+WRITER = Wanted("token", "token", "a token that may write the secret")
+
+
+class Rotate(NewVersion):
+    """The value that the keyholder was given, as a new version."""
+
+    id = "vault.rotate"
+
+    def expected(self) -> Plan:
+        seen, words = self.seen, self.secret.words
+        now, field = seen["version"], inert(self.secret.field, 60)
+        assert self.door is not None
+        if seen.get("same"):
+            raise ActionError(f"{self.place} has this value already, in version {now}")
+        risks = []
+        if not now:
+            risks.append(f"there is no secret {self.place} yet: this makes it")
+        elif seen["deleted"]:
+            risks.append(f"version {now} was deleted, and its other fields with it")
+        elif seen["digest"] is None:
+            there = ", ".join(seen["others"]) or "none"
+            risks.append(f"version {now} has no field {field} (there: {there}): it is added")
+        if now >= KEPT:
+            risks.append(f"Vault keeps {KEPT} versions unless it is told another number: the "
+                         "oldest goes")  # fmt: skip
+        back = f"version {now} stays in Vault: b, or `labtui vault rollback {words}`"
+        return Plan(
+            title=f"Rotate {words}: version {now + 1} of {self.place}",
+            targets=(f"{self.place} {field}",),
+            steps=(Step(self.door.address, self.call_words(HIDDEN)),),
+            risks=tuple(risks),
+            undo=back if seen["digest"] else "there is no earlier value to go back to",
+        )
+
+    async def write(self) -> Mapping[str, Any]:
+        assert self.door is not None
+        return await called(
+            self.doors.need_holder(), "secret.put", self.door,
+            **self.at(before=self.seen["version"]),
+        )  # fmt: skip
+
+    def is_there(self, now: Mapping[str, Any]) -> bool:
+        return bool(now.get("same")) and now["version"] > self.seen["version"]
+
+
+class Rollback(NewVersion):
+    """The value of an earlier version as a new version; nothing that came after it is lost."""
+
+    id = "vault.rollback"
+
+    def __init__(self, *args: Any, version: int = 0, **more: Any) -> None:
+        """`version`: 0 is the newest earlier one with another value."""
+        super().__init__(*args, **more)
+        self.version = version
+
+    def more(self) -> dict[str, Any]:
+        return {"earlier": self.version}
+
+    def expected(self) -> Plan:
+        seen, words = self.seen, self.secret.words
+        now, old, field = seen["version"], seen["earlier"], inert(self.secret.field, 60)
+        assert self.door is not None
+        risks = []
+        if seen["deleted"]:
+            risks.append(f"version {now} was deleted, and its other fields with it")
+        risks.append("the earlier key works only while its issuer has not revoked it")
+        return Plan(
+            title=f"Roll {words} back: version {old} of {self.place} again, as {now + 1}",
+            targets=(f"{self.place} {field}",),
+            steps=(
+                Step(self.door.address, f"GET /v1/{seen['mount']}/data/{seen['path']}"
+                     f"?version={old} (of {seen['earlier_created'][:16]})"),
+                Step(self.door.address, self.call_words(f"(that of version {old}, not shown)")),
+            ),
+            risks=tuple(risks),
+            undo=f"version {now} stays in Vault: `labtui vault rollback {words} --version {now}`",
+        )  # fmt: skip
+
+    async def write(self) -> Mapping[str, Any]:
+        assert self.door is not None
+        return await called(
+            self.doors.need_holder(), "secret.rollback", self.door,
+            **self.at(before=self.seen["version"], to=self.seen["earlier"]),
+        )  # fmt: skip
+
+    def is_there(self, now: Mapping[str, Any]) -> bool:
+        newer: bool = now["version"] > self.seen["version"]
+        return newer and now["digest"] == self.seen["earlier_digest"]
+
+
+ACTIONS: tuple[ActionSpec, ...] = (
+    ActionSpec(
+        "vault.rotate", "o", "rotate",
+        "A new version of a secret, watched until every node's file has it.", ("vault",),
+        secrets=lambda item, store: (VALUE, WRITER),
+    ),
+    ActionSpec(
+        "vault.rollback", "b", "roll back",
+        "An earlier version of a secret again, watched likewise.", ("vault",),
+        secrets=lambda item, store: (WRITER,), footer=False,
+    ),
+)  # fmt: skip
 
 
 def make(
     id: str, items: Sequence[Any], answer: str, changes: Mapping[str, str], doors: Doors
 ) -> Action | None:
-    """None where the id is not one of these."""
+    """`answer`: the secret's name or path. `changes`: `field`, `wait`, `exact`, `version`."""
+    if id not in (Rotate.id, Rollback.id):
+        return None
+    secret = chosen(doors.config.vault, answer, changes.get("field", ""))
+    wait = wait_of(changes.get("wait", ""))
+    if id == Rotate.id:
+        exact = changes.get("exact") == "yes"
+        return Rotate(doors, secret, reporter(doors), wait=wait, exact=exact)
+    text = changes.get("version") or "0"
+    if not text.isdecimal() or len(text) > 9:
+        raise ActionError(f"{inert(text, 20)} is no version: a number from 1")
+    return Rollback(doors, secret, reporter(doors), wait=wait, version=int(text))
+
+
+def reporter(doors: Doors) -> Reporter | None:
+    """What tells of the nodes' files; None where no node has an agent."""
     return None

@@ -1,0 +1,49 @@
+"""Which server of a set an operation is sent to, and how its answer is taken."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from labtui.actions.base import ActionError
+from labtui.collectors.vault import standing
+from labtui.config import Config
+from labtui.keyholder.operation import Door
+from labtui.model import VaultNode
+from labtui.sources.base import SourceError
+from labtui.text import inert
+
+if TYPE_CHECKING:
+    from labtui.actions.vault import Doors
+
+
+async def fresh(config: Config, node: str) -> VaultNode:
+    """Asked now. Raises ActionError."""
+    try:
+        return await standing(config, node)
+    except SourceError as error:
+        raise ActionError(error.fault.message) from None
+
+
+async def serving(doors: Doors) -> Door:
+    """The active server. Raises ActionError that tells what each of them is."""
+    names = list(doors.config.vault.nodes)
+    if not names:
+        raise ActionError("no Vault is configured: [vault.nodes] names each server")
+    found = await asyncio.gather(*(_state(doors.config, name) for name in names))
+    states = dict(zip(names, found, strict=True))
+    for name, state in states.items():
+        if state == "active":
+            return doors.door(name)
+    words = "; ".join(f"{inert(name, 60)}: {state}" for name, state in states.items())
+    raise ActionError(f"no Vault server is active ({words})")
+
+
+async def _state(config: Config, node: str) -> str:
+    try:
+        found = await standing(config, node)
+    except SourceError as error:
+        return error.fault.message
+    if found.state in ("sealed", "unsealing"):
+        return f"{found.state}, unseal it first"
+    return str(found.state)
