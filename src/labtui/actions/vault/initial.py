@@ -119,6 +119,12 @@ class InitServer(Action):
                 for line in text.splitlines():
                     progress(line)
 
+    def interrupted(self) -> str:
+        return (
+            f"interrupted: if {self._node} is initialised now and no file has a share, nobody has "
+            "them: wipe its data and begin again"
+        )
+
     async def verify(self) -> Outcome:
         of, node = self._wrapping, self._node
         assert of is not None and of.root is not None

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step
 from labtui.actions.vault.asking import asked, called
-from labtui.actions.vault.ceremony import Standing
+from labtui.actions.vault.ceremony import Ceremony, Standing
 from labtui.actions.vault.rounds import GiveShare, nonce8, plainly, so_far
 from labtui.actions.vault.wrapping import folder, root_key
 from labtui.keyholder.holder import Keyholder
 from labtui.keyholder.operation import Door
 from labtui.keyholder.operations import root
-from labtui.sources.pgp import PublicKey
+from labtui.sources.pgp import KeyFileError, PublicKey, recipients
 from labtui.text import inert
 
 if TYPE_CHECKING:
@@ -40,10 +40,12 @@ def owner(now: Mapping[str, Any]) -> str:
 
 class StartRoot(Action):
     id = "vault.generate-root"
+    ceremony: Ceremony | None = None
 
     def __init__(self, doors: Doors, node: str, changes: Mapping[str, str]) -> None:
-        self._node, self._changes = node, changes
+        self._doors, self._node, self._changes = doors, node, changes
         self._door = doors.door(node)
+        self._folder = Path()
         self._key: PublicKey | None = None
 
     async def plan(self) -> Plan:
@@ -55,7 +57,7 @@ class StartRoot(Action):
                 f"{so_far(now.get('progress'), now.get('required'))}): go on with it or cancel it"
             )
         key = self._key = await root_key(self._changes, "pgp")
-        await folder(self._changes.get("out", ""))
+        self._folder = await folder(self._changes.get("out", ""))
         return Plan(
             title=f"Make a root token of {node}",
             targets=(node,),
@@ -81,6 +83,7 @@ class StartRoot(Action):
         if owner(now) != self._key.fingerprint:
             text = f"{self._node}: a root token for another key is being made: somebody began it"
             return Outcome("failed", text)
+        self.ceremony = RootCeremony(self._doors, self._node, self._folder)
         text = f"{self._node}: begun, nonce {nonce8(now['nonce'])}: {now.get('required')} shares"
         return Outcome("done", f"{text} are to be given", {"nonce": str(now["nonce"])})
 
@@ -133,19 +136,13 @@ class GiveRootShare(GiveShare):
                 for line in text.splitlines():
                     progress(line)
 
-    async def verify(self) -> Outcome:
+    async def standing(self) -> Outcome:
         node = self._node
         if self.answer.get("complete"):
             files = self.answer.get("files", ())
             if not files:
                 return Outcome("failed", f"{node}: made, but in no file: copy the block above now")
-            path = inert(files[0], 120)
-            return Outcome(
-                "done",
-                f"{node}: the root token is in {path}: only its holder's gpg opens it "
-                f"(--token-gpg {path}). When done: labtui vault revoke-root {node}",
-                {"file": str(files[0])},
-            )
+            return Outcome("done", f"{node}: there are enough: the root token is made")
         now = await state(self._door)
         if now.get("nonce") != self._told["nonce"]:
             return Outcome(
@@ -154,6 +151,39 @@ class GiveRootShare(GiveShare):
                 "root token lives that nobody has: list and revoke it by its accessor",
             )
         return Outcome("done", f"{node}: {so_far(now.get('progress'), now.get('required'))}")
+
+
+class RootMade(Action):
+    """Looks at the wrapped token, and says what comes next. Changes nothing."""
+
+    id = "vault.generate-root-made"
+
+    def __init__(self, node: str, path: str) -> None:
+        self._node, self._path = node, path
+
+    async def plan(self) -> Plan:
+        step = Step("this machine", "gpg --list-packets: it is addressed to somebody")
+        return Plan(f"The root token of {self._node}", (self._node,), (step,))
+
+    async def run(self, progress: Progress) -> None:
+        pass
+
+    async def verify(self) -> Outcome:
+        node, path = self._node, inert(self._path, 120)
+        if not path:
+            return Outcome("failed", f"{node}: made, but in no file: copy the block above now")
+        try:
+            found = await recipients(self._path)
+        except KeyFileError as error:
+            return Outcome("failed", f"{node}: {error}")
+        if not found:
+            return Outcome("failed", f"{node}: {path} is addressed to nobody")
+        return Outcome(
+            "done",
+            f"{node}: the root token is in {path}, for its holder alone: --token-gpg takes it. "
+            f"Revoke it when done: labtui vault revoke-root {node} --token-gpg {path}",
+            {"file": self._path},
+        )
 
 
 class RootCeremony:
@@ -208,7 +238,8 @@ class RootCeremony:
         return CancelRoot(self._doors, self.node)
 
     def afterwards(self) -> Action | None:
-        return None
+        files = self._given.answer.get("files", ()) if self._given else ()
+        return RootMade(self.node, str(files[0]) if files else "")
 
 
 class RevokeRoot(Action):

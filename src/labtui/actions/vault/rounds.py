@@ -7,6 +7,7 @@ came to it; another nonce or other keys take no share.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,14 @@ class GiveShare(Action):
         self.answer = await called(self._holder, self.operation, self._door, **self._told)
 
     async def verify(self) -> Outcome:
-        raise NotImplementedError
+        if self.answer.get("dropped"):
+            said = inert(self.answer["dropped"], 200)
+            return Outcome("failed", f"{self._node}: {said}", {"began_anew": "yes"})
+        return await self.standing()
+
+    @abstractmethod
+    async def standing(self) -> Outcome:
+        """What is so now, where the share was taken or nothing is known of it."""
 
 
 def so_far(progress: Any, required: Any) -> str:

@@ -143,7 +143,7 @@ def rekey(
         fail("--start or --cancel, not both", USAGE)
 
     async def work(session: Session) -> int:
-        from labtui.actions.vault import rekeying
+        from labtui.actions.vault import rekeyrounds, rekeystate
         from labtui.actions.vault.wrapping import folder
 
         one = _node(session, node)
@@ -157,16 +157,16 @@ def rekey(
             if code != OK or not gpg:
                 return code
         doors = _doors(session)
-        now = await rekeying.state(doors.door(node))
+        now = await rekeystate.state(doors.door(node))
         if not now.get("started"):
             fail(f"{node}: no rekey is under way; --start begins one", USAGE)
         from labtui.commands.vault.prompt import give_shares
 
         if now.get("verifying"):
-            return await give_shares(session, rekeying.VerifyCeremony(doors, node), gpg)
-        for line in rekeying.owners(now):
+            return await give_shares(session, rekeyrounds.VerifyCeremony(doors, node), gpg)
+        for line in rekeystate.owners(now):
             click.echo(line, err=True)
-        ceremony = rekeying.RekeyCeremony(doors, node, await folder(out))
+        ceremony = rekeyrounds.RekeyCeremony(doors, node, await folder(out))
         return await give_shares(session, ceremony, gpg)
 
     with_session(context, work)

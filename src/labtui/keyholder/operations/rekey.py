@@ -87,7 +87,10 @@ def cancel(door: Door, secrets: Secrets, params: Params) -> Result:
 def give(
     door: Door, path: str, secrets: Secrets, nonce: str, required: int | None
 ) -> dict[str, Any]:
-    """One share to where a ceremony takes it: how far it is then. Raises Refused, SourceError."""
+    """One share to where a ceremony takes it: how far it is then. Raises Refused, SourceError.
+
+    `dropped`: why the server has dropped all that were given in this round.
+    """
     try:
         answer = request(
             door,
@@ -97,7 +100,12 @@ def give(
             timeout=ANSWER,
         )
     except Answered as error:
-        raise Refused(_refusal(str(error), required)) from None
+        text = str(error)
+        if "message authentication failed" in text or "incorrect key shares" in text:
+            of = f"one of the {required} shares" if required else "one of the shares"
+            words = f"{of} was wrong, which one cannot be known; all are dropped, progress is 0"
+            return {"dropped": words}
+        raise Refused(_refusal(text)) from None
     kept = ("complete", "progress", "required", "t", "nonce", "keys_base64", "encoded_token")
     return {name: answer[name] for name in kept if name in answer}
 
@@ -108,12 +116,9 @@ def same(now: dict[str, Any], fingerprints: Sequence[str]) -> bool:
     return there == [p.upper() for p in fingerprints]
 
 
-def _refusal(text: str, required: int | None) -> str:
+def _refusal(text: str) -> str:
     if "already been provided" in text:
         return "this share is in already: nothing changed"
-    if "message authentication failed" in text or "incorrect key shares" in text:
-        of = f"one of the {required} shares" if required else "one of the shares"
-        return f"{of} was wrong, which one cannot be known; all are dropped, progress is 0"
     if "incorrect nonce" in text:
         return "somebody began anew meanwhile (another nonce): nothing was taken"
     return text
