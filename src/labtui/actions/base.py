@@ -75,6 +75,8 @@ class Action(ABC):
 
     id: str
     """The registry's id: `queue.cancel`."""
+    read_timeout: float = 60.0
+    """Seconds that `plan`, and that `verify`, may take."""
     run_timeout: float = 120.0
     """Seconds that `run` may take; afterwards its outcome is not known before `verify`."""
 

@@ -14,7 +14,6 @@ from labtui.history import AuditLine
 from labtui.hosts.base import HostError
 from labtui.text import inert
 
-VERIFY_TIMEOUT = 60.0
 CLOSE_TIMEOUT = 1.0
 
 
@@ -51,7 +50,7 @@ class Runner:
         if self.read_only:
             raise ActionError(f"{self.cluster} is read-only here: {action.id} is refused")
         try:
-            async with asyncio.timeout(VERIFY_TIMEOUT):
+            async with asyncio.timeout(action.read_timeout):
                 return await action.plan()
         except TimeoutError:
             raise ActionError(f"{action.id}: the source did not answer; nothing was sent") from None
@@ -115,7 +114,7 @@ class Runner:
         if doubt:
             progress(f"{doubt}: reading the state again")
         try:
-            async with asyncio.timeout(VERIFY_TIMEOUT):
+            async with asyncio.timeout(action.read_timeout):
                 return await action.verify()
         except (TimeoutError, HostError, ActionError) as error:
             why = inert(error) or "no answer in time"

@@ -77,6 +77,7 @@ class Commands:
             "queue.next_view": self.next_view,
             "queue.only": self.only,
             "gpus.views": self.next_view,
+            "vault.agents": self.next_view,
             "gpus.next_view": self.next_view,
             "gpus.follow": lambda: self.gpus.follow(),
             "gpus.card": lambda: self.gpus.card(),
