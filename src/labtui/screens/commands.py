@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from labtui.screens.gpus import GpuCommands
     from labtui.screens.lab import LabScreen
     from labtui.screens.queue import QueueCommands
+    from labtui.screens.vaultpages import VaultCommands
 
 OFFERED = 2000
 """Rows of a subject that are offered while a name is typed; every row can be gone to."""
@@ -83,6 +84,10 @@ class Commands:
             "gpus.card": lambda: self.gpus.card(),
             "gpus.of_job": lambda: self.gpus.of_job(),
             "gpus.suggest": lambda: self.gpus.suggest(),
+            "vault.rotate": lambda: self.vaults.secret("vault.rotate"),
+            "vault.rollback": lambda: self.vaults.secret("vault.rollback"),
+            "vault.token": lambda: self.vaults.page("vault.token"),
+            "vault.audit": lambda: self.vaults.page("vault.audit"),
             "nodes.shell": self.shell,
         }
         for spec in SUBJECTS:
@@ -101,6 +106,13 @@ class Commands:
         from labtui.screens.gpus import GpuCommands
 
         return GpuCommands(self)
+
+    @cached_property
+    def vaults(self) -> VaultCommands:
+        """Those on Vault's token, audit devices and secrets; imported when the first is used."""
+        from labtui.screens.vaultpages import VaultCommands
+
+        return VaultCommands(self)
 
     # Which ones there are, here and now
 
@@ -173,20 +185,21 @@ class Commands:
             return
         screen.run_worker(self._act(spec), exit_on_error=False, group="act")
 
-    async def _act(self, spec: ActionSpec) -> None:
+    async def _act(self, spec: ActionSpec, answer: str = "") -> None:
+        """`answer`: to what it asks first, where that was asked already."""
         screen = self.screen
         items = self.targets(spec)
         if not items:
             screen.say(f"{spec.words}: no row is chosen", "warn")
             return
-        reason = ""
-        if spec.question is not None:
-            answer = await screen.app.push_screen_wait(
+        reason = answer
+        if spec.question is not None and not answer:
+            given = await screen.app.push_screen_wait(
                 Prompt(*spec.question(items[0], screen.session.store))
             )
-            if not answer:
+            if not given:
                 return
-            reason = answer
+            reason = given
         changes: dict[str, str] | None = None
         if spec.id == "queue.modify":
             changes = await screen.app.push_screen_wait(self.queue.modify_form(items))

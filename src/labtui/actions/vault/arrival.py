@@ -22,8 +22,8 @@ WAIT = 90.0
 """Seconds: an agent asks for a new version every 30 (static_secret_render_interval)."""
 LONGEST = 360.0
 """Seconds: an agent that was set up without that interval asks every 5 minutes."""
-EVERY = 1.0
-"""Seconds between two looks at a node."""
+EVERY = 2.0
+"""Seconds between two looks at a node: each asks its systemd, its journal and Vault."""
 LOOK = 20.0
 """Seconds that one look may take."""
 GRACE = 12.0
@@ -87,6 +87,8 @@ class Arriving:
             return f"its vault-agent does not run ({self.seen.agent or 'no word'})"
         if self.seen.fault and self.seen.digest is None:
             return self.seen.fault
+        if self.seen.agent not in ("", "running"):
+            return f"its file still holds another value ({self.seen.agent})"
         return "its file still holds another value"
 
 

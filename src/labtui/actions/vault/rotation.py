@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from labtui.actions.base import Action, ActionError, Plan, Step
-from labtui.actions.vault.arrival import Reporter
+from labtui.actions.vault.arrival import Reporter, Sighting
 from labtui.actions.vault.asking import called
 from labtui.actions.vault.versions import HIDDEN, NewVersion, chosen, wait_of
 from labtui.keyholder.operations.secret import KEPT
+from labtui.sources.agents import AgentReport
+from labtui.sources.base import SourceError
 from labtui.spec import ActionSpec, Wanted
 from labtui.text import inert
 
@@ -140,4 +142,32 @@ def make(
 
 def reporter(doors: Doors) -> Reporter | None:
     """What tells of the nodes' files; None where no node has an agent."""
-    return None
+    return NodeReports(doors) if doors.config.vault.agents else None
+
+
+class NodeReports:
+    """The report of each node's own agent, by the node's transport."""
+
+    def __init__(self, doors: Doors) -> None:
+        self._reports = AgentReport(doors.config.vault)
+        self._hosts = doors.hosts
+
+    async def look(self, node: str, name: str, salt: str) -> Sighting:
+        host = self._hosts.get(node)
+        if host is None:
+            raise SourceError("config", f"{inert(node, 60)} is not in [nodes]: it cannot be asked")
+        told = await self._reports.report(host, salt)
+        agent = told.agent
+        alive = False if agent.state == "absent" else agent.alive
+        secret = next((s for s in agent.secrets if s.name == name), None)
+        if secret is None:
+            why = "its agent does not render it: install the agents anew (n)"
+            return Sighting(fault=why, alive=alive, agent=agent.state or "")
+        return Sighting(
+            digest=told.digests.get(name),
+            age_s=secret.age_s,
+            fault=secret.fault or "its file is not there",
+            alive=alive,
+            agent=agent.state or "",
+            old=secret.old,
+        )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step, Unknown
-from labtui.actions.vault.arrival import LONGEST, WAIT, Arrival, Reporter, named, short
+from labtui.actions.vault.arrival import EVERY, LONGEST, WAIT, Arrival, Reporter, named, short
 from labtui.actions.vault.asking import called
 from labtui.actions.vault.serving import serving
 from labtui.config import SecretConfig, VaultConfig
@@ -94,7 +94,7 @@ class NewVersion(Action):
         reporter: Reporter | None,
         *,
         wait: float = WAIT,
-        every: float = 1.0,
+        every: float = EVERY,
         grace: float | None = None,
         exact: bool = False,
     ) -> None:

@@ -1,0 +1,168 @@
+"""`labtui vault seal|setup|token|audit-devices`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from labtui.actions.base import ActionError
+from labtui.actions.vault import Doors
+from labtui.actions.vault.operations import AUDITOR, READER, SEALER, SETTER, SetUp, diff
+from labtui.actions.vault.serving import serving
+from labtui.commands.basics import OK, UNHEALTHY, USAGE, fail
+from labtui.commands.common import document, echo_json, perform, with_session
+from labtui.commands.vault.prompt import asked
+from labtui.keyholder.holder import HolderError, Keyholder
+from labtui.model import VaultNode
+from labtui.session import Session
+from labtui.spec import Cell
+from labtui.text import inert
+from labtui.views import vaultpages
+
+_token = click.option("--token-gpg", default="", metavar="FILE", help="A token that gpg decrypts.")
+_yes = click.option("--yes", is_flag=True, help="Do not ask.")
+_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+_confirm = click.option("--confirm", default="", metavar="NAME", help="The name that is asked for.")
+
+
+@click.command()
+@click.argument("node")
+@_confirm
+@_token
+@_json
+@click.pass_context
+def seal(context: click.Context, node: str, confirm: str, token_gpg: str, as_json: bool) -> None:
+    """Seal NODE: everything but what is cached stops, until enough shares are given."""
+
+    async def work(session: Session) -> int:
+        if node not in session.config.vault.nodes:
+            there = ", ".join(session.config.vault.nodes) or "none"
+            fail(f"no Vault {inert(node, 40)!r} in [vault.nodes]; there: {there}", USAGE)
+        writable(session, "vault.seal")
+        async with asked(session, (SEALER,), {"token": token_gpg}) as holder:
+            row = VaultNode(node=node, address=session.config.vault.nodes[node])
+            action = session.action("vault.seal", [row], holder=holder)
+            return await perform(session, action, yes=False, as_json=as_json, confirm=confirm)
+
+    with_session(context, work)
+
+
+@click.command()
+@click.option("--show", is_flag=True, help="Only the diff; exit status 1 where there is one.")
+@_token
+@_yes
+@_json
+@click.pass_context
+def setup(context: click.Context, show: bool, token_gpg: str, yes: bool, as_json: bool) -> None:
+    """What the agents need in Vault: engine, AppRole, policy, role. As a diff, then asked."""
+
+    async def work(session: Session) -> int:
+        if not show:
+            writable(session, "vault.setup")
+        async with asked(session, (SETTER,), {"token": token_gpg}) as holder:
+            if not show:
+                action = session.action("vault.setup", [], holder=holder)
+                return await perform(session, action, yes=yes, as_json=as_json)
+            look = SetUp(_doors(session, holder))
+            found = await look.look()
+            if as_json:
+                items = [{"kind": d.kind, "name": d.name, "have": list(d.have),
+                          "want": list(d.want)} for d in found]  # fmt: skip
+                echo_json(document("vault-setup", items, ()))
+            elif found:
+                click.echo(diff(found))
+            for note in look.notes():
+                click.echo(f"labtui: {inert(note, 300)}", err=True)
+            return UNHEALTHY if found else OK
+
+    with_session(context, work)
+
+
+@click.command()
+@click.option("--all", "every", is_flag=True, help="Also how many there are, and which are root.")
+@click.option("--revoke", is_flag=True, help="Revoke the token that is given.")
+@_token
+@_yes
+@_json
+@click.pass_context
+def token(
+    context: click.Context, every: bool, revoke: bool, token_gpg: str, yes: bool, as_json: bool
+) -> None:
+    """What a token may, and how long it lives. The token itself is never shown."""
+
+    async def work(session: Session) -> int:
+        if revoke:
+            writable(session, "vault.revoke")
+        async with asked(session, (READER,), {"token": token_gpg}) as holder:
+            if revoke:
+                action = session.action("vault.revoke", [], holder=holder)
+                return await perform(session, action, yes=yes, as_json=as_json)
+            told = await _call(session, holder, "token.lookup")
+            count = await _call(session, holder, "token.accessors") if every else None
+        now = time.time()
+        lines = vaultpages.token(told, now)
+        lines += ["", *vaultpages.tokens(count, now)] if count else []
+        _show(lines, "vault-token", told | ({"all": count} if count else {}), as_json)
+        return UNHEALTHY if told["findings"] else OK
+
+    with_session(context, work)
+
+
+@click.command()
+@click.option("--enable", metavar="PATH", default="", help="A file on the server, or `stdout`.")
+@click.option("--disable", metavar="NAME", default="", help="The device of that name.")
+@_confirm
+@_token
+@_yes
+@_json
+@click.pass_context
+def audit_devices(
+    context: click.Context, enable: str, disable: str, confirm: str, token_gpg: str, yes: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Where Vault writes who asked for what. Without options they are listed."""
+    if enable and disable:
+        fail("--enable or --disable, not both", USAGE)
+
+    async def work(session: Session) -> int:
+        if enable or disable:
+            writable(session, "vault.audit")
+        async with asked(session, (AUDITOR,), {"token": token_gpg}) as holder:
+            if enable or disable:
+                changes = {"path": enable, "name": disable}
+                action = session.action("vault.audit", [], "", changes, holder)
+                return await perform(session, action, yes=yes, as_json=as_json, confirm=confirm)
+            told = await _call(session, holder, "audit.list")
+        _show(vaultpages.audit(told), "vault-audit", told, as_json)
+        return UNHEALTHY if told["findings"] else OK
+
+    with_session(context, work)
+
+
+def _doors(session: Session, holder: Keyholder) -> Doors:
+    return Doors(session.config, session.store, session.hosts, holder)
+
+
+def writable(session: Session, id: str) -> None:
+    """Before a secret is asked for in vain."""
+    if session.runner.read_only:
+        raise ActionError(f"{session.runner.cluster} is read-only here: {id} is refused")
+
+
+async def _call(session: Session, holder: Keyholder, id: str) -> dict[str, Any]:
+    door = await serving(_doors(session, holder))
+    try:
+        return await holder.call(id, door)
+    except HolderError as error:
+        raise ActionError(error.message) from None
+
+
+def _show(lines: Sequence[str | Cell], noun: str, told: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        echo_json(document(noun, [told], ()))
+        return
+    for line in lines:
+        click.echo(line.text if isinstance(line, Cell) else line)
