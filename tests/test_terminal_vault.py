@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +47,18 @@ def one(tmp_path: Path) -> Iterator[VaultSet]:
         yield found
 
 
+def said(t: Terminal, words: str, timeout: float = 20.0) -> None:
+    """`words` in a dialog, wherever its lines are broken."""
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        screen = t.screen
+        text = " ".join(" ".join(line.strip(" │") for line in screen.splitlines()).split())
+        if re.search(words, text):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{words!r} was not said within {timeout} s; the screen:\n{screen}")
+
+
 def give(t: Terminal, share: str, number: int, of: int = 3) -> None:
     t.wait(f"share {number} of {of} .*_")
     t.type(share)
@@ -63,3 +77,130 @@ def test_three_shares_unseal_and_the_result_is_checked(one: VaultSet, tmp_path: 
         t.wait("truenas +active")
         t.keys("?")  # the keyboard is the console's again
         t.wait("Help: Vault", 5)
+
+
+def test_a_wrong_set_is_told_as_what_it_is(one: VaultSet, tmp_path: Path) -> None:
+    wrong = "A" * 43 + "B"
+    with console(one, tmp_path) as t:
+        t.keys("u")
+        give(t, one.shares[0], 1)
+        give(t, wrong, 2)
+        t.wait("2 of 3 shares are in")
+        give(t, one.shares[1], 3)
+        said(t, "one of the 3 shares was wrong; which one cannot be known; progress is back at 0")
+        t.wait("share 1 of 3 .*_")
+        # The same shares again are no duplicates: nobody knows which was the wrong one.
+        for number in (1, 2, 3):
+            give(t, one.shares[number], number)
+        t.wait("truenas is unsealed: active", 30)
+
+
+def test_reset_asks_first(one: VaultSet, tmp_path: Path) -> None:
+    with console(one, tmp_path) as t:
+        t.keys("u")
+        t.wait("share 1 of 3 .*_")
+        t.keys("C-r")
+        t.wait("there is no progress to drop")
+        give(t, one.shares[0], 1)
+        t.wait("share 2 of 3 .*_")
+        t.keys("C-r")
+        t.wait("drop the share that is in\\?")
+        t.type("yyyy")  # a burst is no answer
+        time.sleep(0.5)
+        t.keys("Escape")
+        t.wait("kept")
+        assert one.client("truenas", "").sys.read_seal_status()["progress"] == 1
+        t.wait("share 2 of 3 .*_")
+        t.keys("C-r")
+        t.wait("drop the share that is in\\?")
+        t.keys("y")
+        t.wait("progress at truenas is back at 0")
+        t.wait("share 1 of 3 .*_")
+        give(t, one.shares[0], 1)  # given before, and again after the reset
+        t.wait("1 of 3 shares are in")
+        t.wait("share 2 of 3 .*_")
+        t.type(one.shares[0])
+        t.keys("Enter")
+        t.wait("this share was given already; nothing was sent")
+        t.keys("Escape")
+        t.gone("Unseal truenas")
+        t.keys("R")
+        t.wait("Drop the share that is in at truenas")
+        time.sleep(0.5)  # quicker keys are no answers to a plan
+        t.keys("y")
+        t.wait("progress at truenas is back at 0")
+
+
+def test_pastes_of_more_than_a_share_are_refused_whole(one: VaultSet, tmp_path: Path) -> None:
+    with console(one, tmp_path) as t:
+        t.keys("u")
+        t.wait("share 1 of 3 .*_")
+        t.paste("\n".join(one.shares[:3]) + "\n")
+        t.wait("more than one line was pasted; nothing was sent")
+        t.paste(one.shares[0] + "\n")  # one line with its end, as a mail has it
+        t.wait("44, base64")
+        t.keys("Enter")
+        t.wait("1 of 3 shares are in")
+        t.wait("share 2 of 3 .*_")
+        t.keys("C-u")
+        t.type("hvs.CAESIJ")
+        t.wait("a token, not a share")
+        t.keys("C-u", "Up", "F5", "Left")
+        t.wait("share 2 of 3 .*_$|share 2 of 3 +_")
+        t.keys("Escape")
+        t.wait("truenas +unsealing")
+        assert one.client("truenas", "").sys.read_seal_status()["progress"] == 1
+
+
+def test_somebody_else_adds_and_begins_anew(one: VaultSet, tmp_path: Path) -> None:
+    server = one.client("truenas", "").sys
+    with console(one, tmp_path) as t:
+        t.keys("u")
+        give(t, one.shares[0], 1)
+        t.wait("share 2 of 3 .*_")
+        server.submit_unseal_key(one.shares[4])  # another console
+        t.wait("share 3 of 3")
+        said(t, "2 shares are in, 1 given here: somebody else is adding; nonce")
+        server.submit_unseal_key(reset=True)
+        server.submit_unseal_key(one.shares[4])
+        nonce = server.read_seal_status()["nonce"][:8]
+        t.type(one.shares[1])
+        t.wait("44, base64")
+        t.keys("Enter")
+        said(
+            t, f"the nonce changed from [0-9a-f]{{8}} to {nonce}: somebody began anew; nothing was"
+        )
+        assert server.read_seal_status()["progress"] == 1
+        t.wait("enter sends it all the same")
+        t.keys("Enter")
+        t.wait("2 of 3 shares are in")
+        t.wait("share 3 of 3 .*_")
+        t.type(one.shares[4])
+        t.keys("Enter")
+        said(t, "the server had this share already: somebody else gave it")
+        t.wait("share 3 of 3 .*_")
+        server.submit_unseal_key(one.shares[2])  # somebody else gives the last one
+        t.wait("truenas is unsealed: active", 30)
+
+
+def test_a_set_is_unsealed_node_by_node(tmp_path: Path) -> None:
+    names = ("truenas", "xps15-cpu", "desktop-gpu")
+    with vault_set(tmp_path / "vault", *names) as found, console(found, tmp_path) as t:
+        t.wait("truenas +sealed")
+        t.keys("u")
+        for number in (1, 2, 3):
+            give(t, found.shares[number], number)
+        t.wait("truenas is unsealed: active", 30)
+        left = set(names[1:])
+        while left:  # whichever has joined its leader first
+            screen = t.wait("next: (\\S+), the same shares", 30)
+            name = re.findall("next: ([^ ,]+)", screen)[-1]
+            left.remove(name)
+            t.keys("Enter")
+            t.wait(f"Unseal {name}")
+            for number in (1, 2, 3):
+                give(t, found.shares[number], number)
+            said(t, f"{name} is unsealed: standby", 60)
+        t.wait("enter or esc closes")
+        t.keys("Enter")
+        t.wait("desktop-gpu +standby")

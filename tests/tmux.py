@@ -58,6 +58,14 @@ class Terminal:
     def type(self, text: str) -> None:
         self._tmux("send-keys", "-t", self.session, "-l", text)
 
+    def paste(self, text: str) -> None:
+        """As a terminal pastes: in brackets where the program asked for them."""
+        subprocess.run(
+            ["tmux", "-L", self.socket, "load-buffer", "-b", "paste", "-"], input=text, text=True,
+            timeout=10, check=True, env={k: v for k, v in os.environ.items() if k[:4] != "TMUX"},
+        )  # fmt: skip
+        self._tmux("paste-buffer", "-d", "-p", "-r", "-b", "paste", "-t", self.session)
+
     def wait(self, pattern: str, timeout: float = WAIT) -> str:
         """The screen as soon as `pattern` (a regex) is on it."""
         end = time.monotonic() + timeout

@@ -125,7 +125,7 @@ class Prompt:
             match key:
                 case "changed":
                     changed = True
-                    if self._line.notice in (MORE_LINES, TOO_LONG):
+                    if self._line.notice == TOO_LONG:
                         self._terminal.drain()
                         break
                 case "enter":

@@ -39,6 +39,7 @@ class SharesDialog(ModalScreen["Outcome | None"]):
         super().__init__()
         self._ceremony = ceremony
         self._standing: Standing | None = None
+        self._mine = 0
         self._typed = Typed()
         self._holder: Keyholder | None = None
         self._reads = False
@@ -86,8 +87,8 @@ class SharesDialog(ModalScreen["Outcome | None"]):
         self._ceremony, self._standing = ceremony, None
         self._draw()
 
-    def stands(self, standing: Standing) -> None:
-        self._standing = standing
+    def stands(self, standing: Standing, mine: int) -> None:
+        self._standing, self._mine = standing, mine
         self._draw()
 
     def holds(self, holder: Keyholder | None) -> None:
@@ -104,6 +105,10 @@ class SharesDialog(ModalScreen["Outcome | None"]):
         span: Span = (inert(words, 300), tone)
         if self._said[-1:] != [span]:
             self._said = [*self._said, span][-SAID:]
+        self._draw()
+
+    def waits(self, keys: str) -> None:
+        self._foot = keys
         self._draw()
 
     async def file(self) -> str:
@@ -175,13 +180,18 @@ class SharesDialog(ModalScreen["Outcome | None"]):
             (shown or ("_" if self._reads else ""), "accent"),
             (f"  {inert(typed.shape, 120)}", tone),
         ]
-        return [line, [(progress(standing), "dim")]]
+        return [line, [(progress(standing, self._mine), "dim")]]
 
 
-def progress(standing: Standing) -> str:
-    """What the server has, and that it may be somebody else's."""
+def progress(standing: Standing, mine: int) -> str:
+    """What the server has, and whose it is as far as that is known."""
     if not standing.progress:
         return "no share is in yet"
-    count = "1 share is" if standing.progress == 1 else f"{standing.progress} shares are"
-    nonce = inert(standing.nonce[:NONCE], NONCE)
-    return f"{count} in already; somebody else may be adding: nonce {nonce}"
+    one = standing.progress == 1
+    count = "1 share is in" if one else f"{standing.progress} shares are in"
+    nonce = f"nonce {inert(standing.nonce[:NONCE], NONCE)}"
+    if mine >= standing.progress:
+        return f"{count}, given here; {nonce}"
+    if mine:
+        return f"{count}, {mine} given here: somebody else is adding; {nonce}"
+    return f"{count} already (somebody else may be adding: {nonce})"

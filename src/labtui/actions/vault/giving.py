@@ -28,7 +28,9 @@ class Person(Protocol):
 
     def begins(self, ceremony: Ceremony) -> None: ...
 
-    def stands(self, standing: Standing) -> None: ...
+    def stands(self, standing: Standing, mine: int) -> None:
+        """`mine`: shares of those that are in that were given here."""
+        ...
 
     def holds(self, holder: Keyholder | None) -> None:
         """A keyholder reads the keyboard, or none does any more."""
@@ -37,6 +39,10 @@ class Person(Protocol):
     def typed(self, typed: Typed) -> None: ...
 
     def say(self, words: str, tone: Tone = "") -> None: ...
+
+    def waits(self, keys: str) -> None:
+        """Which keys the keyholder waits for now, other than those of the prompt."""
+        ...
 
     async def file(self) -> str:
         """A file for gpg, empty where the person thought better of it. The keyboard is theirs."""
@@ -100,7 +106,7 @@ class Giving:
             return None
         if following is None:
             return None
-        words = f"next: {following.node}, which needs the same shares; enter goes on, esc leaves"
+        words = f"next: {following.node}, the same shares   enter goes on   esc leaves"
         return following if await self._person.go_on(words) else None
 
     async def _one_server(self) -> Outcome:
@@ -123,7 +129,9 @@ class Giving:
         """Asked anew, shown, and compared with the last look. Raises ActionError."""
         standing = await self._ceremony.standing()
         before, self._last = self._last, standing
-        self._person.stands(standing)
+        if not standing.progress:
+            self._given.digests.clear()
+        self._person.stands(standing, len(self._given.digests))
         if before is not None and before.nonce and not (standing.done or standing.waiting):
             self._compare(before, standing)
         return standing
@@ -149,7 +157,7 @@ class Giving:
                 self._person.say(str(error), "crit")
                 if self._all_files is not None:
                     raise Left(str(error)) from None
-                if not await self._person.go_on("enter looks again, esc leaves"):
+                if not await self._person.go_on("enter looks again   esc leaves"):
                     raise Left(f"{error}") from None
 
     # One share
@@ -170,7 +178,7 @@ class Giving:
                     raise
                 await self._loan.aclose()
                 self._person.say(error.message, "crit")
-                if not await self._person.go_on("enter begins this share anew, esc leaves"):
+                if not await self._person.go_on("enter begins this share anew   esc leaves"):
                     raise Left(error.message) from None
             finally:
                 self._person.holds(None)
@@ -251,7 +259,7 @@ class Giving:
                 standing = await self._look()
             except ActionError as error:
                 self._person.say(f"{error}; nothing was sent", "crit")
-                if not await self._again(holder, "enter tries again, esc leaves"):
+                if not await self._again(holder, "enter tries again   esc leaves"):
                     raise Left("left; nothing more was sent") from None
                 continue
             if standing.done or standing.words:
@@ -259,7 +267,7 @@ class Giving:
                 return
             if self._changed:
                 self._person.say(f"{self._changed}; nothing was sent", "warn")
-                if not await self._again(holder, "enter sends it all the same, esc leaves"):
+                if not await self._again(holder, "enter sends it all the same   esc leaves"):
                     raise Left("left; nothing more was sent")
                 self._changed = ""
                 continue
@@ -285,7 +293,7 @@ class Giving:
         """A deliberate enter, read by the keyholder: the keyboard stays lent."""
         if self._all_files is not None:
             raise Left("stopped before the next share: look at the server")
-        self._person.say(words, "accent")
+        self._person.waits(words)
         return await holder.key(self._keyboard, ("enter", "esc")) == "enter"
 
     async def _reset(self, holder: Keyholder, standing: Standing) -> None:
@@ -295,7 +303,8 @@ class Giving:
             return
         count = standing.progress
         shares = "the share that is in" if count == 1 else f"the {count} shares that are in"
-        self._person.say(f"drop {shares}? y drops, esc keeps", "warn")
+        self._person.say(f"drop {shares}?", "warn")
+        self._person.waits("y drops   esc keeps")
         if await holder.key(self._keyboard, ("y", "esc")) != "y":
             self._person.say("kept", "dim")
             return

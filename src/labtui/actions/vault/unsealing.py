@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 JOIN = 60.0
 """Seconds that a raft peer may take from its last share to being unsealed: it joins through its
 leader, and is sealed for so long."""
+FOLLOWS = 20.0
+"""Seconds in which a peer that waits for its leader is looked at again."""
 SHARE = '{"key": (the share, not shown)}'
 
 
@@ -37,7 +40,10 @@ def cannot_unseal(node: VaultNode) -> str | None:
         case "active" | "standby":
             return "it is unsealed"
         case "uninitialised":
-            return "it has no keys yet: press I, which makes them"
+            return (
+                "it has no keys yet: a peer of a set joins when its leader is unsealed;"
+                " I makes them for a new server"
+            )
         case "refused":
             return "nothing listens there: is the service up on that machine?"
     return node.detail or f"its state is {node.state}"
@@ -93,16 +99,23 @@ class UnsealCeremony:
         return CheckUnsealed(self._doors, self.node)
 
     async def following(self) -> Ceremony | None:
-        for name in self._doors.config.vault.nodes:
-            if name == self.node:
-                continue
-            try:
-                found = await look(self._doors, name)
-            except ActionError:
-                continue
-            if cannot_unseal(found) is None:
-                return UnsealCeremony(self._doors, name)
-        return None
+        """A peer knows that it has keys only some moments after its leader was unsealed."""
+        end = time.monotonic() + FOLLOWS
+        while True:
+            joins = False
+            for name in self._doors.config.vault.nodes:
+                if name == self.node:
+                    continue
+                try:
+                    found = await look(self._doors, name)
+                except ActionError:
+                    continue
+                if cannot_unseal(found) is None:
+                    return UnsealCeremony(self._doors, name)
+                joins |= found.state == "uninitialised" and found.storage == "raft"
+            if not joins or time.monotonic() > end:
+                return None
+            await asyncio.sleep(1.0)
 
 
 class GiveShare(Action):

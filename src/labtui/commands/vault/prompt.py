@@ -112,7 +112,7 @@ class Shell:
     def begins(self, ceremony: Ceremony) -> None:
         click.echo(f"{inert(ceremony.title)} (afterwards: {inert(ceremony.promise)})", err=True)
 
-    def stands(self, standing: Standing) -> None:
+    def stands(self, standing: Standing, mine: int) -> None:
         if standing.done or standing.waiting:
             words = standing.waiting
         else:
@@ -136,13 +136,16 @@ class Shell:
         self._line.end()
         click.echo(inert(words, 400), err=True)
 
+    def waits(self, keys: str) -> None:
+        self.say(keys)
+
     async def file(self) -> str:
         self._line.end()
         return named_file()
 
     async def go_on(self, words: str) -> bool:
         if self._every and words.startswith("next"):
-            self.say(words.partition(";")[0])
+            self.say(words.partition("   ")[0])
             return True
         if not sys.stdin.isatty():
             return False

@@ -116,7 +116,7 @@ async def _chosen(session: Session, name: str, every: bool) -> VaultNode | None:
         fail(f"{', '.join(n.node for n in sealed)} are sealed: name one, or --all", USAGE)
     if not sealed and (silent or closed):
         fail("; ".join((*silent, *closed)), UNHEALTHY if closed else UNREACHABLE)
-    for words in (*silent, *closed):
+    for words in silent:
         click.echo(f"labtui: {words}", err=True)
     return sealed[0] if sealed else None
 
