@@ -102,6 +102,20 @@ class VaultConfig(_Section, frozen=True, kw_only=True):
     agent_binary: str = ""
     """A file on this machine: the vault program that is installed on the agents' nodes; empty:
     each node's is downloaded from releases.hashicorp.com, its checksum checked."""
+    storage: dict[str, StorageConfig] = {}
+    """Of servers with file storage: where it is, and how they are stopped and started."""
+
+
+class StorageConfig(_Section, frozen=True, kw_only=True):
+    """A server's file storage, which is copied while the server is stopped."""
+
+    data: str
+    """The folder on the node: `/mnt/tank/vault-data/data`."""
+    stop: tuple[str, ...]
+    """`["docker", "compose", "-f", "/mnt/tank/vault-data/docker-compose.yml", "stop", "vault"]`."""
+    start: tuple[str, ...]
+    sudo: bool = False
+    """These, tar and mv as root, by `sudo -n`."""
 
 
 class SecretConfig(_Section, frozen=True, kw_only=True):
@@ -376,6 +390,16 @@ def _check(config: Config) -> list[tuple[Where, str]]:
         if not _URL.match(url):
             text = f"{url!r} is not an address; write https://host:8200"
             found.append((("vault", "nodes", name), text))
+    for name, storage in config.vault.storage.items():
+        where = ("vault", "storage", name)
+        if name not in config.nodes or name not in config.vault.nodes:
+            found.append((where, "no such server in [vault.nodes] and [nodes]; name one of both"))
+        if not storage.data.startswith("/") or storage.data.rstrip("/") == "":
+            text = f"{storage.data!r} is no absolute folder; write the one that Vault writes to"
+            found.append(((*where, "data"), text))
+        for key in ("stop", "start"):
+            if not getattr(storage, key):
+                found.append(((*where, key), "empty; write the command as a list"))
     for section in ("vault", "prometheus", "alertmanager", "mlflow"):
         ca_file = getattr(config, section).ca_file
         if ca_file and not Path(ca_file).is_absolute():
