@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,7 +13,7 @@ from pathlib import Path
 
 from labtui.lab import progress, services
 from labtui.lab.layout import Lab, Say, Service
-from labtui.lab.system import LabError
+from labtui.lab.system import LabError, wait_for
 
 WAIT_S = 3600.0
 """The longest wait: Vault's build from nothing took 6 minutes on two cores."""
@@ -50,6 +53,16 @@ def start(lab: Lab) -> None:
     # find it, and take it for done.
     while child.poll() is None and pid(lab) is None:
         time.sleep(0.01)
+
+
+def stop(lab: Lab) -> None:
+    """End it, wherever it is; the next `up` goes on with what is left to do."""
+    if found := pid(lab):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(found, signal.SIGKILL)
+        wait_for(
+            "the end of the background work", lambda: "" if not pid(lab) else "alive", timeout=5
+        )
 
 
 def pid(lab: Lab) -> int | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from labtui.lab import background, machines
+from labtui.lab import drill as lab_drill
 from labtui.lab import fault as lab_fault
 from labtui.lab import status as lab_status
 from labtui.lab import up as lab_up
@@ -21,6 +22,10 @@ from labtui.lab.vault import shares_file
 
 def _say(line: str) -> None:
     click.echo(line, err=True)
+
+
+def _silent(line: str) -> None:
+    """For documents."""
 
 
 class _Group(click.Group):
@@ -45,7 +50,7 @@ name_option = click.option("--name", default="lab", show_default=True, help="Whi
 
 @click.group(cls=_Group)
 def lab() -> None:
-    """Four real machines on this one: up, down, status, shell, fault."""
+    """Four real machines on this one: up, down, status, shell, fault, drill."""
 
 
 @lab.command()
@@ -124,6 +129,24 @@ def fault(name: str, node: str, what: str) -> None:
     heal undoes all of them."""
     lab_up.check_host(lab_up.remembered(name, None))
     lab_fault.make(lab_up.remembered(name, None), node, what, _say)
+
+
+@lab.command()
+@name_option
+@click.argument("what", type=click.Choice(list(lab_drill.DRILLS)))
+@click.option("--json", "as_json", is_flag=True, help="Print the evidence, not each step.")
+def drill(name: str, what: str, as_json: bool) -> None:
+    """Rehearse a fault: seal Vault while a job runs, or lose its data and restore a snapshot.
+
+    Vault is as it was afterwards. Exit status 1 when a step was not as it should be."""
+    chosen = lab_up.remembered(name, None)
+    lab_up.check_host(chosen)
+    passed, evidence = lab_drill.run(chosen, what, _silent if as_json else _say)
+    if as_json:
+        click.echo(evidence.read_text(), nl=False)
+    else:
+        _say(f"{'passed' if passed else 'FAILED'}; the evidence: {evidence}")
+    sys.exit(0 if passed else 1)
 
 
 @lab.command(hidden=True)

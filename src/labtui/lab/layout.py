@@ -136,6 +136,11 @@ class Lab:
         """Background work (`vault-build.json`, ...): what `lab status` and screens read."""
         return self.state / "progress"
 
+    @property
+    def evidence(self) -> Path:
+        """What drills found, one JSON file each."""
+        return self.state / "evidence"
+
     def machine_dir(self, machine: str) -> Path:
         """`upper`, `work`, `root` (the mounted overlay), `console.log`."""
         return self.state / "machines" / machine

@@ -91,6 +91,7 @@ def bring_up(lab: Lab, say: Say, wait: bool = False, vault_ha: bool = False) -> 
             say(f"starting {', '.join(off)}")
         start.start(lab, off, base, say)
         if more:
+            background.stop(lab)  # what is at work does not know of them yet
             _add_vaults(lab, running, say)
 
         def booted(machine: str) -> None:
@@ -114,8 +115,7 @@ def take_down(lab: Lab, say: Say, forget: bool = False) -> None:
     """
     check_host(lab)
     with locked(lab_lock(lab), start.LOCK_S, lambda: say("waiting for another labtui lab command")):
-        if pid := background.pid(lab):
-            os.killpg(pid, signal.SIGKILL)
+        background.stop(lab)
         for pid in machines.leaders(lab).values():
             for process in machines.processes(pid):
                 machines.signal_process(process, signal.SIGCONT)
