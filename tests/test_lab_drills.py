@@ -145,13 +145,19 @@ def test_a_drill_that_fails_gives_vault_its_data_back(
 ) -> None:
     unseal(as_found)
     secret = values(as_found)
-    monkeypatch.setattr(drill_restore, "_take", lambda root: b"no snapshot at all")
+
+    def spoilt(lab: Lab, kept: dict[str, Any], path: Path) -> dict[str, int]:
+        path.write_bytes(b"no snapshot at all")
+        return {"size": 18, "index": 0}
+
+    monkeypatch.setattr(drill_restore, "_take", spoilt)
     said: list[str] = []
     passed, evidence = drill.run(as_found, "restore", said.append)
     assert not passed
     last = json.loads(evidence.read_text())["steps"][-1]
     assert (last["what"], last["ok"]) == ("the drill runs to its end", False)
     assert values(as_found) == secret
+    assert not (as_found.secrets / "drill.snap").exists()
 
 
 def test_a_drill_that_was_killed_is_put_right_by_the_next_up(as_found: Lab) -> None:

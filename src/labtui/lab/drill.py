@@ -12,10 +12,12 @@ from typing import Any
 
 from hvac.exceptions import VaultError
 
+from labtui.keyholder.operation import Refused
 from labtui.lab import background, drill_restore, drill_seal, net, start, vault
 from labtui.lab.drill_record import Record
 from labtui.lab.layout import Lab, Say
 from labtui.lab.system import LabError, lab_lock, locked
+from labtui.sources.base import SourceError
 
 DRILLS: dict[str, Callable[[Lab, Mapping[str, Any], Record], None]] = {
     "seal": drill_seal.run,
@@ -54,7 +56,7 @@ def _guarded(lab: Lab, kept: Mapping[str, Any], record: Record) -> None:
             "version": vault.client(lab).sys.read_seal_status()["version"],
         }
         DRILLS[record.drill](lab, kept, record)
-    except (LabError, VaultError, OSError) as error:
+    except (LabError, VaultError, OSError, Refused, SourceError) as error:
         record.step("the drill runs to its end", _told(error), ok=False)
     try:
         if opened:
@@ -75,4 +77,5 @@ def _check_token(lab: Lab, kept: Mapping[str, Any]) -> None:
 
 def _told(error: Exception) -> str:
     """Never more than its type of what was sent to Vault: that may hold a share."""
-    return str(error) if isinstance(error, LabError) else f"Vault: {type(error).__name__}"
+    plain = isinstance(error, LabError | Refused | SourceError)
+    return str(error) if plain else f"Vault: {type(error).__name__}"

@@ -11,10 +11,13 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from hvac.exceptions import VaultError
 
+from labtui.keyholder.operation import Door
+from labtui.keyholder.operations import raft
 from labtui.lab import drill_jobs, vault, vault_setup
 from labtui.lab.drill_record import Record
 from labtui.lab.layout import MONITOR, STORAGE, Lab
@@ -27,17 +30,28 @@ NODE = MONITOR
 
 
 def run(lab: Lab, kept: Mapping[str, Any], record: Record) -> None:
-    """The drill; Vault is open when it begins. Raises LabError, VaultError or OSError."""
-    names = vault.servers(lab)
+    """The drill; Vault is open when it begins. Raises LabError, VaultError, OSError, Refused or
+    SourceError."""
     root = vault.client(lab, vault.wait_active(lab), kept["root_token"])
     first, second = secrets.token_hex(8), secrets.token_hex(8)
     _mark(root, first)
     record.step("a marker is put", f"secret/{MARKER} {_hash(first)}")
-    snapshot = _take(root)
-    digest = hashlib.sha256(snapshot).hexdigest()
-    record.facts["snapshot"] = {"bytes": len(snapshot), "sha256": digest}
-    record.step("a raft snapshot is taken", f"{len(snapshot)} bytes", len(snapshot) > 1000)
-    _mark(root, second)
+    snapshot = lab.secrets / "drill.snap"
+    snapshot.unlink(missing_ok=True)
+    record.facts["snapshot"] = found = _take(lab, kept, snapshot)
+    record.step("a raft snapshot is taken", f"{found['size']} bytes, index {found['index']}, whole")
+    try:
+        _lose_and_restore(lab, kept, record, snapshot, (first, second))
+    finally:
+        snapshot.unlink()
+
+
+def _lose_and_restore(
+    lab: Lab, kept: Mapping[str, Any], record: Record, snapshot: Path, markers: tuple[str, str]
+) -> None:
+    names = vault.servers(lab)
+    first, second = markers
+    _mark(vault.client(lab, vault.wait_active(lab), kept["root_token"]), second)
     record.step("the marker is changed", f"secret/{MARKER} {_hash(second)}")
     try:
         vault.set_aside(lab, *names)
@@ -62,7 +76,7 @@ def run(lab: Lab, kept: Mapping[str, Any], record: Record) -> None:
 
 
 def _restore(
-    lab: Lab, kept: Mapping[str, Any], record: Record, snapshot: bytes, marker: str
+    lab: Lab, kept: Mapping[str, Any], record: Record, snapshot: Path, marker: str
 ) -> None:
     new = vault.client(lab)
     empty = not new.sys.is_initialized()
@@ -72,7 +86,8 @@ def _restore(
     new.token = made["root_token"]
     lost = _marked(new) is None
     record.step("a new Vault with a throw-away share knows nothing", "active, empty", lost)
-    new.sys.force_restore_raft_snapshot(snapshot)
+    throwaway = {"token": bytearray(made["root_token"].encode())}
+    raft.restore(_door(lab, STORAGE), throwaway, {"path": str(snapshot), "force": True})
     record.step("it takes the snapshot by force", "taken")
 
     def open_still() -> str:
@@ -101,11 +116,15 @@ def _restore(
     record.step(f"AppRole login and a read work from {NODE}", said, ok)
 
 
-def _take(root: Any) -> bytes:
-    answer = root.sys.take_raft_snapshot()
-    with answer:
-        content: bytes = answer.content
-    return content
+def _door(lab: Lab, machine: str) -> Door:
+    return Door(machine, vault.url(machine), str(lab.ca))
+
+
+def _take(lab: Lab, kept: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """By the very operation that `labtui vault snapshot` uses; it checks what came."""
+    token = {"token": bytearray(kept["root_token"].encode())}
+    found = raft.save(_door(lab, vault.wait_active(lab)), token, {"path": str(path)})
+    return {key: found[key] for key in ("size", "index", "term", "servers", "sha256")}
 
 
 def _mark(root: Any, value: str) -> None:
