@@ -1,5 +1,5 @@
-"""`labtui vault rotate`, `rollback`, `seal`, `setup`, `token` and `audit-devices`: the real program,
-the real keyholder, gpg files, a real Vault; and nothing secret in anything that is written."""
+"""`labtui vault rotate|rollback|seal|setup|token|audit-devices`: the real program, the real
+keyholder, gpg files, a real Vault; and nothing secret in anything that is written."""
 
 from __future__ import annotations
 

@@ -46,6 +46,8 @@ class Plan:
     """What has to be typed when dangerous."""
     preview: str = ""
     """A text to read before it is sent (a job script)."""
+    whole: bool = False
+    """The preview is what is asked about (a diff): all of it is shown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ class Page(ExactScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,enter", "leave", show=False),
     ]
+    FOOT = " j k space scroll  g G ends  esc back"
 
     def __init__(
         self, title: str, lines: Callable[[], Sequence[LineLike]], *, indent: int = 2
@@ -35,8 +36,7 @@ class Page(ExactScreen[None]):
 
     def on_mount(self) -> None:
         self.query_one("#top", Lines).set_lines([[(f" {self._title}", "accent")]])
-        foot = " j k space scroll  g G ends  esc back"
-        self.query_one("#foot", Lines).set_lines([[(foot, "dim")]])
+        self.query_one("#foot", Lines).set_lines([[(self.FOOT, "dim")]])
         self._draw()
         self.query_one(Pager).focus()
         self.set_interval(1.0, self._draw)

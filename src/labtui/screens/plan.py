@@ -29,6 +29,9 @@ FIRST_TARGETS = 5
 ALL_STEPS, FIRST_STEPS, LONG_STEP = 12, 4, 240
 """Commands shown, and characters shown of one: hundreds of ids are not read, they are counted."""
 
+WHOLE = 2000
+"""Lines of a preview that has to be read to the end."""
+
 
 class PlanDialog(ModalScreen["Outcome | None"]):
     """Ends with the verified outcome, or None when nothing was sent.
@@ -94,25 +97,30 @@ class PlanDialog(ModalScreen["Outcome | None"]):
             lines.append([(f"{inert(step.where)}: ", "dim"), (what, "")])
         if len(plan.steps) > most:
             lines.append(Cell(f"and {len(plan.steps) - most} more commands like it", "dim"))
-        if plan.preview:
-            text = inert_lines(plan.preview.rstrip())
-            room = max(4, self.size.height - 13)
-            lines += ["", *[f"  {line}" for line in text[:room]]]
-            if len(text) > room:
-                lines.append(Cell(f"  ... and {len(text) - room} more lines", "dim"))
+        if not plan.whole:
+            lines += self._preview(plan, max(4, self.size.height - 13))
         if plan.risks:
             lines.append("")
             lines += [[("! ", "warn"), (inert(risk), "")] for risk in plan.risks]
         if plan.undo:
             lines.append([("undo: ", "dim"), (inert(plan.undo), "dim")])
+        if plan.whole:
+            lines += self._preview(plan, WHOLE)
         if plan.dangerous:
             word = inert(plan.confirm_word)
             lines += ["", [(f"type {word} and enter: ", "warn"), (self._typed + "_", "accent")]]
             foot = "esc leave without doing it"
         else:
             foot = f"[ esc  leave it ]    {self._yes}  do it"
-            foot += "    up down  read on" if most > FIRST_STEPS else ""
+            foot += "    up down  read on" if most > FIRST_STEPS or plan.whole else ""
         self._show(lines, foot, plan.title)
+
+    def _preview(self, plan: Plan, room: int) -> list[LineLike]:
+        text = inert_lines(plan.preview.rstrip()) if plan.preview else []
+        lines: list[LineLike] = ["", *[f"  {line}" for line in text[:room]]] if text else []
+        if len(text) > room:
+            lines.append(Cell(f"  ... and {len(text) - room} more lines", "dim"))
+        return lines
 
     def _show(self, lines: Sequence[LineLike], foot: str, title: str) -> None:
         self.query_one("#plan-title", Lines).set_lines([[(inert(title, 200), "accent")], ""])

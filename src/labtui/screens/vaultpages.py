@@ -18,7 +18,7 @@ from labtui.screens.plan import PlanDialog
 from labtui.screens.prompt import Prompt
 from labtui.text import inert
 from labtui.views import vaultpages
-from labtui.widgets.lines import LineLike, Lines
+from labtui.widgets.lines import LineLike
 
 if TYPE_CHECKING:
     from labtui.screens.commands import Commands
@@ -102,6 +102,7 @@ class AuditPage(Page):
         Binding("e", "enable", show=False),
         Binding("x", "disable", show=False),
     ]
+    FOOT = " e enable one  x disable one  j k space scroll  esc back"
 
     def __init__(self, doors: Doors) -> None:
         self._doors = doors
@@ -115,11 +116,6 @@ class AuditPage(Page):
         """Raises ActionError, HolderError."""
         door = await serving(self._doors)
         self._told = await self._doors.need_holder().call("audit.list", door)
-
-    def on_mount(self) -> None:
-        super().on_mount()
-        foot = " e enable one  x disable one  j k scroll  esc back"
-        self.query_one("#foot", Lines).set_lines([[(foot, "dim")]])
 
     def action_enable(self) -> None:
         self.run_worker(self._change("write to which file on the server?", "path", EXAMPLE))

@@ -96,8 +96,8 @@ class Seal(Action):
             found = ["every login, every new secret and every renewal fails until it is unsealed"]
         agents = len(self.doors.config.vault.agents)
         if agents:
-            found.append(f"the {agents} agents keep the files that they rendered; running jobs go "
-                         "on; a node that restarts meanwhile has no keys")  # fmt: skip
+            found.append(f"{_count(agents, 'agent')} on nodes: the files that are there stay, and "
+                         "running jobs go on; a node that restarts meanwhile has no keys")  # fmt: skip
         return tuple(found)
 
     def _undo(self, now: VaultNode) -> str:
@@ -175,13 +175,14 @@ class SetUp(Action):
             raise ActionError("; ".join(("nothing to do: all is as it is wanted", *self.notes())))
         assert self.door is not None
         return Plan(
-            title=f"Set Vault up for the agents: {', '.join(f'{d.kind} {d.name}' for d in found)}",
-            targets=tuple(f"{d.kind} {d.name}" for d in found),
+            title="Set Vault up for the agents",
+            targets=(", ".join(f"{d.kind} {d.name}" for d in found),),
             steps=tuple(Step(self.door.address, inert(d.call, 200)) for d in found),
             risks=self._risks(found),
             undo="the diff shows what was there: `-` lines set it back"
             if any(d.have for d in found) else "disable or delete what is made, by the same paths",
             preview=diff(found),
+            whole=True,
         )  # fmt: skip
 
     def _risks(self, found: Sequence[Difference]) -> tuple[str, ...]:
@@ -205,8 +206,8 @@ class SetUp(Action):
             if version == 0:
                 found.append(f"there is no secret {inert(path, 80)} yet: rotate it (o)")
         alone = self.state.get("alone", {})
-        words = [f"{alone[key]} other {name}" for key, name in
-                 (("policies", "policies"), ("auths", "auth methods"), ("engines", "engines"))
+        words = [_count(alone[key], f"other {name}") for key, name in
+                 (("policies", "policy"), ("auths", "auth method"), ("engines", "engine"))
                  if alone.get(key)]  # fmt: skip
         if words:
             found.append(f"left alone: {', '.join(words)}")
@@ -358,6 +359,12 @@ class RevokeToken(Action):
                 return Outcome("done", "the token is revoked")
             raise
         return Outcome("failed", "the token is valid still")
+
+
+def _count(number: int, name: str) -> str:
+    """`1 other policy`, `2 other policies`."""
+    many = f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
+    return f"{number} {name if number == 1 else many}"
 
 
 def _cannot_seal(node: VaultNode) -> str | None:

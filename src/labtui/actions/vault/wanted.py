@@ -47,12 +47,13 @@ def role_problem(name: str) -> str | None:
 
 def policy(places: Any) -> str:
     """compute-node.hcl with its block once for each place (mount, path)."""
-    head, _, block = _template().partition('path "')
+    head, _, rest = _template().partition("\n\n")
+    block = rest.partition('path "')[2]
     blocks = [
         f'path "{block}'.replace("MOUNT", mount).replace("PATH", path)
         for mount, path in sorted({(m, p) for m, p in places})
     ]
-    return head + "\n".join(blocks)
+    return f"{head}\n\n" + "\n".join(blocks)
 
 
 def addresses(config: Config) -> tuple[list[str], list[str]]:
