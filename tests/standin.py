@@ -52,6 +52,24 @@ def drip(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.flush()
 
 
+def drip_header(handler: BaseHTTPRequestHandler) -> None:
+    """A header that never ends: the slow loris."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    while not handler.server.released.wait(0.05):  # type: ignore[attr-defined]
+        handler.wfile.write(b"x")
+        handler.wfile.flush()
+
+
+def by_path(**behaviours: Behaviour) -> Behaviour:
+    """One behaviour a last word of the path (`seal_status`), `other` for the rest."""
+
+    def behave(handler: BaseHTTPRequestHandler) -> None:
+        word = handler.path.partition("?")[0].rpartition("/")[2].replace("-", "_")
+        behaviours.get(word, behaviours.get("other", answer(404)))(handler)
+
+    return behave
+
+
 def reset(handler: BaseHTTPRequestHandler) -> None:
     handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     handler.connection.close()
@@ -133,6 +151,59 @@ def certificate(folder: Path, name: str = "127.0.0.1") -> tuple[Path, Path]:
         check=True, capture_output=True, timeout=30,
     )  # fmt: skip
     return cert, key
+
+
+def expired(folder: Path, name: str = "127.0.0.1") -> tuple[Path, Path]:
+    """The same, expired yesterday."""
+    import datetime
+    import ipaddress
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    folder.mkdir(parents=True, exist_ok=True)
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    private = ec.generate_private_key(ec.SECP256R1())
+    who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "stand-in")])
+    now = datetime.datetime.now(datetime.UTC)
+    address = x509.IPAddress(ipaddress.ip_address(name))
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(who)
+        .issuer_name(who)
+        .public_key(private.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=30))
+        .not_valid_after(now - datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(private, hashes.SHA256())
+    )
+    cert.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    key.write_bytes(
+        private.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return cert, key
+
+
+@contextmanager
+def deaf(*, full: bool = False) -> Iterator[int]:
+    """A port whose connections nobody takes up; `full`: not even the kernel does any more."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0 if full else 16)
+        port: int = listener.getsockname()[1]
+        for _ in range(4 if full else 0):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.1", port))
+        yield port
 
 
 def free_port() -> int:

@@ -14,7 +14,7 @@ from labtui.collectors.vault import collectors, standing
 from labtui.config import Config, LabRef, VaultConfig
 from labtui.model import VaultNode
 from labtui.sources.base import SourceError
-from labtui.sources.vault import VaultClient, node_of
+from labtui.sources.vault import VaultClient, node_of, skew_of
 from realservers import vault
 from standin import answer, free_port, standing_in
 
@@ -131,6 +131,64 @@ def test_hostile_fields_are_inert_and_bounded() -> None:
     for bad in ({}, {"sealed": "yes"}, {"sealed": 1}):
         with pytest.raises(SourceError, match="not a seal status"):
             node_of("n", "https://x", bad, {})
+
+
+async def test_it_remembers_what_was_before_and_shares_that_are_gone() -> None:
+    answers: list[dict[str, Any]] = [SEALED | {"progress": 2, "nonce": "638b23e0"}]
+
+    def behave(handler: Any) -> None:
+        answer(200, json.dumps(answers[0]).encode())(handler)
+
+    with standing_in(behave) as server:
+        (collector,) = collectors(config(server.url))
+        assert (await collector.collect()).was is None
+        answers[0] = SEALED | {"storage_type": "raft"}
+        found = await collector.collect()
+        assert (found.state, found.was) == ("sealed", "unsealing")
+        assert found.detail == (
+            "2 shares were in and are gone: one of them was wrong, somebody began anew, or it joins"
+            " its leader now"
+        )
+        assert (await collector.collect()) == found, "until something else happens"
+        answers[0] = SEALED | {"progress": 1}
+        assert (await collector.collect()).detail is None
+        answers[0] = SEALED
+        found = await collector.collect()
+        assert found.detail and "1 share was in and is gone" in found.detail
+        answers[0] = SEALED | {"sealed": False, "standby": False}
+        found = await collector.collect()
+        assert (found.state, found.was, found.detail) == ("active", "sealed", None)
+        await collector.close()
+
+
+def test_a_clock_is_told_in_whole_seconds() -> None:
+    def skew(told: Any, sent: float, received: float) -> int | None:
+        return skew_of({"server_time_utc": told}, sent, received)
+
+    assert skew(1000, 1000.2, 1000.3) == 0
+    assert skew(1000, 1000.9, 1001.1) == 0, "the way there may have taken it"
+    assert skew(1000, 1003.9, 1004.1) == -4000
+    assert skew(1000, 993.4, 993.6) == 7000
+    assert all(skew(bad, 1000.0, 1001.0) is None for bad in (None, True, "1000", -5, 1 << 50))
+
+
+async def test_a_clock_between_two_seconds_does_not_go_to_and_fro() -> None:
+    told = [0.0]
+
+    def behave(handler: Any) -> None:
+        fields = {"standby": False, "server_time_utc": int(time.time() + told[0])}
+        answer(200, json.dumps(SEALED | {"sealed": False} | fields).encode())(handler)
+
+    with standing_in(behave) as server:
+        (collector,) = collectors(config(server.url))
+        told[0] = 60.0
+        first = await collector.collect()
+        assert abs(first.clock_skew_ms - 60_000) <= 1000
+        told[0] = 60.9
+        assert await collector.collect() == first
+        told[0] = 5.0
+        assert abs((await collector.collect()).clock_skew_ms - 5000) <= 1000
+        await collector.close()
 
 
 async def test_a_fresh_read_outside_the_schedule() -> None:

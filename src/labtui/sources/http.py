@@ -140,7 +140,7 @@ class BoundedSession(requests.Session):
             while chunk := raw.read1(1 << 16):
                 body += chunk
                 if len(body) > self._limit:
-                    raise TooLarge(f"the answer is larger than {self._limit >> 20} MiB")
+                    raise TooLarge(f"the answer is larger than {_size(self._limit)}")
                 if time.monotonic() > deadline:
                     raise requests.ReadTimeout("the answer did not end in time")
         except urllib3.exceptions.ReadTimeoutError as error:
@@ -150,6 +150,10 @@ class BoundedSession(requests.Session):
                 raise
             raise requests.ConnectionError(error) from None
         return bytes(body)
+
+
+def _size(limit: int) -> str:
+    return f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit >> 10} KiB"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -215,7 +219,7 @@ another."""
 def _tls(error: ssl.SSLError, ca_file: str) -> str:
     """What is wrong, and what to do about it."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        said = inert(error.verify_message or "certificate verify failed")
+        said = inert(error.verify_message or "certificate verify failed").rstrip(".")
         holds = f"{ca_file} does not hold" if ca_file else "this machine's own list does not hold"
         match error.verify_code:
             case code if code in _AUTHORITY:

@@ -34,6 +34,8 @@ _CODES: dict[int, dict[str, Any]] = {
 }
 """What a status alone says, as the fields that it stands for (sys/health's documentation)."""
 
+_WHOSE = "is the address the server's own, with no proxy or balancer in between?"
+
 Fields = dict[str, Any]
 
 
@@ -73,15 +75,23 @@ class VaultClient:
         """What the server says of itself. Raises SourceError when it says nothing usable."""
         from labtui.sources.http import explained
 
-        with explained(self.who, self._ca_file):
-            client = self._client = self._client or self._connect()
-            client.session.until = time.monotonic() + self._timeout
-            status = self._ask(client.sys.read_seal_status)
-            if not isinstance(status.get("sealed"), bool):
-                raise SourceError("protocol", f"{self.who}: the answer is not a seal status")
-            health, skew = self._health(status)
-            leader = self._leader() if health.get("standby") is True else {}
-            return node_of(self.node, self.address, status, health, leader, skew)
+        try:
+            with explained(self.who, self._ca_file):
+                return self._probe()
+        except SourceError as error:
+            if error.fault.kind != "protocol" or "; look " in error.fault.message:
+                raise
+            raise SourceError("protocol", f"{error.fault.message}; {_WHOSE}") from None
+
+    def _probe(self) -> VaultNode:
+        client = self._client = self._client or self._connect()
+        client.session.until = time.monotonic() + self._timeout
+        status = self._ask(client.sys.read_seal_status)
+        if not isinstance(status.get("sealed"), bool):
+            raise SourceError("protocol", f"{self.who}: the answer is not a seal status")
+        health, skew = self._health(status)
+        leader = self._leader() if health.get("standby") is True else {}
+        return node_of(self.node, self.address, status, health, leader, skew)
 
     def _health(self, status: Fields) -> tuple[Fields, int | None]:
         """Its health, and its clock less ours in ms. Of a sealed server it is an extra."""
@@ -109,7 +119,7 @@ class VaultClient:
         if isinstance(answer, dict):
             return answer
         if not hasattr(answer, "status_code"):
-            raise TypeError("not an object")
+            raise SourceError("protocol", f"{self.who}: the answer is not Vault's")
         try:
             body = answer.json()
         except ValueError:
@@ -125,6 +135,9 @@ class VaultClient:
             return {"initialized": True, "sealed": False, "standby": True, "leaderless": True}
         if answer.status_code == 503 and "sealed" in text.lower():
             return {"initialized": True, "sealed": True, "said": 503}
+        if words := _errors(body):
+            said = f"it says {answer.status_code}: {inert(words, 120)}"
+            raise SourceError("protocol", f"{self.who}: {said}; look at its log")
         raise status_error(answer.status_code, text, self.who)
 
     def close(self) -> None:
@@ -185,7 +198,7 @@ def _state(
 ) -> tuple[VaultState, str | None, str | None]:
     """The state, the part it plays in its set, and what is odd about that."""
     by_code = status.get("said") or health.get("said")
-    detail = f"told by the status {by_code} alone" if by_code else None
+    detail = f"told by its status {by_code} alone" if by_code else None
     if status.get("initialized") is False:
         return "uninitialised", None, detail
     if sealed:
@@ -208,6 +221,12 @@ def _leaderless(status: Fields, health: Fields, leader: Fields) -> bool | None:
     if isinstance(address, str):
         return not address
     return None
+
+
+def _errors(body: Any) -> str:
+    """Vault's own sentences, where it refuses something."""
+    told = body.get("errors") if isinstance(body, dict) else None
+    return "; ".join(e for e in told if isinstance(e, str)) if isinstance(told, list) else ""
 
 
 def _flag(status: Fields, key: str) -> bool | None:

@@ -113,5 +113,6 @@ class VaultFigures:
 _REFUSALS = {
     400: "the server keeps none: its telemetry has no prometheus_retention_time",
     403: "the server wants a token: its listener lacks unauthenticated_metrics_access",
-    503: "the server is sealed",
+    404: "the server has no such figures",
+    503: "the server has none to give now",
 }

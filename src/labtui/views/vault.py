@@ -22,10 +22,9 @@ _FAULTS: dict[str, VaultState] = {"refused": "refused", "tls": "tls"}
 _ADVICE: dict[FaultKind, str] = {
     "unreachable": "is the machine on, and is there a way to it?",
     "timeout": "it hangs, or the way there does: look at its load and its log",
-    "protocol": "is the address the server's own, with no proxy or balancer in between?",
     "not-found": "look at its address in [vault.nodes]",
-    "permission": "is the address the server's own, with no proxy or balancer in between?",
-    "auth": "is the address the server's own, with no proxy or balancer in between?",
+    "permission": "the server itself forbids this to nobody: what stands before it?",
+    "auth": "the server itself wants none for this: what stands before it?",
 }
 """What to look at, where the state says nothing."""
 
@@ -102,7 +101,8 @@ def _failed(name: str, address: str, fault: Fault, feed: Feed) -> VaultNode:
 
 
 def severity(node: VaultNode) -> int:
-    return vaultset.severity(node, time.time())
+    peers = node.peers if isinstance(node, VaultRow) else (node,)
+    return vaultset.severity(node, time.time(), peers)
 
 
 def _state(node: VaultNode) -> Cell:

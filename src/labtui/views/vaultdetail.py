@@ -14,7 +14,7 @@ from labtui.spec import Cell, Tone
 from labtui.store import Store
 from labtui.text import age, cut, inert, mib
 from labtui.views import agents as agents_view
-from labtui.views.vaultset import Finding, findings, leader_of, opens_by_shares, severity, why
+from labtui.views.vaultset import Finding, findings, leader_of, opens_by_shares, severity
 
 TONES: dict[int, Tone] = {0: "ok", 1: "dim", 2: "warn", 3: "crit"}
 JUST = 2.0
@@ -35,10 +35,11 @@ def detail(node: VaultNode, store: Store, now: float) -> list[Line]:
     peers = node.peers if isinstance(node, VaultRow) else (node,)
     agents = node.living if isinstance(node, VaultRow) else node.agents
     lines: list[Line] = [Cell(_head(node, store, now), "accent")]
+    tone = TONES[severity(node, now, peers)]
     found = findings(peers, now)
     own = [f for f in found if f.nodes == (node.node,)]
-    if node.detail and not any(inert(why(node)) in f.sentence for f in own):
-        lines.append(Cell(inert(node.detail), TONES[severity(node, now)]))
+    if node.detail and (not own or node.sealed is not None):
+        lines.append(Cell(inert(node.detail), "" if tone == "ok" else tone))
     if is_building(node, store):
         own = []
         lines[1:] = [Cell(inert(node.detail or ""), "warn")]
@@ -99,7 +100,8 @@ def _calm(node: VaultNode, peers: Sequence[VaultNode], own: Sequence[Finding]) -
         return "serves requests"
     if node.state != "standby" or own or node.leaderless:
         return ""
-    leader = leader_of(node, peers)
+    active = next((p for p in peers if p.state == "active"), None)
+    leader = leader_of(node, peers) or (None if node.leader else active)
     name = inert(leader.node) if leader else inert(node.leader or "another server")
     reads = ", and serves reads meanwhile" if node.ha_mode == "performance standby" else ""
     return f"ready to take over from {name}{reads}"

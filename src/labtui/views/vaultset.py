@@ -41,13 +41,16 @@ def findings(nodes: Sequence[VaultNode], now: float) -> list[Finding]:
     return sorted(found, key=lambda f: -f.severity)
 
 
-def severity(node: VaultNode, now: float) -> int:
-    """Of one server by itself: 0 fine, 1 not known yet, 2 warn, 3 critical."""
+def severity(node: VaultNode, now: float, peers: Sequence[VaultNode] = ()) -> int:
+    """Of one server among its `peers`: 0 fine, 1 not known yet, 2 warn, 3 critical."""
     match node.state:
         case "active":
             return 0
+        case "standby" if node.leaderless:
+            alone = not any(p.state == "active" for p in peers)
+            return 3 if alone and _settled(node, now) else 2
         case "standby":
-            return (3 if _settled(node, now) else 2) if node.leaderless else 0
+            return 0
         case "sealed" | "unsealing":
             return 2 if node.removed else 3
         case "refused" | "tls":
@@ -180,9 +183,10 @@ def _of_activity(nodes: Sequence[VaultNode], now: float) -> Iterator[Finding]:
             f"{_names(active)} say that they are active: one of them is cut off from the others;"
             " trust the one that the standbys name",
         )  # fmt: skip
+    if active:
+        yield from _of_the_lost(standby, active)
+        yield from _of_quorum(nodes, [*active, *standby])
     if active or not standby:
-        if active:
-            yield from _of_quorum(nodes, [*active, *standby])
         return
     foreign = [n for n in standby if n.leader and not n.leaderless and not leader_of(n, nodes)]
     if foreign:
@@ -205,6 +209,19 @@ def _of_activity(nodes: Sequence[VaultNode], now: float) -> Iterator[Finding]:
     )  # fmt: skip
 
 
+def _of_the_lost(
+    standby: Sequence[VaultNode], active: Sequence[VaultNode]
+) -> Iterator[Finding]:  # fmt: skip
+    for node in standby:
+        if node.leaderless:
+            name = inert(node.node)
+            yield Finding(
+                2, (node.node,), f"{name} reaches no active vault",
+                f"{name} stands by and reaches no leader, though {_names(active)}"
+                f" {_are(active)} active: look at the cluster port (8201) between them",
+            )  # fmt: skip
+
+
 def _is_raft(some: Sequence[VaultNode], nodes: Sequence[VaultNode]) -> bool:
     return len(nodes) > 2 and all(n.storage == "raft" for n in some)
 
@@ -219,8 +236,8 @@ def _of_quorum(nodes: Sequence[VaultNode], up: Sequence[VaultNode]) -> Iterator[
     if down and len(up) == len(members) // 2 + 1 and _is_raft(up, members):
         yield Finding(
             2, tuple(n.node for n in down), "vault without a spare",
-            f"{len(up)} of {len(members)} servers are up, as many as it takes: without one of"
-            f" them none is active; {_names(down)} {_are(down)} not up",
+            f"{len(up)} of {len(members)} servers are up, the least that it takes: lose one more"
+            f" and none is active; {_names(down)} {_are(down)} not up",
         )  # fmt: skip
 
 
