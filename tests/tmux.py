@@ -45,6 +45,12 @@ class Terminal:
     def screen(self) -> str:
         return self._tmux("capture-pane", "-p", "-t", self.session)
 
+    @property
+    def scrollback(self) -> str:
+        """Everything that the terminal kept, of both its screens."""
+        kept = self._tmux("capture-pane", "-p", "-S", "-", "-t", self.session)
+        return kept + self._tmux("capture-pane", "-p", "-a", "-q", "-S", "-", "-t", self.session)
+
     def line(self, text: str) -> str:
         """The first line that holds `text`, or ''."""
         return next((line for line in self.screen.splitlines() if text in line), "")

@@ -25,7 +25,8 @@ _ARMOUR = b"-----BEGIN PGP MESSAGE-----"
 _TEXT = re.compile(rb"[A-Za-z0-9+/=\s]+")
 _HEX = re.compile(rb"[0-9a-fA-F\s]+")
 
-Why = Literal["", "passphrase", "wrong", "no key", "no message", "other"]
+Why = Literal["", "passphrase", "wrong"]
+"""It is decrypted; it needs a passphrase; the one that was given is wrong."""
 
 
 class GpgError(Exception):
@@ -91,21 +92,32 @@ def decrypt(path: str, passphrase: bytearray | None = None) -> tuple[Why, bytear
     if "DECRYPTION_OKAY" in status:
         return "", plain
     wipe(plain)
-    return _why(status, name, passphrase is not None), bytearray()
+    return _why(program, status, name, passphrase is not None), bytearray()
 
 
-def _why(status: str, name: str, tried: bool) -> Why:
-    if "NO_SECKEY" in status and "ERROR pkdecrypt_failed" not in status:
-        key = re.search(r"NO_SECKEY ([0-9A-F]{8,40})", status)
-        of = f" ({key.group(1)[-16:]})" if key else ""
-        raise GpgError(f"there is no secret key here for {name}{of}")
-    if "NODATA" in status or "UNEXPECTED" in status:
-        raise GpgError(f"{name} is not a PGP message")
-    if "pkdecrypt_failed" in status or "NEED_PASSPHRASE" in status or "BAD_PASSPHRASE" in status:
+def _why(program: str, status: str, name: str, tried: bool) -> Why:
+    """gpg's own words are few: what it looked for, and how far it came, tells the rest."""
+    if "NEED_PASSPHRASE_SYM" in status:
         return "wrong" if tried else "passphrase"
-    if "DECRYPTION_FAILED" in status:
+    keys = re.findall(r"ENC_TO ([0-9A-F]{8,40})", status)
+    if not keys:
+        raise GpgError(f"{name} is not a PGP message")
+    if "DECRYPTION_KEY" in status:
         raise GpgError(f"gpg could not decrypt {name}: it is damaged")
-    raise GpgError(f"gpg could not decrypt {name}")
+    named = [key for key in keys if key.strip("0")]
+    if named and not any(_is_ours(program, key) for key in named):
+        raise GpgError(f"there is no secret key here for {name} ({named[0]})")
+    return "wrong" if tried else "passphrase"
+
+
+def _is_ours(program: str, key: str) -> bool:
+    argv = [program, "--batch", "--no-tty", "--quiet", "--with-colons", "--list-secret-keys", key]
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL, timeout=TIMEOUT, check=False)  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return True
+    return done.returncode == 0
 
 
 def _run(
