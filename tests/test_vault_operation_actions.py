@@ -18,7 +18,7 @@ from labtui.actions.base import ActionError, Outcome
 from labtui.actions.runner import Runner
 from labtui.actions.vault import Doors, make
 from labtui.actions.vault.operations import ACTIONS, Seal
-from labtui.actions.vault.wanted import addresses, policy, role_problem, wanted
+from labtui.actions.vault.wanted import addresses, covers, policy, role_problem, wanted
 from labtui.config import Config, NodeConfig, SecretConfig, VaultConfig
 from labtui.history import AuditLine
 from labtui.model import VaultNode
@@ -243,6 +243,17 @@ def test_addresses_are_all_known_or_none_is_bound() -> None:
     state = {"places": {"secret/ngc": ["secret", "ngc"]}}
     fields = wanted(named, state)["role"]["fields"]
     assert "secret_id_bound_cidrs" not in fields and fields["token_policies"] == ["compute-node"]
+    wide = {
+        "places": state["places"],
+        "role": {
+            "secret_id_bound_cidrs": ["10.0.0.0/24", "fd00::/64"],
+            "token_bound_cidrs": ["10.0.0.1"],
+        },
+    }
+    fields = wanted(known, wide)["role"]["fields"]
+    assert fields["secret_id_bound_cidrs"] == ["10.0.0.0/24", "fd00::/64"], "wider on purpose"
+    assert fields["token_bound_cidrs"] == ["10.0.0.1/32", "fd00::2/128"], "one is missing there"
+    assert not covers(["0.0.0.0/0"], ["10.0.0.1/32"]) and not covers(["x"], ["10.0.0.1/32"])
     assert role_problem("compute-node") is None
     for name in ("root", "default", "a b", "A", "../x", ""):
         assert role_problem(name)

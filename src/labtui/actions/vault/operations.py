@@ -97,7 +97,7 @@ class Seal(Action):
         agents = len(self.doors.config.vault.agents)
         if agents:
             found.append(f"{_count(agents, 'agent')} on nodes: the files that are there stay, and "
-                         "running jobs go on; a node that restarts meanwhile has no keys")  # fmt: skip
+                         "running jobs go on; one that restarts meanwhile has no keys")  # fmt: skip
         return tuple(found)
 
     def _undo(self, now: VaultNode) -> str:

@@ -30,12 +30,27 @@ def wanted(config: Config, state: Mapping[str, Any]) -> dict[str, Any]:
     fields = dict(_role())
     fields["token_policies"] = [name]
     bound, _ = addresses(config)
-    if bound:
-        fields |= dict.fromkeys(BINDS, bound)
+    for bind in BINDS if bound else ():
+        there = (state.get("role") or {}).get(bind) or []
+        fields[bind] = there if covers(there, bound) else bound
     return {
         "policy": {"name": name, "text": policy(state["places"].values())},
         "role": {"name": name, "fields": fields},
     }
+
+
+def covers(there: Sequence[str], bound: Sequence[str]) -> bool:
+    """A binding that somebody widened on purpose: it has every node, and is not the whole world."""
+    try:
+        networks = [ipaddress.ip_network(text, strict=False) for text in there]
+    except ValueError:
+        return False
+    if not networks or any(network.prefixlen == 0 for network in networks):
+        return False
+    return all(
+        any(ipaddress.ip_network(one).network_address in network for network in networks)
+        for one in bound
+    )
 
 
 def role_problem(name: str) -> str | None:
