@@ -29,7 +29,7 @@ from labtui.keyholder.holder import Keyholder
 from labtui.keyholder.operation import Door, Refused
 from labtui.keyholder.operations import init, rekey, root
 from labtui.keyholder.operations.request import request
-from labtui.keyholder.operations.wrapped import Files, armoured
+from labtui.keyholder.operations.wrapped import Files, armoured, kept
 from labtui.model import VaultNode
 from labtui.sources.pgp import KeyFileError, PublicKey, read_key, recipients
 from labtui.spec import Wanted
@@ -168,6 +168,23 @@ def test_wrapped_files_take_their_room_first_and_overwrite_nothing(tmp_path: Pat
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
     with pytest.raises(Refused, match="cannot take the files"), Files("/nowhere", ["a"]):
         pass
+
+
+def test_disk_that_fails_at_the_last_moment_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "out").mkdir()
+    with Files(str(tmp_path / "out"), ["a"]) as files:
+        (tmp_path / "out" / "a").unlink()  # as good as an error of the disk
+        told = kept(files, ["a"], ["text"])
+    assert told == {"files": [str(tmp_path / "home" / "a")], "why": "No such file or directory"}
+    assert (tmp_path / "home" / "a").read_text() == "text"
+    monkeypatch.setattr("labtui.keyholder.operations.wrapped.ELSEWHERE", ())
+    with Files(str(tmp_path / "out"), ["a"]) as files:  # in the home it is there already
+        (tmp_path / "out" / "a").unlink()
+        assert kept(files, ["a"], ["new"])["unwritten"] == {"a": "new"}
 
 
 def test_full_disk_is_found_before_anything_is_sent(tmp_path: Path) -> None:

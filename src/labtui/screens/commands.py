@@ -28,6 +28,7 @@ from labtui.widgets.lines import Span
 if TYPE_CHECKING:
     from labtui.actions.vault.ceremony import Ceremony
     from labtui.keyholder.holder import Keyholder
+    from labtui.screens.ceremony import CeremonyCommands
     from labtui.screens.gpus import GpuCommands
     from labtui.screens.lab import LabScreen
     from labtui.screens.queue import QueueCommands
@@ -88,6 +89,13 @@ class Commands:
             "vault.rollback": lambda: self.vaults.secret("vault.rollback"),
             "vault.token": lambda: self.vaults.page("vault.token"),
             "vault.audit": lambda: self.vaults.page("vault.audit"),
+            **{
+                id: partial(self._ceremony, id)
+                for id in (
+                    "vault.init", "vault.rekey", "vault.generate-root", "vault.snapshot",
+                    "vault.restore",
+                )
+            },
             "nodes.shell": self.shell,
         }
         for spec in SUBJECTS:
@@ -113,6 +121,16 @@ class Commands:
         from labtui.screens.vaultpages import VaultCommands
 
         return VaultCommands(self)
+
+    def _ceremony(self, id: str) -> None:
+        self.ceremonies.run(id)
+
+    @cached_property
+    def ceremonies(self) -> CeremonyCommands:
+        """Those that ask by a form first: ceremonies and snapshots; imported when one is used."""
+        from labtui.screens.ceremony import CeremonyCommands
+
+        return CeremonyCommands(self)
 
     # Which ones there are, here and now
 

@@ -217,7 +217,7 @@ class ColdRestore(Cold):
             undo=f"stop it, move {self._before} back, start it",
             dangerous=True,
             confirm_word=self._node,
-            preview=f"{self._path}\n{kept.st_size:,} bytes, {count} files",
+            preview=f"{kept.st_size:,} bytes, {count} files",
         )
 
     async def between(self, progress: Progress) -> None:

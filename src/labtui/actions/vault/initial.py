@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step
@@ -64,10 +65,9 @@ class InitServer(Action):
             for other in there
         ]
         risks += [
-            "the shares are told once: who holds them, and where, is to be written down today",
+            "Vault tells the shares once: what is lost now can never be had again",
             *of.risks(),
-            f"compare each fingerprint with its holder: {of.threshold} of these "
-            f"{of.shares} people together open everything",
+            "compare each fingerprint with its holder: whose key it is can open what is wrapped",
         ]
         return Plan(
             title=f"Initialise {node}: {of.shares} shares, {of.threshold} needed",
@@ -78,8 +78,11 @@ class InitServer(Action):
                     f"PUT /v1/sys/init secret_shares={of.shares} secret_threshold={of.threshold} "
                     f"pgp_keys=({of.shares} keys) root_token_pgp_key=({of.root.short})",
                 ),
-                *(Step("this machine", f"write {of.folder / name}") for name in self._names(of)),
-                Step("this machine", "gpg --list-packets: each is addressed to its holder"),
+                Step(
+                    "this machine",
+                    f"write {node}-share-N-KEY.asc ({of.shares}) and {self._names(of)[-1]} to "
+                    f"{of.folder}",
+                ),
             ),
             risks=tuple(risks),
             undo="none: to begin again its data are wiped",
@@ -134,6 +137,7 @@ class InitServer(Action):
                 f"{node} is initialised; its shares are not in files: copy the blocks above now",
             )
         if self._files:
+            folder = Path(self._files[0]).parent
             for path, key in zip(self._files, (*of.keys, of.root), strict=True):
                 try:
                     found = await recipients(path)
@@ -145,10 +149,10 @@ class InitServer(Action):
             return Outcome(
                 "done",
                 f"{node} is initialised: {of.shares} shares and the root token in "
-                f"{inert(of.folder, 80)}, each for its holder alone. Next: each holder opens one "
+                f"{inert(folder, 80)}, each for its holder alone. Next: each holder opens one "
                 f"(labtui vault unseal {node} --gpg FILE); set it up (labtui vault setup {node} "
                 f"--token-gpg FILE); then revoke the root token (labtui vault revoke-root {node})",
-                {"folder": str(of.folder)},
+                {"folder": str(folder)},
             )
         now = await self._state()
         if now.state == "uninitialised":

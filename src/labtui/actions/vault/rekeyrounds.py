@@ -125,6 +125,8 @@ class RekeyCeremony:
             words = "no rekey is under way" if not self._seen else "this rekey is over: cancelled"
             return Standing(0, required, "", words=words)
         self._seen = self._seen or now
+        keys = ", ".join(print_[-8:] for print_ in prints(self._seen))
+        self.promise = f"new shares for the keys {keys} in {inert(self._folder, 60)}"
         if nonce != self._seen["nonce"] or not rekey.same(now, prints(self._seen)):
             words = "somebody began another rekey: leave, and find out who"
             return Standing(progress, required, nonce, words=words)

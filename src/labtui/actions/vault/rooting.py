@@ -67,7 +67,7 @@ class StartRoot(Action):
                 f"{now.get('required')} holders give their shares for it",
             ),
             undo=f"cancel it before the last share; afterwards: labtui vault revoke-root {node}",
-            preview=f"root token  {key}",
+            preview=f"for  {key}",
         )
 
     async def run(self, progress: Progress) -> None:
@@ -215,6 +215,10 @@ class RootCeremony:
             words = "this one is hidden by a password, not by a key: who began it gets the token"
             return Standing(progress, required, nonce, words=words)
         self._seen = self._seen or now
+        self.promise = (
+            f"the token for the key {owner(self._seen)[-8:]} in {inert(self._out, 60)}; revoke it "
+            "when done"
+        )
         if nonce != self._seen["nonce"] or owner(now) != owner(self._seen):
             words = "somebody began another one: leave, and find out who"
             return Standing(progress, required, nonce, words=words)

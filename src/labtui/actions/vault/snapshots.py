@@ -150,14 +150,14 @@ class RestoreSnapshot(Action):
             risks=(
                 f"everything written since is lost: {lost(kept, index)}",
                 "tokens, leases, policies and secrets are those of that time; a token made since "
-                "is gone, the one that does this too",
+                "is gone, this one too if it was",
                 *goes,
                 *(_FORCE if self._force else ()),
             ),
             undo="none: save a snapshot of what is there now first (labtui vault snapshot)",
             dangerous=True,
             confirm_word=self._on,
-            preview=f"{self._path}\n{described(kept)}",
+            preview=described(kept),
         )
 
     async def run(self, progress: Progress) -> None:
@@ -252,6 +252,8 @@ def lost(kept: Snapshot, index: Any) -> str:
     old = "" if kept.taken_at is None else f" {age(max(0.0, time.time() - kept.taken_at))} of it"
     if not isinstance(index, int) or isinstance(index, bool):
         return f"all since index {kept.index},{old or ' how long is not known'}"
+    if index == kept.index:
+        return f"nothing, both are at index {index}"
     if index < kept.index:
         return (
             f"this server is at index {index}, the snapshot at {kept.index}: it is of another "

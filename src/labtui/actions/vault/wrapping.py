@@ -45,8 +45,8 @@ class Wrapping:
 
     def lines(self) -> list[str]:
         """Which share is whose, to be compared with what the holders say."""
-        found = [f"share {number}  {key}" for number, key in enumerate(self.keys, 1)]
-        return [*found, f"root token  {self.root}"] if self.root else found
+        found = [f"{number}  {key}" for number, key in enumerate(self.keys, 1)]
+        return [*found, f"root  {self.root}"] if self.root else found
 
     def risks(self) -> list[str]:
         """One who holds enough alone; a key that ends soon is its holder's affair."""

@@ -12,6 +12,7 @@ import click
 
 from labtui.commands.basics import OK, USAGE, fail
 from labtui.commands.common import perform, with_session
+from labtui.commands.vault.operations import writable
 from labtui.model import VaultNode
 
 if TYPE_CHECKING:
@@ -156,6 +157,7 @@ def rekey(
             code = await perform(session, action, yes=yes, as_json=as_json)
             if code != OK or not gpg:
                 return code
+        writable(session, "vault.rekey")
         doors = _doors(session)
         now = await rekeystate.state(doors.door(node))
         if not now.get("started"):
@@ -215,6 +217,7 @@ def generate_root(
             code = await perform(session, action, yes=yes, as_json=as_json)
             if code != OK or not gpg:
                 return code
+        writable(session, "vault.generate-root")
         doors = _doors(session)
         now = await rooting.state(doors.door(node))
         if not now.get("started"):
@@ -242,6 +245,7 @@ def revoke_root(
         from labtui.actions.vault.ceremonies import ROOT
         from labtui.commands.vault.prompt import asked
 
+        writable(session, "vault.revoke-root")
         one = _node(session, node)
         async with asked(session, [ROOT], {"token": token_gpg} if token_gpg else {}) as holder:
             action = session.action("vault.revoke-root", [one], holder=holder)

@@ -9,6 +9,7 @@ import click
 
 from labtui.commands.basics import USAGE, fail
 from labtui.commands.common import perform, with_session
+from labtui.commands.vault.operations import writable
 from labtui.model import VaultNode
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ async def _done(
 ) -> int:
     from labtui.commands.vault.prompt import asked
 
+    writable(session, id)
     if one.storage == "file":
         action = session.action(id, [one], "", changes)
         return await perform(session, action, yes=yes, as_json=as_json, confirm=confirm)

@@ -11,7 +11,7 @@ from typing import Any
 
 from labtui.keyholder.operation import Door, Operation, Params, Refused, Result, Secrets
 from labtui.keyholder.operations.request import Answered, request
-from labtui.keyholder.operations.wrapped import Files, armoured
+from labtui.keyholder.operations.wrapped import Files, armoured, kept
 
 ANSWER = 90.0
 """Seconds for the answer: giving up on it gives up the shares."""
@@ -51,14 +51,7 @@ def _kept(
     if len(wrapped) != len(names):
         raise Refused(f"the server gave {len(wrapped) - 1} shares, not {len(names) - 1}")
     texts = [armoured(text, note) for text, note in zip(wrapped, comments, strict=True)]
-    try:
-        return {"files": files.write(texts)}
-    except OSError as error:
-        return {
-            "files": [],
-            "unwritten": dict(zip(names, texts, strict=True)),
-            "why": error.strerror,
-        }
+    return kept(files, names, texts)
 
 
 OPERATIONS = (Operation("init.init", (), init, timeout=ANSWER + 15.0),)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from labtui.keyholder.operation import Door, Operation, Params, Refused, Result, Secrets
 from labtui.keyholder.operations.rekey import ANSWER, give
 from labtui.keyholder.operations.request import Answered, request
-from labtui.keyholder.operations.wrapped import Files, armoured
+from labtui.keyholder.operations.wrapped import Files, armoured, kept
 
 
 def start(door: Door, secrets: Secrets, params: Params) -> Result:
@@ -34,16 +34,7 @@ def share(door: Door, secrets: Secrets, params: Params) -> Result:
         if not answer.get("complete"):
             return answer
         text = armoured(encoded, f"root token of Vault {door.node}")
-        try:
-            return {"complete": True, "files": files.write([text])}
-        except OSError as error:
-            # Opened by its holder alone; a token that nobody has would be worse.
-            return {
-                "complete": True,
-                "files": [],
-                "unwritten": {params["name"]: text},
-                "why": error.strerror,
-            }
+        return {"complete": True} | kept(files, [params["name"]], [text])
 
 
 def cancel(door: Door, secrets: Secrets, params: Params) -> Result:

@@ -14,11 +14,13 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from labtui.keyholder.operation import Refused
 
 ROOM = 16 << 10
 """Bytes kept free for each file; a share wrapped for RSA 4096 has 1.2 KB."""
+ELSEWHERE = (Path("/var/tmp"), Path("/dev/shm"))
 _ENCRYPTED = (0xC1, 0x84, 0x85, 0x86)
 """First bytes of a message for a public key (packet 1, RFC 4880, 4.2)."""
 
@@ -80,6 +82,25 @@ class Files:
         while self._mine:
             with contextlib.suppress(OSError):
                 self._mine.pop().unlink()
+
+
+def kept(files: Files, names: Sequence[str], texts: Sequence[str]) -> dict[str, Any]:
+    """Written where it was meant, or, should the disk fail in that moment, elsewhere on this
+    machine; as a last resort the texts themselves, which only their holders can open.
+
+    `files`, and where that went wrong `why` and `unwritten`.
+    """
+    try:
+        return {"files": files.write(texts)}
+    except OSError as error:
+        why = error.strerror or "it failed"
+    for folder in (Path.home(), *ELSEWHERE):
+        try:
+            with Files(str(folder), names) as others:
+                return {"files": others.write(texts), "why": why}
+        except (Refused, OSError):
+            continue
+    return {"files": [], "unwritten": dict(zip(names, texts, strict=True)), "why": why}
 
 
 def armoured(text: str, comment: str) -> str:
