@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from labtui.config import load
-from labtui.lab import inventory, kube_build, memory, slurm
+from labtui.lab import inventory, kube_build, memory, services, slurm, vault_build
 from labtui.lab.layout import MACHINES, SUITES, Lab
 
 
@@ -40,12 +40,40 @@ def test_config_has_the_agreed_keys(kept: Lab) -> None:
     assert document["nodes"]["desktop-gpu"]["mounts"] == ["/mnt/nfs"]
     assert "slurmctld" in document["nodes"]["desktop-gpu"]["services"]
     assert document["vault"]["nodes"] == {"truenas": "https://10.77.0.50:8200"}
+    assert document["vault"]["agents"] == ["desktop-gpu", "xps15-cpu", "jetson-edge"]
+    assert document["vault"]["agent_binary"] == str(vault_build.folder(kept) / "vault")
+    assert document["vault"]["secrets"]["huggingface"] == {
+        "path": "secret/huggingface",
+        "field": "token",
+        "file": "/run/secrets/hf-token",
+        "env": ["HF_TOKEN"],
+    }
+    assert document["vault"]["secrets"]["ngc"]["registry"] == "nvcr.io"
     assert document["gpu"]["metrics"] == ["10.77.0.10:9400", "10.77.0.40:9400"]
     assert document["gpu"]["smi"] == ["desktop-gpu"]
     assert document["gpu"]["jetson"] == ["jetson-edge"]
     kubernetes = document["kubernetes"]
     assert kubernetes["kubectl"] == [str(kube_build.kubectl(kept))]
     assert kubernetes["kubeconfig"] == str(kept.state / "kubeconfig")
+
+
+def test_a_set_of_vault_servers_is_remembered_and_named(kept: Lab) -> None:
+    memory.save(kept, memory.Memory("trixie", "root-x", vault_ha=True))
+    inventory.save(kept)
+    config = load(kept.config)
+    assert config.vault.nodes == {
+        "truenas": "https://10.77.0.50:8200",
+        "xps15-cpu": "https://10.77.0.20:8200",
+        "desktop-gpu": "https://10.77.0.10:8200",
+    }
+    assert [n for n, node in config.nodes.items() if "vault" in node.services] == [
+        "desktop-gpu",
+        "xps15-cpu",
+        "truenas",
+    ]
+    found = [s.machine for s in services.of(kept) if s.name == "vault"]
+    assert found == ["truenas", "xps15-cpu", "desktop-gpu"]
+    assert [s.machine for s in services.of(Lab("other")) if s.name == "vault"] == ["truenas"]
 
 
 @pytest.mark.parametrize("suite", SUITES)

@@ -260,6 +260,7 @@ def test_vault_comes_up_sealed_and_three_of_five_open_it(served: Lab) -> None:
         with pytest.raises(hvac.exceptions.Forbidden):
             read("other", raise_on_deleted_version=True)
 
+    net.call(served, seal, served)
     wait_for_alert(served, "VaultSealed", STORAGE)
     net.call(served, ceremony)
     wait_for_alert(served, "VaultSealed", STORAGE, active=False)
@@ -284,6 +285,17 @@ def test_a_set_up_that_was_killed_is_finished(served: Lab) -> None:
     assert after["set_up"]
     assert not set(after["unseal_keys_b64"]) & set(before["unseal_keys_b64"])
     net.call(served, unseal, served)
+    net.call(served, seal, served)
+
+
+@pytest.mark.lab
+def test_an_earlier_labs_set_up_is_brought_to_date_and_stays_open(served: Lab) -> None:
+    before = kept(served)
+    vault.shares_file(served).write_text(json.dumps(before | {"set_up": True}))
+    net.call(served, unseal, served)
+    vault_service.Vault().finish(served, lambda line: None)
+    assert kept(served) == before
+    assert not net.call(served, lambda: client(served).sys.is_sealed()), "its people opened it"
     net.call(served, seal, served)
 
 

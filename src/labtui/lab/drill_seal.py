@@ -110,7 +110,7 @@ def _drill(
     fresh = drill_jobs.need(lab, node)
     record.step("AppRole login and a read work again", _ended(fresh), fresh.state == "COMPLETED")
     for machine in agents:
-        _reads_again(lab, record, machine, salt)
+        _works_again(lab, record, machine, salt)
     machines.run(lab, node, ["touch", drill_jobs.STOP])
     end = drill_jobs.ended(lab, node, job)
     read = drill_jobs.readings(lab, node, job)
@@ -194,7 +194,7 @@ def _token(report: Mapping[str, Any]) -> str:
     return f"valid for {token['ttl']:.0f} s" if token.get("ttl") else "unknown"
 
 
-def _reads_again(lab: Lab, record: Record, machine: str, salt: str) -> None:
+def _works_again(lab: Lab, record: Record, machine: str, salt: str) -> None:
     """Its token is looked up at Vault by the report: that works as soon as Vault answers it."""
     last: list[dict[str, Any]] = [{}]
 
@@ -205,6 +205,6 @@ def _reads_again(lab: Lab, record: Record, machine: str, salt: str) -> None:
 
     try:
         wait_for(f"the agent on {machine}", mute, timeout=60, every=0.5)
-        record.step(f"{machine}: the agent reads again", f"token {_token(last[0])}")
+        record.step(f"{machine}: the agent's token works again", _token(last[0]))
     except LabError as error:
-        record.step(f"{machine}: the agent reads again", str(error), ok=False)
+        record.step(f"{machine}: the agent's token works again", str(error), ok=False)

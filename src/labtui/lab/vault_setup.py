@@ -57,7 +57,7 @@ def set_up(lab: Lab, say: Say) -> None:
     reseal = not filled or not joined or vault.is_sealed(lab)
     if filled < DONE:
         vault.unseal(lab, kept["unseal_keys_b64"], STORAGE, *kept.get("joined", []))
-        _fill(vault.client(lab, token=kept["root_token"]))
+        fill(vault.client(lab, token=kept["root_token"]))
     if not joined:
         # Killed from here on, truenas may have a peer already without which it has no majority.
         kept = kept | {"set_up": DONE}
@@ -121,8 +121,8 @@ def _initialise(lab: Lab, client: hvac.Client) -> dict[str, Any]:
     return kept
 
 
-def _fill(client: hvac.Client) -> None:
-    """Each step may have been done before."""
+def fill(client: hvac.Client) -> None:
+    """Each step may have been done before. Raises LabError or VaultError."""
     if "secret/" not in client.sys.list_mounted_secrets_engines()["data"]:
         client.sys.enable_secrets_engine("kv", path="secret", options={"version": "2"})
     if "approle/" not in client.sys.list_auth_methods()["data"]:
