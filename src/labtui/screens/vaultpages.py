@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding, BindingType
 
 from labtui.actions.base import ActionError
 from labtui.actions.vault import Doors
+from labtui.actions.vault.rotation import WRITER, value_of
 from labtui.actions.vault.serving import serving
 from labtui.keyholder.holder import HolderError, Keyholder
 from labtui.screens.menu import Entry, Menu
@@ -52,8 +54,12 @@ class VaultCommands:
         if len(entries) > 1:
             title = f"{spec.words[:1].upper()}{spec.words[1:]} which secret?"
             name = await screen.app.push_screen_wait(Menu(title, entries))
-        if name is not None:
-            await self._commands._act(spec, name)
+        if name is None:
+            return
+        if id == "vault.rotate":
+            wanted = (value_of(name), WRITER)
+            spec = replace(spec, secrets=lambda item, store: wanted)
+        await self._commands._act(spec, name)
 
     def page(self, id: str) -> None:
         """The token or the audit devices, asked with a token that is given now."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step, Unknown
 from labtui.actions.vault.asking import called
-from labtui.actions.vault.serving import fresh, serving
+from labtui.actions.vault.serving import cannot_serve, fresh, serving
 from labtui.actions.vault.wanted import addresses, named, paths, role_problem, wanted
 from labtui.keyholder.operation import Door, Refused
 from labtui.keyholder.operations import audit
@@ -46,9 +46,9 @@ class Seal(Action):
         self._others: list[str] = []
         """Servers of the set that are unsealed."""
 
-    async def plan(self) -> Plan:
-        door = self.doors.door(self.node)
-        self.doors.need_holder()
+    async def look(self) -> VaultNode:
+        """The server, which can be sealed. Raises ActionError where it cannot."""
+        self.doors.door(self.node)
         now = await fresh(self.doors.config, self.node)
         if now.state in ("sealed", "unsealing"):
             raise ActionError(f"{self.node} is sealed already")
@@ -59,6 +59,12 @@ class Seal(Action):
             )
         if now.state != "active":
             raise ActionError(f"{self.node}: {now.detail or f'its state is {now.state}'}")
+        return now
+
+    async def plan(self) -> Plan:
+        door = self.doors.door(self.node)
+        self.doors.need_holder()
+        now = await self.look()
         await self._look_around()
         return Plan(
             title=f"Seal Vault on {self.node}",
@@ -369,13 +375,11 @@ def _count(number: int, name: str) -> str:
 
 def _cannot_seal(node: VaultNode) -> str | None:
     match node.state:
-        case "active":
-            return None
         case "standby":
             return "it is a standby: only the active one can be sealed"
         case "sealed" | "unsealing":
             return "it is sealed already"
-    return node.detail or f"its state is {node.state}"
+    return cannot_serve(node)
 
 
 _VAULT = ("vault",)
@@ -387,15 +391,17 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ),
     ActionSpec(
         "vault.setup", "e", "set up", "AppRole, policy and engine for the agents, as a diff.",
-        _VAULT, secrets=lambda item, store: (SETTER,), footer=False,
+        _VAULT, disabled=cannot_serve, secrets=lambda item, store: (SETTER,), footer=False,
     ),
     ActionSpec(
         "vault.token", "t", "token", "What a token may, how long it lives, how many there are.",
-        _VAULT, changes=False, asks=False, secrets=lambda item, store: (READER,), footer=False,
+        _VAULT, changes=False, asks=False, disabled=cannot_serve,
+        secrets=lambda item, store: (READER,), footer=False,
     ),
     ActionSpec(
         "vault.audit", "D", "audit devices", "Where Vault writes who asked for what.",
-        _VAULT, changes=False, asks=False, secrets=lambda item, store: (AUDITOR,), footer=False,
+        _VAULT, changes=False, asks=False, disabled=cannot_serve,
+        secrets=lambda item, store: (AUDITOR,), footer=False,
     ),
 )  # fmt: skip
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from labtui.actions.base import Action, ActionError, Plan, Step
 from labtui.actions.vault.arrival import Reporter, Sighting
 from labtui.actions.vault.asking import called
+from labtui.actions.vault.serving import cannot_serve
 from labtui.actions.vault.versions import HIDDEN, NewVersion, chosen, wait_of
 from labtui.keyholder.operations.secret import KEPT
 from labtui.sources.agents import AgentReport
@@ -18,8 +19,11 @@ from labtui.text import inert
 if TYPE_CHECKING:
     from labtui.actions.vault import Doors
 
-VALUE = Wanted("value", "value", "the new value of the secret")
 WRITER = Wanted("token", "token", "a token that may write the secret")
+
+
+def value_of(name: str) -> Wanted:
+    return Wanted("value", "value", f"the new value of {inert(name, 60)}")
 
 
 class Rotate(NewVersion):
@@ -113,12 +117,12 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec(
         "vault.rotate", "o", "rotate",
         "A new version of a secret, watched until every node's file has it.", ("vault",),
-        secrets=lambda item, store: (VALUE, WRITER),
+        disabled=cannot_serve, secrets=lambda item, store: (value_of("the secret"), WRITER),
     ),
     ActionSpec(
         "vault.rollback", "b", "roll back",
         "An earlier version of a secret again, watched likewise.", ("vault",),
-        secrets=lambda item, store: (WRITER,), footer=False,
+        disabled=cannot_serve, secrets=lambda item, store: (WRITER,), footer=False,
     ),
 )  # fmt: skip
 

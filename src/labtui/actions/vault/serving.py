@@ -17,6 +17,18 @@ if TYPE_CHECKING:
     from labtui.actions.vault import Doors
 
 
+def cannot_serve(node: VaultNode) -> str | None:
+    """Why it answers no request with a token; None when it does. A standby passes them on."""
+    match node.state:
+        case "active" | "standby":
+            return None
+        case "sealed" | "unsealing":
+            return "it is sealed: unseal it first"
+        case "uninitialised":
+            return "it has no keys yet"
+    return node.detail or f"its state is {node.state}"
+
+
 async def fresh(config: Config, node: str) -> VaultNode:
     """Asked now. Raises ActionError."""
     try:

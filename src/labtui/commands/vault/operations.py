@@ -10,7 +10,7 @@ import click
 
 from labtui.actions.base import ActionError
 from labtui.actions.vault import Doors
-from labtui.actions.vault.operations import AUDITOR, READER, SEALER, SETTER, SetUp, diff
+from labtui.actions.vault.operations import AUDITOR, READER, SEALER, SETTER, Seal, SetUp, diff
 from labtui.actions.vault.serving import serving
 from labtui.commands.basics import OK, UNHEALTHY, USAGE, fail
 from labtui.commands.common import document, echo_json, perform, with_session
@@ -42,6 +42,7 @@ def seal(context: click.Context, node: str, confirm: str, token_gpg: str, as_jso
             there = ", ".join(session.config.vault.nodes) or "none"
             fail(f"no Vault {inert(node, 40)!r} in [vault.nodes]; there: {there}", USAGE)
         writable(session, "vault.seal")
+        await Seal(doors(session), node).look()
         async with asked(session, (SEALER,), {"token": token_gpg}) as holder:
             row = VaultNode(node=node, address=session.config.vault.nodes[node])
             action = session.action("vault.seal", [row], holder=holder)
@@ -62,11 +63,12 @@ def setup(context: click.Context, show: bool, token_gpg: str, yes: bool, as_json
     async def work(session: Session) -> int:
         if not show:
             writable(session, "vault.setup")
+        await serving(doors(session))
         async with asked(session, (SETTER,), {"token": token_gpg}) as holder:
             if not show:
                 action = session.action("vault.setup", [], holder=holder)
                 return await perform(session, action, yes=yes, as_json=as_json)
-            look = SetUp(_doors(session, holder))
+            look = SetUp(doors(session, holder))
             found = await look.look()
             if as_json:
                 items = [{"kind": d.kind, "name": d.name, "have": list(d.have),
@@ -96,6 +98,7 @@ def token(
     async def work(session: Session) -> int:
         if revoke:
             writable(session, "vault.revoke")
+        await serving(doors(session))
         async with asked(session, (READER,), {"token": token_gpg}) as holder:
             if revoke:
                 action = session.action("vault.revoke", [], holder=holder)
@@ -130,6 +133,7 @@ def audit_devices(
     async def work(session: Session) -> int:
         if enable or disable:
             writable(session, "vault.audit")
+        await serving(doors(session))
         async with asked(session, (AUDITOR,), {"token": token_gpg}) as holder:
             if enable or disable:
                 changes = {"path": enable, "name": disable}
@@ -142,7 +146,7 @@ def audit_devices(
     with_session(context, work)
 
 
-def _doors(session: Session, holder: Keyholder) -> Doors:
+def doors(session: Session, holder: Keyholder | None = None) -> Doors:
     return Doors(session.config, session.store, session.hosts, holder)
 
 
@@ -153,7 +157,7 @@ def writable(session: Session, id: str) -> None:
 
 
 async def _call(session: Session, holder: Keyholder, id: str) -> dict[str, Any]:
-    door = await serving(_doors(session, holder))
+    door = await serving(doors(session, holder))
     try:
         return await holder.call(id, door)
     except HolderError as error:

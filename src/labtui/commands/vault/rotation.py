@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
-from labtui.actions.vault.rotation import VALUE, WRITER
+from labtui.actions.vault.rotation import WRITER, value_of
+from labtui.actions.vault.serving import serving
 from labtui.actions.vault.versions import chosen, wait_of
 from labtui.commands.common import perform, with_session
-from labtui.commands.vault.operations import writable
+from labtui.commands.vault.operations import doors, writable
 from labtui.commands.vault.prompt import asked
 from labtui.commands.vault.unseal import refuse_secrets
 from labtui.session import Session
@@ -41,9 +42,11 @@ def rotate(
 
     async def work(session: Session) -> int:
         writable(session, "vault.rotate")
-        chosen(session.config.vault, secret, field), wait_of(wait)  # before anything is asked
+        name = chosen(session.config.vault, secret, field).words
+        wait_of(wait)
+        await serving(doors(session))  # before anything is asked
         files = {"value": value_gpg, "token": token_gpg}
-        async with asked(session, (VALUE, WRITER), files) as holder:
+        async with asked(session, (value_of(name), WRITER), files) as holder:
             changes = {"field": field, "wait": wait, "exact": "yes" if exact else ""}
             action = session.action("vault.rotate", [], secret, changes, holder)
             return await perform(session, action, yes=yes, as_json=as_json)
@@ -69,7 +72,9 @@ def rollback(
 
     async def work(session: Session) -> int:
         writable(session, "vault.rollback")
-        chosen(session.config.vault, secret, field), wait_of(wait)
+        chosen(session.config.vault, secret, field)
+        wait_of(wait)
+        await serving(doors(session))
         async with asked(session, (WRITER,), {"token": token_gpg}) as holder:
             changes = {"field": field, "wait": wait, "version": number}
             action = session.action("vault.rollback", [], secret, changes, holder)
