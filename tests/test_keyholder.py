@@ -512,7 +512,9 @@ async def test_without_the_key_or_without_gpg(
             with pytest.raises(HolderError) as raised:
                 await holder.gpg(SHARE, str(tmp_path / "share"), pty, lambda _: None)
             assert raised.value.message.startswith(words)
+    monkeypatch.undo()
     stop_agent(empty)
+    shutil.rmtree(empty, ignore_errors=True)
 
 
 def test_a_share_decodes_as_vault_decodes_it() -> None:

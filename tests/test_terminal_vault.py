@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -11,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from test_keyholder import gnupg, sealed_for
 from tmux import Terminal, terminal
 from vaultset import VaultSet, vault_set
 
+__all__ = ["gnupg"]  # a fixture
 pytestmark = [pytest.mark.terminal, pytest.mark.slow]
 
 
@@ -204,3 +209,171 @@ def test_a_set_is_unsealed_node_by_node(tmp_path: Path) -> None:
         t.wait("enter or esc closes")
         t.keys("Enter")
         t.wait("desktop-gpu +standby")
+
+
+def test_two_people_at_two_consoles(one: VaultSet, tmp_path: Path) -> None:
+    """One gives a share, the other the next, the first the last: it ends well for both."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    with console(one, tmp_path / "a") as ana, console(one, tmp_path / "b") as bo:
+        ana.keys("u")
+        bo.keys("u")
+        give(ana, one.shares[0], 1)
+        ana.wait("share 2 of 3 .*_")
+        bo.wait("share 2 of 3 .*_")
+        said(bo, "1 share is in already \\(somebody else may be adding: nonce")
+        give(bo, one.shares[0], 2)
+        said(bo, "the server had this share already: somebody else gave it")
+        give(bo, one.shares[1], 2)
+        said(ana, "2 shares are in, 1 given here: somebody else is adding")
+        give(ana, one.shares[2], 3)
+        said(ana, "truenas is unsealed: active", 30)
+        said(bo, "truenas is unsealed: active", 30)
+
+
+def test_a_race_for_the_last_share(one: VaultSet, tmp_path: Path) -> None:
+    server = one.client("truenas", "").sys
+    for share in one.shares[:2]:
+        server.submit_unseal_key(share)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    with console(one, tmp_path / "a") as ana, console(one, tmp_path / "b") as bo:
+        for t, share in ((ana, one.shares[2]), (bo, one.shares[3])):
+            t.keys("u")
+            t.wait("share 3 of 3 .*_")
+            t.type(share)
+            t.wait("44, base64")
+        for t in (ana, bo):
+            t.press("Enter")
+        for t in (ana, bo):
+            said(t, "truenas is unsealed: active", 30)
+
+
+def keyholder(t: Terminal) -> int:
+    """The pid of the one that reads the keyboard."""
+    for pid in t.pids:
+        if b"labtui.keyholder" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            return pid
+    raise AssertionError("no keyholder runs")
+
+
+def gone(pid: int, timeout: float = 5.0) -> bool:
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        if not Path(f"/proc/{pid}").exists():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_the_keyboard_comes_back_when_the_keyholder_is_killed(
+    one: VaultSet, tmp_path: Path
+) -> None:
+    with console(one, tmp_path) as t:
+        t.keys("u")
+        t.wait("share 1 of 3 .*_")
+        t.type(one.shares[0][:20])
+        t.wait("share 1 of 3 .*20,")
+        os.kill(keyholder(t), signal.SIGKILL)
+        said(t, "the keyholder was ended; nothing of what it had is left")
+        t.keys("Enter")
+        give(t, one.shares[0], 1)
+        t.wait("share 2 of 3 .*_")
+        os.kill(keyholder(t), signal.SIGKILL)
+        said(t, "enter begins this share anew")
+        t.keys("Escape")
+        t.wait("truenas +unsealing")
+        t.keys("?")
+        t.wait("Help: Vault")
+        assert one.client("truenas", "").sys.read_seal_status()["progress"] == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_no_keyholder_outlives_its_console(
+    one: VaultSet, tmp_path: Path, number: signal.Signals
+) -> None:
+    with console(one, tmp_path) as t:
+        t.keys("u")
+        t.wait("share 1 of 3 .*_")
+        t.type(one.shares[0][:20])
+        t.wait("share 1 of 3 .*20,")
+        holder, pids = keyholder(t), t.pids
+        os.kill(pids[0], number)
+        assert gone(holder)
+        if number != signal.SIGKILL:
+            t.wait(f"ended with {128 + number}")
+            t.wait("^icanon")
+        assert all(gone(pid) for pid in pids)
+        assert one.shares[0][:12] not in t.scrollback
+
+
+def test_a_resize_while_a_share_is_typed(one: VaultSet, tmp_path: Path) -> None:
+    with console(one, tmp_path) as t:
+        t.keys("u")
+        t.wait("share 1 of 3 .*_")
+        t.resize(100, 30)
+        end = time.monotonic() + 10
+        while "┐" not in (t.line("┌") or " ")[12:] or t.line("┌").index("┌") < 10:
+            assert time.monotonic() < end, t.screen
+            time.sleep(0.05)
+        give(t, one.shares[0], 1)
+        t.wait("share 2 of 3 .*_")
+        t.resize(80, 24)
+        t.keys("Escape")
+        t.wait("truenas +unsealing")
+        t.resize(100, 30)
+        t.wait(".{90}", 10)
+
+
+def test_a_gpg_file_with_a_passphrase(one: VaultSet, tmp_path: Path, gnupg: Path) -> None:
+    (tmp_path / "share.gpg").write_bytes(sealed_for(gnupg, "bo", one.shares[0]))
+    (tmp_path / "other.gpg").write_bytes(b"nothing of the kind\n")
+    with console(one, tmp_path, GNUPGHOME=str(gnupg)) as t:
+        t.keys("u")
+        t.wait("share 1 of 3 .*_")
+        t.keys("Tab")
+        t.wait("which file has the share")
+        t.type(str(tmp_path / "other.gpg"))
+        t.keys("Enter")
+        said(t, "other.gpg is not a PGP message")
+        t.wait("share 1 of 3 .*_")
+        t.keys("C-f")
+        t.wait("which file has the share")
+        t.type(str(tmp_path / "share.gpg"))
+        t.keys("Enter")
+        said(t, "the passphrase for share.gpg")
+        t.type("open sesame")
+        t.wait("●●●●●●●●●●●")
+        t.keys("Enter")
+        t.wait("1 of 3 shares are in")
+        t.wait("share 2 of 3 .*_")
+
+
+def test_from_the_shell(one: VaultSet, tmp_path: Path, gnupg: Path) -> None:
+    config = config_of(one, tmp_path)
+    argv = [sys.executable, "-m", "labtui", "--config", str(config), "vault", "unseal"]
+    env = {"XDG_STATE_HOME": str(tmp_path / "state"), "GNUPGHOME": str(gnupg)}
+    (tmp_path / "share.gpg").write_bytes(sealed_for(gnupg, "ana", one.shares[0]))
+    done = subprocess.run(
+        [*argv, "--gpg", str(tmp_path / "share.gpg")], env=os.environ | env, text=True,
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1 and "2 more shares are needed: 1 of 3 are in" in done.stderr
+    with terminal(*argv, **env) as t:
+        for number, share in ((2, one.shares[1]), (3, one.shares[2])):
+            t.wait(f"share {number} of 3:")
+            t.type(share)
+            t.wait("44, base64")
+            t.keys("Enter")
+        screen = t.wait("ended with 0", 30)
+        assert "truenas is unsealed: active" in screen
+        assert not any(share[:12] in t.scrollback for share in one.shares)
+    one.seal()
+    with terminal(*argv, **env) as t:
+        t.wait("share 1 of 3:")
+        t.type(one.shares[1])
+        t.wait("44, base64")
+        os.kill(t.pids[0], signal.SIGTERM)
+        t.wait("ended with 143")
+        t.wait("^icanon")
+        assert one.client("truenas", "").sys.read_seal_status()["progress"] == 0

@@ -61,6 +61,10 @@ class Terminal:
             self._tmux("send-keys", "-t", self.session, key)
             time.sleep(0.05)
 
+    def press(self, key: str) -> None:
+        """Without waiting until the next one."""
+        self._tmux("send-keys", "-t", self.session, key)
+
     def type(self, text: str) -> None:
         self._tmux("send-keys", "-t", self.session, "-l", text)
 

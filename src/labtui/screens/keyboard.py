@@ -81,12 +81,15 @@ class ScreenKeyboard:
         """The keyboard is the console's again, whatever the keyholder did or how it ended."""
         from textual import constants
 
+        ending = self._app._exit or not self._app.is_running
+        if ending:  # the driver may have given the terminal back already: this comes after it
+            modes = driver.attrs_before or modes
         with contextlib.suppress(termios.error):
             termios.tcflush(driver.fileno, termios.TCIFLUSH)
             if modes is not None:
                 termios.tcsetattr(driver.fileno, termios.TCSANOW, modes)
-        if self._app._exit or not self._app.is_running:
-            return  # the driver gives the terminal back by itself, and joins the thread
+        if ending:
+            return
         thread = driver._key_thread
         if thread is None or not thread.is_alive():
             driver.exit_event.clear()

@@ -1,0 +1,321 @@
+"""Giving shares to a real Vault: what the person is told, what is sent, what the audit has."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import ssl
+import subprocess
+import sys
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labtui.actions.base import Outcome
+from labtui.actions.vault import Doors
+from labtui.actions.vault.ceremony import Ceremony, Standing
+from labtui.actions.vault.giving import Giving
+from labtui.actions.vault.unsealing import cannot_unseal
+from labtui.config import Config, load
+from labtui.history import AuditLine
+from labtui.keyholder.holder import Keyholder, Typed
+from labtui.keyholder.operation import Door
+from labtui.model import VaultNode
+from labtui.session import Session
+from labtui.spec import Tone
+from standin import answer, hang, standing_in
+from vaultset import VaultSet, vault_set
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VaultSet]:
+    with vault_set(tmp_path_factory.mktemp("unseal"), unseal=True) as found:
+        yield found
+
+
+@pytest.fixture
+def sealed(running: VaultSet) -> VaultSet:
+    if not running.client("truenas", "").sys.is_sealed():
+        running.wait_active()
+        running.seal()
+    running.client("truenas", "").sys.submit_unseal_key(reset=True)
+    return running
+
+
+def written(folder: Path, url: str, ca: str) -> Path:
+    path = folder / "labtui.toml"
+    path.write_text(
+        f'[cluster]\nname = "loop"\n[vault]\nca_file = "{ca}"\ntimeout_s = 1.5\n'
+        f'[vault.nodes]\ntruenas = "{url}"\n'
+    )
+    return path
+
+
+class Pty:
+    """A keyboard whose other end the test has; lent for good."""
+
+    def __init__(self) -> None:
+        self.ours, self.theirs = os.openpty()
+        self.lent = 0
+
+    @asynccontextmanager
+    async def lend(self) -> AsyncIterator[str]:
+        self.lent += 1
+        try:
+            yield os.ttyname(self.theirs)
+        finally:
+            self.lent -= 1
+
+    def press(self, text: str) -> None:
+        os.write(self.ours, text.encode())
+
+
+class Scripted:
+    """A person who does `acts` one after another, whenever a keyholder asks or a key is awaited."""
+
+    def __init__(self, pty: Pty, *acts: Callable[[], str] | str) -> None:
+        self._pty, self._acts = pty, list(acts)
+        self.said: list[str] = []
+        self.standings: list[tuple[int, int]] = []
+        self.answers: list[bool] = []
+        self._asked = False
+
+    def _act(self) -> None:
+        act = self._acts.pop(0)
+        text = act() if callable(act) else act
+        asyncio.get_running_loop().call_later(0.1, self._pty.press, text)
+
+    def begins(self, ceremony: Ceremony) -> None: ...
+
+    def stands(self, standing: Standing, mine: int) -> None:
+        self.standings.append((standing.progress, mine))
+
+    def holds(self, holder: Keyholder | None) -> None:
+        self._asked = False
+
+    def typed(self, typed: Typed) -> None:
+        if "already" in typed.shape:
+            self.said.append(typed.shape)
+            self._asked = False
+        if not self._asked and typed.count == 0:
+            self._asked = True
+            self._act()
+
+    def say(self, words: str, tone: Tone = "") -> None:
+        self.said.append(words)
+
+    def waits(self, keys: str) -> None:
+        self.said.append(keys)
+        self._act()
+
+    async def file(self) -> str:
+        return ""
+
+    async def go_on(self, words: str) -> bool:
+        self.said.append(words)
+        return self.answers.pop(0) if self.answers else False
+
+
+class Bench:
+    """A session without a screen, and everything that it wrote into its audit."""
+
+    def __init__(self, config: Config, timeout: float = 10.0) -> None:
+        self.session = Session(config, keep=False)
+        self.audit: list[AuditLine] = []
+        self.session.runner._audit = self.audit.append  # type: ignore[method-assign]
+        self.pty = Pty()
+        self.timeout = timeout
+
+    async def give(self, *acts: Callable[[], str] | str) -> tuple[Outcome, Scripted]:
+        person = Scripted(self.pty, *acts)
+        ceremony = self.session.ceremony("vault.unseal", [VaultNode(node="truenas", address="")])
+        assert ceremony is not None
+        giving = Giving(ceremony, self.session.runner, self.pty, person)
+        async with asyncio.timeout(60):
+            outcome = await giving.run()
+        assert self.pty.lent == 0
+        await self.session.close()
+        return outcome, person
+
+
+@pytest.fixture
+def bench(
+    sealed: VaultSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Bench]:
+    def make(url: str = "", timeout: float = 10.0) -> Bench:
+        path = written(tmp_path, url or sealed.urls["truenas"], "" if url else sealed.ca)
+        door = Doors.door
+
+        def quick(self: Doors, node: str) -> Door:
+            found = door(self, node)
+            return Door(found.node, found.address, found.ca_file, timeout)
+
+        monkeypatch.setattr(Doors, "door", quick)
+        return Bench(load(path), timeout)
+
+    return make
+
+
+async def test_each_share_is_one_line_of_the_audit_without_it(
+    sealed: VaultSet, bench: Callable[..., Bench]
+) -> None:
+    run = bench()
+    outcome, person = await run.give(*(f"{share}\r" for share in sealed.shares[:3]))
+    assert outcome == Outcome("done", "truenas is unsealed: active, AppRole is not set up")
+    assert [line.action for line in run.audit] == ["vault.share"] * 3 + ["vault.verify"]
+    assert [line.message for line in run.audit[:3]] == [
+        "1 of 3 shares are in", "2 of 3 shares are in", "share 3 of 3 is in: truenas is unsealed",
+    ]  # fmt: skip
+    assert not any(share[:8] in repr(run.audit) for share in sealed.shares)
+    assert (2, 2) in person.standings
+
+
+async def test_a_share_twice_is_not_sent(sealed: VaultSet, bench: Callable[..., Bench]) -> None:
+    one = f"{sealed.shares[0]}\r"
+    outcome, person = await bench().give(one, one, "\x1b")
+    assert outcome.kind == "cancelled"
+    assert "this share was given already; nothing was sent" in person.said
+    assert sealed.client("truenas", "").sys.read_seal_status()["progress"] == 1
+
+
+async def test_a_reset_by_others_between_two_shares_stops_it(
+    sealed: VaultSet, bench: Callable[..., Bench]
+) -> None:
+    """Nothing goes out without another enter."""
+
+    def second() -> str:
+        server = sealed.client("truenas", "").sys
+        server.submit_unseal_key(reset=True)
+        server.submit_unseal_key(sealed.shares[4])
+        return f"{sealed.shares[1]}\r"
+
+    run = bench()
+    outcome, person = await run.give(f"{sealed.shares[0]}\r", second, "\x1b")
+    assert outcome == Outcome("cancelled", "left; nothing more was sent")
+    assert any(s.startswith("the nonce changed from") and "nothing was sent" in s
+               for s in person.said)  # fmt: skip
+    assert [line.action for line in run.audit] == ["vault.share"]
+    assert sealed.client("truenas", "").sys.read_seal_status()["progress"] == 1
+
+
+class Relay:
+    """A stand-in between console and real server, which loses answers."""
+
+    def __init__(self, found: VaultSet, *, arrives: bool) -> None:
+        self._url = found.urls["truenas"]
+        self._context = ssl.create_default_context(cafile=found.ca)
+        self._arrives = arrives
+        self.lost = 0
+
+    def __call__(self, handler: BaseHTTPRequestHandler) -> None:
+        body = handler.request_body  # type: ignore[attr-defined]
+        lose = handler.command == "PUT" and not self.lost
+        status, said = 200, b""
+        if self._arrives or not lose:
+            request = urllib.request.Request(
+                self._url + handler.path, data=body or None, method=handler.command
+            )
+            try:
+                with urllib.request.urlopen(request, timeout=5, context=self._context) as reply:
+                    status, said = reply.status, reply.read()
+            except urllib.error.HTTPError as error:
+                status, said = error.code, error.read()
+        if lose:
+            self.lost += 1
+            hang(handler)
+        answer(status, said)(handler)
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+async def test_a_share_without_an_answer_is_unknown_and_the_state_is_read_again(
+    sealed: VaultSet, bench: Callable[..., Bench], arrives: bool
+) -> None:
+    relay = Relay(sealed, arrives=arrives)
+    with standing_in(relay) as there:
+        run = bench(there.url, 1.0)
+        first = f"{sealed.shares[0]}\r"
+        rest = [f"{share}\r" for share in sealed.shares[1 : 3 if arrives else 2]]
+        acts = [first, *rest] if arrives else [first, first, *rest, f"{sealed.shares[2]}\r"]
+        outcome, _person = await run.give(*acts)
+    assert relay.lost == 1
+    assert outcome.ok, outcome
+    said = run.audit[0]
+    if arrives:
+        assert said.outcome == "unknown" and "1 of 3 shares are in: it was this one" in said.message
+    else:
+        assert said.outcome == "failed" and "as before: it did not arrive" in said.message
+
+
+async def test_a_server_that_goes_away_costs_nothing(
+    sealed: VaultSet, bench: Callable[..., Bench]
+) -> None:
+    outcome, person = await bench("http://127.0.0.1:9").give()
+    assert outcome.kind == "cancelled" and "connection refused" in outcome.message
+    assert person.said[-1] == "enter looks again   esc leaves"
+
+
+async def test_it_is_unsealed_by_others_while_one_types(
+    sealed: VaultSet, bench: Callable[..., Bench]
+) -> None:
+    def others() -> str:
+        sealed.client("truenas", "").sys.submit_unseal_keys(sealed.shares[:3])
+        return sealed.shares[3]
+
+    run = bench()
+    outcome, _ = await run.give(others)
+    assert outcome.ok and outcome.message.startswith("truenas is unsealed")
+    assert [line.action for line in run.audit] == ["vault.verify"]
+
+
+def test_what_shares_do_not_open_says_why() -> None:
+    def why(**fields: Any) -> str:
+        return cannot_unseal(VaultNode(node="n", address="a", **fields)) or ""
+
+    assert why(state="sealed", seal_type="shamir") == ""
+    assert "shares do not open it" in why(state="sealed", seal_type="awskms")
+    assert "shares do not open it" in why(state="sealed", recovery_seal=True)
+    assert "removed from its raft cluster" in why(state="sealed", removed=True)
+    assert "I makes them" in why(state="uninitialised")
+    assert why(state="active") == "it is unsealed"
+
+
+# The command line
+
+
+def labtui(config: Path, *words: str, text: str | None = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "labtui", "--config", str(config), *words], input=text,
+        capture_output=True, text=True, timeout=60, check=False,
+        env=os.environ | {"XDG_STATE_HOME": str(config.parent / "state")},
+    )  # fmt: skip
+
+
+def test_shares_come_from_no_pipe_and_no_argument(sealed: VaultSet, tmp_path: Path) -> None:
+    config = written(tmp_path, sealed.urls["truenas"], sealed.ca)
+    share = sealed.shares[0]
+    piped = labtui(config, "vault", "unseal", text=share + "\n")
+    assert piped.returncode == 2 and "stdin is no terminal" in piped.stderr
+    for words in ((share,), ("truenas", share), ("truenas", f"--share={share}"), ("--gpg", share)):
+        told = labtui(config, "vault", "unseal", *words)
+        assert told.returncode == 2, told
+        assert "in the shell's history" in told.stderr and share not in told.stderr
+    assert labtui(config, "vault", "unseal", "nas").returncode == 2
+    assert sealed.client("truenas", "").sys.read_seal_status()["progress"] == 0
+
+
+def test_reset_from_the_shell(sealed: VaultSet, tmp_path: Path) -> None:
+    config = written(tmp_path, sealed.urls["truenas"], sealed.ca)
+    none = labtui(config, "vault", "reset", "truenas", "--yes")
+    assert none.returncode == 1 and "no share is in" in none.stderr
+    sealed.client("truenas", "").sys.submit_unseal_key(sealed.shares[0])
+    done = labtui(config, "vault", "reset", "truenas", "--yes", "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["message"] == "progress at truenas is back at 0"
+    only = labtui(config, "--read-only", "vault", "reset", "truenas", "--yes")
+    assert only.returncode == 1 and "read-only" in only.stderr
