@@ -117,7 +117,9 @@ class PlayAction(Action):
         left = [name for name in self.hosts if name not in failed]
         if not left:
             return Outcome("failed", "; ".join(failed.values()), self._details(failed))
-        again = await self._play(self.playbook, check=True, hosts=left)
+        # Where nothing was done, the preview has looked a moment ago.
+        looked = self.report is not None and self.report is self.seen
+        again = Report(ended=True) if looked else await self._look_again(left)
         for host in again.hosts.values():
             if host.failed is not None:
                 failed[host.name] = _failure(host)
@@ -132,6 +134,9 @@ class PlayAction(Action):
             if not checked.ended:
                 return Outcome("unknown", f"its check: {_why(checked)}", self._details(failed))
         return self._outcome(failed)
+
+    async def _look_again(self, hosts: Sequence[str]) -> Report:
+        return await self._play(self.playbook, check=True, hosts=hosts)
 
     def _outcome(self, failed: Mapping[str, str]) -> Outcome:
         good = [name for name in self.hosts if name not in failed]

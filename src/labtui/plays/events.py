@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -53,8 +54,8 @@ def parse(line: bytes) -> Event | None:
     if len(line) > LINE or not line.startswith(b"{"):
         return None
     try:
-        told = msgspec.json.decode(line)
-    except (msgspec.MsgspecError, RecursionError):
+        told = json.loads(line)
+    except (ValueError, RecursionError):
         return None
     if not isinstance(told, dict):
         return None

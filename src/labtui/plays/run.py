@@ -126,7 +126,7 @@ def _environment(place: Path) -> dict[str, str]:
         "LOCAL_TEMP": place / "tmp",
         "SSH_CONTROL_PATH_DIR": place / "cp",
         "SSH_CONTROL_PATH": "%(directory)s/%%C",
-        "SSH_ARGS": "-C -o ControlMaster=auto -o ControlPersist=60s",
+        "SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=60s",
         "PIPELINING": "True",
         "KEEP_REMOTE_FILES": "False",
         "HOST_KEY_CHECKING": "True",
@@ -183,6 +183,7 @@ async def run(ready: Prepared, on_event: OnEvent = lambda event: None) -> Report
     finally:
         said.cancel()
         await asyncio.shield(_end(process.pid, process))
+        process._transport.close()  # type: ignore[attr-defined]
     return report
 
 

@@ -9,8 +9,6 @@ import secrets
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import msgspec
-
 from labtui.config import VaultConfig
 from labtui.hosts.base import Completed, Host, HostError
 from labtui.model import Agent, OldHolder, Secret
@@ -75,8 +73,8 @@ def parse(node: str, done: Completed) -> Report:
         text = f"{node}: its report ended with {done.rc}: {said or 'it said nothing'}"
         raise HostError("protocol", text, node)
     try:
-        told = msgspec.json.decode(done.stdout.strip()[:MOST])
-    except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError):
+        told = json.loads(done.stdout.strip()[:MOST])
+    except (ValueError, RecursionError):
         told = None
     if not isinstance(told, dict):
         raise HostError("protocol", f"{node}: its report is not what it should be", node)
@@ -145,7 +143,8 @@ def _state(unit: dict[str, Any], token: dict[str, Any], word: str) -> tuple[bool
     if refused(word):
         return True, "login refused", f"{word}: n gives it a new secret-id"
     if error == "it holds no token":
-        return True, "logging in", word
+        code = re.search(r"Code: (\d{3})", word)
+        return True, f"retrying, {code[1]}" if code else "logging in", word
     if error == "403":
         return True, "token refused", "its token is not valid any more; it logs in anew"
     return True, f"retrying, {error}", word
