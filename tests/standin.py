@@ -97,7 +97,7 @@ class StandIn:
             def do_GET(self) -> None:
                 stand_in.requests.append((self.path, dict(self.headers)))
                 length = int(self.headers.get("Content-Length") or 0)
-                self.rfile.read(length)
+                self.request_body = self.rfile.read(length)
                 with contextlib.suppress(OSError):  # the client may go: it should
                     behave(self)
                 self.close_connection = True
