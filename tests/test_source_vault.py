@@ -141,10 +141,12 @@ async def test_it_remembers_what_was_before_and_shares_that_are_gone() -> None:
 
     with standing_in(behave) as server:
         (collector,) = collectors(config(server.url))
-        assert (await collector.collect()).was is None
+        first = await collector.collect()
+        assert (first.state, first.was) == ("unsealing", None)
         answers[0] = SEALED | {"storage_type": "raft"}
         found = await collector.collect()
-        assert (found.state, found.was) == ("sealed", "unsealing")
+        assert (found.state, found.was) == ("sealed", None)
+        assert found.since == first.since, "it was sealed all the while"
         assert found.detail == (
             "2 shares were in and are gone: one of them was wrong, somebody began anew, or it joins"
             " its leader now"

@@ -237,8 +237,8 @@ FAULTS: list[Fault] = [
     http(
         "501",
         "uninitialised",
-        "NODE has not joined its set: with retry_join it does so by itself, else `vault "
-        "operator raft join LEADER` there; I would make it a set of its own",
+        "NODE has not joined the set: with retry_join that comes by itself; else "
+        "`vault operator raft join LEADER` there; I would make a set of its own",
         said(501),
     ),
     http(

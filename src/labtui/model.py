@@ -408,7 +408,8 @@ class VaultNode(Item, frozen=True, kw_only=True):
     detail: str | None = None
     """One sentence: the TLS or connection error, or how far the lab's build of Vault is."""
     since: float | None = None
-    """Unix seconds since when it has this state, as far as this console has seen."""
+    """Unix seconds since when it has this state, as far as this console has seen; `sealed` and
+    `unsealing` are one."""
     was: VaultState | None = None
     """Its state before that; None: this console has seen no other."""
     leader: str | None = None

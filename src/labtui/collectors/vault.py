@@ -23,6 +23,8 @@ BUILD = "vault-build.json"
 
 GRACE = 0.3
 """Seconds that the client has to say itself what it waited for in vain."""
+SHUT = {"sealed", "unsealing"}
+"""One state as far as since when counts: a share more, or a reset, opens nothing."""
 GONE = 60.0
 """Seconds for which it is told that shares which were in are gone."""
 SKEW_STEP_MS = 1000
@@ -67,7 +69,7 @@ class VaultCollector(SourceCollector):
         before = self._before
         if before is None:
             return replace(found, since=now)
-        same = before.state == found.state
+        same = before.state == found.state or {before.state, found.state} <= SHUT
         skew, old = found.clock_skew_ms, before.clock_skew_ms
         if skew and old and abs(skew - old) <= SKEW_STEP_MS:
             skew = old  # between two seconds it would go to and fro

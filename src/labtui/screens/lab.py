@@ -321,14 +321,13 @@ class LabScreen(ExactScreen[None]):
             self._draw_foot()
 
     def _share_out(self, rows: int) -> None:
-        """The detail gets the lines that few rows leave, where it stands below them."""
-        detail = self.query_one("#detail", Lines)
-        height = 0
-        if self.view.spec.roomy and not self.has_class("-wide"):
-            height = max(DETAIL, self.size.height - AROUND - rows)
+        """Where the rows are few the detail stands below them, and gets the lines they leave."""
+        height = max(DETAIL, self.size.height - AROUND - rows) if self.view.spec.roomy else 0
         if height == self._detail_height:
             return
         self._detail_height = height
+        self.query_one("#body").set_class(height > 0, "-stacked")
+        detail = self.query_one("#detail")
         if height:
             detail.styles.height = height
         else:

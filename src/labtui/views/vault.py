@@ -134,8 +134,8 @@ def _heading(nodes: Sequence[VaultNode]) -> str:
     now = time.time()
     worst = [f for f in findings(nodes, now) if f.severity >= 3]
     if worst and worst[0].since:
-        return f"{counts}: {worst[0].words} for {age(now - worst[0].since)}"
-    return f"{counts}: {worst[0].words}" if worst else counts
+        return f"{worst[0].words} for {age(now - worst[0].since)}; {counts}"
+    return f"{worst[0].words}; {counts}" if worst else counts
 
 
 SUBJECT = SubjectSpec(
@@ -154,7 +154,7 @@ SUBJECT = SubjectSpec(
                help="of the unsealing that is under way"),
         Column("since", "SINCE", 5, _since, lambda n: n.since or 0.0, "right", min_total=100),
         Column("version", "VERSION", 8, lambda n: _dash(n.version), wide=12),
-        Column("cluster", "CLUSTER", 24, lambda n: _dash(n.cluster), min_total=120),
+        Column("cluster", "CLUSTER", 24, lambda n: _dash(n.cluster), min_total=140),
         Column("address", "ADDRESS", 18, lambda n: inert(n.address), grow=True),
     ),
     row_key=lambda n: str(n.node),

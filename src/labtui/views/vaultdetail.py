@@ -77,8 +77,9 @@ def _head(node: VaultNode, store: Store, now: float) -> str:
     words = f"{inert(node.node)}  {node.state}"
     if node.since is None:
         return f"{words}  {inert(node.address)}"
+    words += ", sealed" if node.state == "unsealing" else ""
     words += f" since {_at(node.since, now)}, for {age(now - node.since)}"
-    known = [f"was {node.was}"] if node.was else ["as it was when this console began to look"]
+    known = [f"was {node.was}"] if node.was else ["first seen so"]
     booted = _booted(node.node, store)
     if booted is not None:
         known.append(f"the machine booted at {_at(booted, now)}")
@@ -147,7 +148,10 @@ def _secret(secret: Secret, rights: bool) -> str:
     words = f"{name} {'-' if secret.age_s is None else age(secret.age_s)}"
     if rights and (told := _rights(secret)):
         words += f" {told}"
-    return f"{words} ({len(secret.old)} hold an older one)" if secret.old else words
+    if not secret.old:
+        return words
+    hold = "holds" if len(secret.old) == 1 else "hold"
+    return f"{words} ({len(secret.old)} {hold} an older one)"
 
 
 def _rights(secret: Secret) -> str:

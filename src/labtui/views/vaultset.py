@@ -34,7 +34,8 @@ class Finding:
 
 def findings(nodes: Sequence[VaultNode], now: float) -> list[Finding]:
     """Everything wrong with these servers at `now` (Unix seconds), the worst first."""
-    found = [f for node in nodes for f in _of_one(node, nodes)]
+    found = [f for node in nodes for f in _of_one(node)]
+    found += _of_keys(nodes)
     found += _of_activity(nodes, now)
     found += _of_clocks(nodes)
     found += _of_likeness(nodes)
@@ -81,7 +82,7 @@ def _settled(node: VaultNode, now: float) -> bool:
     return node.since is None or now - node.since > SETTLE
 
 
-def _of_one(node: VaultNode, nodes: Sequence[VaultNode]) -> Iterator[Finding]:
+def _of_one(node: VaultNode) -> Iterator[Finding]:
     name = inert(node.node)
 
     def one(level: int, words: str, sentence: str) -> Finding:
@@ -109,8 +110,6 @@ def _of_one(node: VaultNode, nodes: Sequence[VaultNode]) -> Iterator[Finding]:
                 f" (nonce {inert((node.nonce or '-')[:8])}), {_needs(node)}; u gives a share,"
                 " somebody else may be adding too",
             )  # fmt: skip
-        case "uninitialised":
-            yield one(2, f"without keys on {name}", _uninitialised(node, nodes))
         case "refused":
             yield one(
                 3, f"down on {name}",
@@ -149,19 +148,26 @@ def _removed(name: str) -> str:
     )
 
 
-def _uninitialised(node: VaultNode, nodes: Sequence[VaultNode]) -> str:
-    name = inert(node.node)
-    others = [n for n in nodes if n.node != node.node and n.sealed is not None]
-    have = [n for n in others if n.state != "uninitialised"]
+def _of_keys(nodes: Sequence[VaultNode]) -> Iterator[Finding]:
+    """Servers without keys: the first of their set, or those that have not joined it yet."""
+    bare = [n for n in nodes if n.state == "uninitialised"]
+    have = [n for n in nodes if n.sealed is not None and n not in bare]
+    if not bare:
+        return
+    names, has = _names(bare), "have" if len(bare) > 1 else "has"
     if not have:
-        once = " on one of them; the others join it" if others else ", once"
-        return f"{name} has no keys yet: I makes its shares{once}"
-    up = next((n for n in have if n.state == "active"), have[0])
-    first = "" if up.state == "active" else f" once {inert(up.node)} is unsealed"
-    return (
-        f"{name} has not joined its set: with retry_join it does so by itself{first}, else"
-        f" `vault operator raft join {inert(up.address)}` there; I would make it a set of its own"
-    )
+        once = "I makes its shares, once"
+        if len(nodes) > 1:
+            once = "I makes the shares on one of them; the others join it"
+        said = f"{names} {has} no keys yet: {once} (`labtui vault init NODE`)"
+    else:
+        up = next((n for n in have if n.state == "active"), have[0])
+        wait = "" if up.state == "active" else f", once {inert(up.node)} is unsealed"
+        said = (
+            f"{names} {has} not joined the set: with retry_join that comes by itself{wait}; else"
+            f" `vault operator raft join {inert(up.address)}` there; I would make a set of its own"
+        )
+    yield Finding(2, tuple(n.node for n in bare), f"vault without keys: {names}", said)
 
 
 def _address(text: str | None) -> str:
