@@ -109,7 +109,7 @@ class CeremonyForm(ModalScreen["dict[str, str] | None"]):
         above = [inert(word, 200) for word in self._words]
         self.query_one("#form-title", Lines).set_lines([[(self._title, "accent")], *above, ""])
         self._foot(FOOT)
-        self.query(Row).first().box.focus()
+        self.set_focus(self.query(Row).first().box)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
@@ -142,8 +142,8 @@ class CeremonyForm(ModalScreen["dict[str, str] | None"]):
             wrong = self.query_one(f"#wrong-{field.name}", Lines)
             wrong.display = field.name == name
             if field.name == name:
+                self.set_focus(row.box)  # at once: what is typed next is meant for it
                 wrong.set_lines([[(inert(text, 300), "warn")]])
-                row.box.focus()
 
     def _foot(self, text: str) -> None:
         self.query_one("#form-foot", Lines).set_lines(["", [(text, "dim")]])
