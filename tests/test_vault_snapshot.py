@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -463,3 +464,22 @@ def test_place_of_file_storage_is_checked_in_the_configuration() -> None:
         parse(text, "x.toml")
     assert "x.toml:7: vault.storage.truenas.stop: empty" in str(caught.value)
     assert "vault.storage.other: no such server" in str(caught.value)
+
+
+def test_operator_policy_is_enough_and_no_more_is(tmp_path: Path) -> None:
+    text = (files("labtui.playbooks") / "vault" / "operator.hcl").read_text()
+    path = tmp_path / "one.snap"
+    with vault_set(tmp_path / "v", unseal=True) as found:
+        client = found.client()
+        client.sys.create_or_update_policy("labtui-operator", text)
+        made = client.auth.token.create(policies=["labtui-operator"], ttl="1h")
+        token = {"token": bytearray(made["auth"]["client_token"].encode())}
+        other = client.auth.token.create(policies=["default"], ttl="1h")
+        wrong = {"token": bytearray(other["auth"]["client_token"].encode())}
+        raft.save(door_of(found), token, {"path": str(path)})
+        with pytest.raises(Refused, match="needs sys/storage/raft"):
+            raft.restore(door_of(found), wrong, {"path": str(path), "force": False})
+        for force in (False, True):
+            done = raft.restore(door_of(found), token, {"path": str(path), "force": force})
+            assert done == {"restored": True}
+            found.unseal()

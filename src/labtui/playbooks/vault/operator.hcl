@@ -27,3 +27,7 @@ path "auth/approle/role/compute-node" { capabilities = ["create", "read", "updat
 path "auth/approle/role/compute-node/role-id" { capabilities = ["read"] }
 path "auth/approle/role/compute-node/secret-id" { capabilities = ["create", "update", "list"] }
 path "auth/approle/role/compute-node/secret-id-accessor/*" { capabilities = ["create", "update"] }
+
+# snapshots; who may restore one may put any policy back
+path "sys/storage/raft/snapshot" { capabilities = ["read", "create", "update"] }
+path "sys/storage/raft/snapshot-force" { capabilities = ["create", "update"] }
