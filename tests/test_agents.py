@@ -19,6 +19,8 @@ from typing import Any
 import hvac
 import pytest
 
+from labtui.actions.vault import Doors
+from labtui.actions.vault import agents as agent_actions
 from labtui.collectors.agents import AgentCollector, build
 from labtui.config import Config, parse
 from labtui.hosts.base import Completed, HostError
@@ -481,3 +483,24 @@ async def test_a_report_of_this_very_machine_is_understood(node: Node) -> None:
     agent = source.parse("here", completed(told.stdout)).agent
     assert [s.name for s in agent.secrets] == ["ngc"]
     assert AgentReport(config().vault)._registries == {"ngc": "nvcr.io"}
+
+
+def test_a_token_is_asked_unless_every_agent_runs() -> None:
+    spec = {s.id: s for s in agent_actions.ACTIONS}
+    wanted = spec["agents.install"].secrets
+    assert wanted is not None
+    row = Agent(node="here", state="absent")
+    assert [w.name for w in wanted(row, Store())] == ["token"]
+    assert wanted(Agent(node="here", alive=True, state="running"), Store()) == ()
+    assert [w.name for w in wanted(object(), filled())] == ["token"]  # the other says nothing yet
+    store = filled(Agent(node="here", alive=True, state="running"))
+    store.put(Reading("agents.gone", Agent(node="gone", state="running"), None, NOW, 0.1))
+    assert wanted(object(), store) == ()
+    cannot = spec["agents.undo"].disabled
+    assert cannot is not None and cannot(row) == "no agent is there"
+    doors = Doors(config(), store, {})
+    made = agent_actions.make("agents.install", [object()], "", {}, doors)
+    assert isinstance(made, agent_actions.InstallAgents) and made.hosts == ["here", "gone"]
+    undo = agent_actions.make("agents.undo", [row], "", {}, doors)
+    assert isinstance(undo, agent_actions.UndoAgents) and undo.hosts == ["here"]
+    assert agent_actions.make("vault.seal", [], "", {}, doors) is None

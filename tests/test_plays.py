@@ -262,6 +262,20 @@ async def test_nothing_of_a_no_log_task_is_told(tmp_path: Path) -> None:
     assert "hvs.single-use" not in repr(seen) + report.said
 
 
+async def test_for_which_machine_a_program_is_comes_from_its_header(tmp_path: Path) -> None:
+    names = {"one": 62, "two": 183, "three": 243}
+    for name, number in names.items():
+        head = b"\x7fELF\x02\x01\x01" + bytes(9) + (2).to_bytes(2, "little")
+        (tmp_path / name).write_bytes(head + number.to_bytes(2, "little"))
+    (tmp_path / "four").write_text("#!/bin/sh\necho vault\n")
+    words = [f"{{{{ lookup('labtui_elf', '{tmp_path}/{n}') }}}}" for n in (*names, "four")]
+    tell = f'    - name: Tell\n      fail: {{msg: "{"; ".join(words)}"}}\n'
+    report, _ = await play(written(tmp_path, "elf", tell).path, config())
+    failed = report.hosts["here"].failed
+    assert failed is not None
+    assert failed.message == "amd64; arm64; another machine (243); no ELF program"
+
+
 async def test_settings_and_tokens_of_the_caller_do_not_reach_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
