@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import signal
@@ -85,7 +86,7 @@ def test_three_shares_unseal_and_the_result_is_checked(one: VaultSet, tmp_path: 
 
 
 def test_a_wrong_set_is_told_as_what_it_is(one: VaultSet, tmp_path: Path) -> None:
-    wrong = "A" * 43 + "B"
+    wrong = base64.b64encode(os.urandom(32) + b"\x07").decode()
     with console(one, tmp_path) as t:
         t.keys("u")
         give(t, one.shares[0], 1)
@@ -377,3 +378,23 @@ def test_from_the_shell(one: VaultSet, tmp_path: Path, gnupg: Path) -> None:
         t.wait("ended with 143")
         t.wait("^icanon")
         assert one.client("truenas", "").sys.read_seal_status()["progress"] == 0
+
+
+def test_every_server_of_a_set_by_gpg_files_from_the_shell(tmp_path: Path, gnupg: Path) -> None:
+    with vault_set(tmp_path / "vault", "truenas", "xps15-cpu") as found:
+        files: list[str] = []
+        for number, share in enumerate(found.shares[:3]):
+            path = tmp_path / f"share-{number}.gpg"
+            path.write_bytes(sealed_for(gnupg, "ana", share))
+            files += ["--gpg", str(path)]
+        config = config_of(found, tmp_path)
+        argv = [sys.executable, "-m", "labtui", "--config", str(config), "vault", "unseal"]
+        done = subprocess.run(
+            [*argv, "--all", *files], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=120, check=False,
+            env=os.environ | {"XDG_STATE_HOME": str(tmp_path / "s"), "GNUPGHOME": str(gnupg)},
+        )  # fmt: skip
+        assert done.returncode == 0, done
+        assert "truenas is unsealed: active" in done.stderr
+        assert "xps15-cpu is unsealed: standby" in done.stdout
+        assert not any(share[:12] in done.stdout + done.stderr for share in found.shares)

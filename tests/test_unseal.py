@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import ssl
@@ -48,11 +49,12 @@ def sealed(running: VaultSet) -> VaultSet:
     return running
 
 
-def written(folder: Path, url: str, ca: str) -> Path:
+def written(folder: Path, url: str, ca: str, **more: str) -> Path:
     path = folder / "labtui.toml"
+    others = "".join(f'{name} = "{where}"\n' for name, where in more.items())
     path.write_text(
         f'[cluster]\nname = "loop"\n[vault]\nca_file = "{ca}"\ntimeout_s = 1.5\n'
-        f'[vault.nodes]\ntruenas = "{url}"\n'
+        f'[vault.nodes]\ntruenas = "{url}"\n{others}'
     )
     return path
 
@@ -250,6 +252,28 @@ async def test_a_share_without_an_answer_is_unknown_and_the_state_is_read_again(
         assert said.outcome == "unknown" and "1 of 3 shares are in: it was this one" in said.message
     else:
         assert said.outcome == "failed" and "as before: it did not arrive" in said.message
+
+
+@pytest.mark.slow
+async def test_a_wrong_set_at_a_peer_that_has_yet_to_join(
+    tmp_path: Path, bench: Callable[..., Bench]
+) -> None:
+    """Vault answers nothing more there until it is restarted: that is said."""
+    wrong = base64.b64encode(os.urandom(32) + b"\x07").decode()
+    with vault_set(tmp_path / "set", "nas", "truenas") as found:
+        found.unseal("nas")
+        peer = found.client("truenas", "").sys
+        while not peer.read_seal_status()["initialized"]:
+            await asyncio.sleep(0.1)
+        bench(timeout=2.0)
+        config = load(written(tmp_path, found.urls["truenas"], found.ca, nas=found.urls["nas"]))
+        run = Bench(config, 2.0)
+        acts = (f"{share}\r" for share in (found.shares[0], wrong, found.shares[1]))
+        outcome, person = await run.give(*acts)
+    assert outcome.kind == "cancelled"
+    assert run.audit[-1].outcome == "unknown"
+    assert "restart Vault there, then give the shares again" in run.audit[-1].message
+    assert person.said[-1] == "enter looks again   esc leaves"
 
 
 async def test_a_server_that_goes_away_costs_nothing(

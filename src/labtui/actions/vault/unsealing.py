@@ -22,6 +22,13 @@ JOIN = 60.0
 leader, and is sealed for so long."""
 FOLLOWS = 20.0
 """Seconds in which a peer that waits for its leader is looked at again."""
+HANGS = (
+    "no answer came to the last share, and {node} answers nothing since: a peer that has yet to"
+    " join its set hangs so when a share was wrong or its leader cannot be reached; restart Vault"
+    " there, then give the shares again"
+)
+"""Vault 1.21: it tries to join for ever with the key that it made of the shares, and holds every
+other request meanwhile, seal-status and a reset included."""
 SHARE = '{"key": (the share, not shown)}'
 
 
@@ -75,11 +82,15 @@ class UnsealCeremony:
         self.promise = f"health, leader, AppRole login{back}"
         self.seen = Standing(0, 0, "")
         """As the person saw it last."""
+        self.joins = False
+        """It may be a peer that has yet to join its raft set."""
         self.complete_at = 0.0
         """When the server had every share; 0: not yet."""
 
     async def standing(self) -> Standing:
-        found = _standing(await look(self._doors, self.node))
+        node = await look(self._doors, self.node)
+        self.joins = node.storage == "raft" and len(self._doors.config.vault.nodes) > 1
+        found = _standing(node)
         if self.complete_at and not found.done and not found.words and not found.progress:
             if time.monotonic() - self.complete_at < JOIN:
                 waits = "every share is in; it joins its set through the leader"
@@ -154,7 +165,12 @@ class GiveShare(Action):
     async def verify(self) -> Outcome:
         node = self._ceremony.node
         if self._told is None:
-            return self._guessed(_standing(await look(self._doors, node)))
+            try:
+                return self._guessed(_standing(await look(self._doors, node)))
+            except ActionError:
+                if not self._ceremony.joins or self._number < self._before.required:
+                    raise
+                return Outcome("unknown", HANGS.format(node=node), {"began_anew": "yes"})
         before, after = self._told["before"], self._told["after"]
         required = before["required"]
         if not self._told["sent"]:
