@@ -170,9 +170,9 @@ class RestoreSnapshot(Action):
         except ActionError as error:
             if "snapshot-force" in str(error):
                 raise ActionError(
-                    f"{self._on} has other keys than this snapshot: nothing was changed. --force "
-                    "restores it all the same; it is sealed then, and opens with the shares of the "
-                    "snapshot's time"
+                    f"{self._on} has other shares than this snapshot: another init, or a rekey "
+                    "since. Nothing was changed. --force restores it all the same; then it opens "
+                    "with the shares of the snapshot's time, and may be sealed at once"
                 ) from None
             raise
         self._answered = True
@@ -185,18 +185,19 @@ class RestoreSnapshot(Action):
         kind: Any = "done" if self._answered else "unknown"
         if now is None:
             return Outcome("unknown", f"{taken}; it is not at rest yet: look at it again")
+        shares = f"the shares that were valid then, {now.threshold} of {now.shares}"
         if now.sealed:
             others = [name for name in self._doors.config.vault.nodes if name != node]
-            too = f"; then each of {', '.join(others)}" if others else ""
+            too = f"; then each of {', '.join(others)}, which have it too" if others else ""
             return Outcome(
                 kind,
-                f"{taken}, and sealed: it opens with the shares that were valid when the snapshot "
-                f"was taken, {now.threshold} of {now.shares} (labtui vault unseal {node}){too}",
+                f"{taken}, and sealed: it opens with {shares} (labtui vault unseal {node}){too}",
             )
         return Outcome(
-            kind, f"{taken}, and {now.state}: its keys are the same. Tokens of since are gone: "
-            "agents log in again",
-        )  # fmt: skip
+            kind,
+            f"{taken}, and {now.state}: it goes on without a break; when it is sealed it opens "
+            f"with {shares}. Tokens made since are gone: agents log in again",
+        )
 
     async def _rest(self) -> VaultNode | None:
         """Once it says the same sealed or active twice, a second apart."""
@@ -215,8 +216,8 @@ class RestoreSnapshot(Action):
 
 
 _FORCE = (
-    "force: the server's keys are not compared with the snapshot's; where they differ it is sealed "
-    "afterwards, today's shares open nothing more, and those of the snapshot's time are needed",
+    "force: the server's keys are not compared with the snapshot's; where they differ it may be "
+    "sealed at once, today's shares open nothing more, and those of the snapshot's time are needed",
 )
 
 
