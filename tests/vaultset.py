@@ -56,9 +56,9 @@ class VaultSet:
                     time.sleep(0.1)
         self.wait_active()
 
-    def wait_active(self) -> str:
-        """The node that is active, once there is one."""
-        deadline = time.monotonic() + 20
+    def wait_active(self, wait: float = 60.0) -> str:
+        """The node that is active, once there is one: two peers may take half a minute to agree."""
+        deadline = time.monotonic() + wait
         while time.monotonic() < deadline:
             for node in self.urls:
                 answer = self.client(node, "").sys.read_health_status(method="GET")
