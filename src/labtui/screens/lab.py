@@ -331,7 +331,7 @@ class LabScreen(ExactScreen[None]):
         if height:
             detail.styles.height = height
         else:
-            detail.styles.clear_rule("height")
+            detail.styles.height = None  # clear_rule alone draws nothing anew
 
     def _feeds(self, spec: SubjectSpec) -> list[Feed]:
         return [f for f in self.session.store.feeds() if matches(f.name, spec.feeds)]

@@ -177,4 +177,5 @@ SUBJECT = SubjectSpec(
     searchable=lambda a: inert(f"{a.node} {a.state or ''} {' '.join(map(name, a.secrets))}"),
     heading=_heading,
     parent="vault",
+    roomy=True,
 )  # fmt: skip
