@@ -9,6 +9,7 @@ import os
 import ssl
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -19,7 +20,7 @@ from typing import Any
 import pytest
 
 from labtui.actions.base import Outcome
-from labtui.actions.vault import Doors
+from labtui.actions.vault import Doors, unsealed
 from labtui.actions.vault.ceremony import Ceremony, Standing
 from labtui.actions.vault.giving import Giving
 from labtui.actions.vault.unsealing import cannot_unseal
@@ -27,9 +28,10 @@ from labtui.config import Config, load
 from labtui.history import AuditLine
 from labtui.keyholder.holder import Keyholder, Typed
 from labtui.keyholder.operation import Door
-from labtui.model import VaultNode
+from labtui.model import Agent, VaultNode
 from labtui.session import Session
 from labtui.spec import Tone
+from labtui.store import Reading, Store
 from standin import answer, hang, standing_in
 from vaultset import VaultSet, vault_set
 
@@ -295,6 +297,38 @@ async def test_it_is_unsealed_by_others_while_one_types(
     outcome, _ = await run.give(others)
     assert outcome.ok and outcome.message.startswith("truenas is unsealed")
     assert [line.action for line in run.audit] == ["vault.verify"]
+
+
+async def test_afterwards_approle_and_the_agents_are_looked_at(
+    running: VaultSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if running.client("truenas", "").sys.is_sealed():
+        running.unseal()
+    running.client("truenas").sys.enable_auth_method("approle")
+    path = written(tmp_path, running.urls["truenas"], running.ca)
+    names = "".join(f'[nodes.{n}]\ntransport = "local"\n' for n in ("gpu", "cpu", "edge"))
+    text = path.read_text().replace("timeout_s", 'agents = ["gpu", "cpu", "edge"]\ntimeout_s')
+    path.write_text(text + names)
+    config, store = load(path), Store()
+    now = time.time()
+    for name, agent, age in (
+        ("gpu", Agent(node="gpu", alive=True, state="running"), 0),
+        ("cpu", Agent(node="cpu", alive=True, state="retrying, 503"), 0),
+        ("edge", Agent(node="edge", alive=True, state="running"), 60),  # seen before the unseal
+    ):
+        store.declare(f"agents.{name}", "agents", 5.0)
+        store.put(Reading(f"agents.{name}", agent, None, now + 5 - age, 0.1))
+    monkeypatch.setattr(unsealed, "AGENTS", 1.0)
+    action = unsealed.CheckUnsealed(Doors(config, store, {}), "truenas")
+    await action.plan()
+    await action.run(lambda _: None)
+    outcome = await action.verify()
+    running.client("truenas").sys.disable_auth_method("approle")
+    assert outcome.kind == "failed"
+    assert outcome.message == (
+        "truenas is unsealed, but still waiting: cpu (retrying, 503), edge (not heard of since);"
+        " active, AppRole answers, 1 agent back"
+    )
 
 
 def test_what_shares_do_not_open_says_why() -> None:

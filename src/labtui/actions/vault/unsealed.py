@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 HEALTH = 30.0
 """Seconds until it is active or a standby with a leader: an election takes some."""
+APPROLE = 10.0
+"""Seconds until AppRole answers: a server that has just become active does not serve yet."""
 AGENTS = 45.0
 """Seconds until the agents are back: they try again at growing intervals."""
 LOOK = 1.0
@@ -39,12 +41,13 @@ class CheckUnsealed(Action):
     """Changes nothing; its line in the audit says what the unsealing led to."""
 
     id = "vault.verify"
-    run_timeout = HEALTH + AGENTS + 15.0
+    run_timeout = HEALTH + APPROLE + AGENTS + 30.0
 
     def __init__(self, doors: Doors, node: str) -> None:
         self._doors, self._node = doors, node
         self._wrong: list[str] = []
         self._good: list[str] = []
+        self._began = time.time()
 
     async def plan(self) -> Plan:
         where = self._doors.door(self._node).address
@@ -96,35 +99,41 @@ class CheckUnsealed(Action):
 
     async def _approle(self, progress: Progress) -> None:
         progress("asking AppRole")
+        end = time.monotonic() + APPROLE
+        while why := await self._approle_fails():
+            if time.monotonic() > end:
+                self._wrong.append(f"AppRole does not answer: {why}")
+                return
+            await asyncio.sleep(LOOK)
+
+    async def _approle_fails(self) -> str:
+        """Why it does not work; empty where it does, or is not there."""
         door = self._doors.door(self._node)
+        timeout = self._doors.config.vault.timeout_s
         try:
             status, said = await Lane("AppRole").call(
-                door.timeout + 1.0,
-                approle,
-                door.address,
-                door.ca_file,
-                self._doors.config.vault.timeout_s,
+                timeout + 1.0, approle, door.address, door.ca_file, timeout
             )
         except SourceError as error:
-            self._wrong.append(f"AppRole does not answer: {error.fault.message}")
-            return
+            return error.fault.message
         if status == 400:
             self._good.append("AppRole answers")
         elif status in (403, 404):
             self._good.append("AppRole is not set up")
         else:
-            self._wrong.append(f"AppRole does not answer ({status}{': ' + said if said else ''})")
+            return f"{status}{': ' + said if said else ''}"
+        return ""
 
     async def _agents(self, progress: Progress) -> None:
         config, store = self._doors.config, self._doors.store
         names = config.vault.agents
-        if not names or not any(store.feed(f"agents.{name}") for name in names):
+        if not any(store.feed(f"agents.{name}") or name in self._doors.hosts for name in names):
             return
         progress(f"waiting for {len(names)} agents")
         end = time.monotonic() + AGENTS
         while True:
             found = agents.items(store, config, time.time())
-            waits = [agent for agent in found if not _is_back(agent)]
+            waits = [agent for agent in found if not self._is_back(agent)]
             if not waits or time.monotonic() > end:
                 break
             await asyncio.sleep(LOOK)
@@ -134,14 +143,18 @@ class CheckUnsealed(Action):
         if waits:
             self._wrong.append("still waiting: " + ", ".join(_waiting(a) for a in waits))
 
-
-def _is_back(agent: Agent) -> bool:
-    state = (agent.state or "").lower()
-    return agent.alive is True and "retry" not in state and not any(s.fault for s in agent.secrets)
+    def _is_back(self, agent: Agent) -> bool:
+        """As it was seen since the unseal."""
+        feed = self._doors.store.feed(f"agents.{agent.node}")
+        seen = feed.good.taken_at if feed and feed.good else 0.0
+        bad = any(secret.fault for secret in agent.secrets)
+        return agent.alive is True and agent.state == "running" and not bad and seen > self._began
 
 
 def _waiting(agent: Agent) -> str:
     faults = [s.fault for s in agent.secrets if s.fault]
+    if agent.alive and agent.state == "running" and not faults:
+        return f"{inert(agent.node, 40)} (not heard of since)"
     why = agent.state if agent.alive is not True or not faults else faults[0]
     return f"{inert(agent.node, 40)} ({inert(why or agent.detail or 'not known', 80)})"
 
