@@ -19,13 +19,14 @@ from labtui.actions.base import ActionError, Outcome
 from labtui.actions.runner import Runner
 from labtui.actions.vault import Doors
 from labtui.actions.vault.arrival import LONGEST, Sighting, short
-from labtui.actions.vault.rotation import Rollback, Rotate, make
+from labtui.actions.vault.rotation import NodeReports, Rollback, Rotate, make
 from labtui.actions.vault.versions import chosen, wait_of
 from labtui.config import Config, SecretConfig, VaultConfig
 from labtui.history import AuditLine
-from labtui.hosts.base import HostError
+from labtui.hosts.base import Completed, HostError
 from labtui.keyholder.operations.secret import digest
 from labtui.model import OldHolder
+from labtui.sources.base import SourceError
 from labtui.store import Store
 from realservers import program
 from standin import running
@@ -351,6 +352,34 @@ def test_a_secret_is_meant_by_its_name_or_its_path() -> None:
     assert make("vault.other", [], "", {}, doors) is None
     with pytest.raises(ActionError, match="no version"):
         make("vault.rollback", [], "ngc", {"version": "-1"}, doors)
+
+
+class ReportHost:
+    """A stand-in for a node that answers its report with this."""
+
+    name = "xps15-cpu"
+
+    def __init__(self, said: dict[str, Any], rc: int = 0) -> None:
+        self.said, self.rc = said, rc
+
+    async def run(self, argv: Any, **_: Any) -> Completed:
+        return Completed(tuple(argv), self.rc, json.dumps(self.said), "", 0.1)
+
+
+async def test_a_nodes_own_report_is_what_is_seen(servers: VaultSet) -> None:
+    file = {"name": "ngc", "path": "/run/secrets/ngc", "age": 2.5, "sha256": "ab" * 32}
+    told = {"report": 1, "unit": {"active": "active"}, "token": {"ttl": 60}, "files": [file]}
+    hosts = {"xps15-cpu": cast("Any", ReportHost(told))}
+    doors = Doors(config(servers, "xps15-cpu"), Store(), hosts)
+    seen = await NodeReports(doors).look("xps15-cpu", "ngc", "5a" * 16)
+    assert (seen.digest, seen.age_s, seen.alive) == ("ab" * 32, 2.5, True)
+    other = await NodeReports(doors).look("xps15-cpu", "huggingface", "5a" * 16)
+    assert other.digest is None and "does not render it" in other.fault
+    hosts["xps15-cpu"] = cast("Any", ReportHost({}, 66))
+    absent = await NodeReports(doors).look("xps15-cpu", "ngc", "5a" * 16)
+    assert absent.alive is False and absent.agent == "absent"
+    with pytest.raises(SourceError, match="cannot be asked"):
+        await NodeReports(doors).look("jetson-edge", "ngc", "5a" * 16)
 
 
 # With a real vault-agent

@@ -152,6 +152,15 @@ def test_what_is_wrong_is_said_before_anything_is_asked(
     assert done.returncode == 1 and said in done.stderr
 
 
+@pytest.mark.parametrize("words", [(VALUE,), ("--value", VALUE), (f"--value={VALUE}",)])
+def test_a_value_as_an_argument_is_refused_and_not_repeated(
+    shell: Shell, words: tuple[str, ...]
+) -> None:
+    done = shell("rotate", "ngc", *words)
+    assert done.returncode == 2 and "never given as an argument" in done.stderr
+    assert VALUE not in done.stderr + done.stdout
+
+
 def test_an_unknown_mount_and_a_missing_right(shell: Shell) -> None:
     value = shell.wrapped(f"{VALUE}-3")
     done = shell("rotate", "nope/x", "--field", "f", "--value-gpg", value, "--yes")

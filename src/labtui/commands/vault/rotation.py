@@ -7,12 +7,17 @@ import click
 from labtui.actions.vault.rotation import WRITER, value_of
 from labtui.actions.vault.serving import serving
 from labtui.actions.vault.versions import chosen, wait_of
+from labtui.commands.basics import USAGE, fail
 from labtui.commands.common import perform, with_session
 from labtui.commands.vault.operations import doors, writable
 from labtui.commands.vault.prompt import asked
 from labtui.commands.vault.unseal import refuse_secrets
 from labtui.session import Session
 
+NEVER = (
+    "one PATH or NAME, and options: see --help; a value is never given as an argument: if that was"
+    " one, it is in the shell's history and was in the list of processes, so rotate to another"
+)
 _field = click.option("--field", default="", help="Of a secret that is not in [vault.secrets].")
 _wait = click.option("--wait", default="", metavar="S", help="Seconds to watch: 90, at most 360.")
 _token = click.option("--token-gpg", default="", metavar="FILE", help="A token that gpg decrypts.")
@@ -20,8 +25,9 @@ _yes = click.option("--yes", is_flag=True, help="Do not ask.")
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
-@click.command()
+@click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("secret", metavar="PATH|NAME")
+@click.argument("more", nargs=-1, type=click.UNPROCESSED, metavar="")
 @_field
 @click.option("--value-gpg", default="", metavar="FILE", help="The value, which gpg decrypts.")
 @_token
@@ -31,14 +37,16 @@ _json = click.option("--json", "as_json", is_flag=True, help="One JSON document 
 @_json
 @click.pass_context
 def rotate(
-    context: click.Context, secret: str, field: str, value_gpg: str, token_gpg: str, exact: bool,
-    wait: str, yes: bool, as_json: bool,
+    context: click.Context, secret: str, more: tuple[str, ...], field: str, value_gpg: str,
+    token_gpg: str, exact: bool, wait: str, yes: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Put a new version of a secret, and watch until every node's file has it.
 
     The value and the token are typed or pasted at a prompt, or come out of gpg files.
     """
     refuse_secrets((secret,))
+    if more:  # click would repeat it
+        fail(NEVER, USAGE)
 
     async def work(session: Session) -> int:
         writable(session, "vault.rotate")
