@@ -106,7 +106,7 @@ def test_server_is_initialised_rekeyed_saved_and_restored_by_keyboard(tmp_path: 
             found.client("", "").sys.submit_unseal_key(share)
         t.wait("truenas +active", 20)
 
-        t.keys("k")
+        t.keys("r")
         t.wait("Rekey truenas")
         fill(t, "3", "2", str(keys), str(out))
         yes(t, "Rekey truenas: 3 shares, 2 needed")
@@ -118,7 +118,7 @@ def test_server_is_initialised_rekeyed_saved_and_restored_by_keyboard(tmp_path: 
         new_paths = sorted(out.glob("truenas-rekey-*"))
         new = [p.opens(path) for p, path in zip(people, new_paths, strict=True)]
         t.wait("truenas +active")
-        t.keys("k")
+        t.keys("r")
         t.wait("Verify the new shares of truenas")
         give(t, new[1], 1, 2)
         t.wait("1 of 2 shares are in")

@@ -73,7 +73,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
         disabled=_initialised, footer=False,
     ),
     ActionSpec(
-        "vault.rekey", "k", "rekey",
+        "vault.rekey", "r", "rekey",
         "New shares for new holders: present shares make them, new ones confirm them.", _VAULT,
         disabled=_closed, footer=False,
     ),
