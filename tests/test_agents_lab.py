@@ -148,6 +148,20 @@ def test_a_preview_tells_what_would_change_and_changes_nothing(site: Site) -> No
         assert [put for put in PUT if (site.upper(node) / put).exists()] == []
 
 
+def test_a_program_for_another_machine_is_refused(site: Site) -> None:
+    other = site.folder / "vault-arm64"
+    other.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + bytes((2, 0, 183, 0)))
+    own = tomllib.loads(site.config.read_text())["vault"]["agent_binary"]
+    kept = site.config.read_text()
+    site.config.write_text(kept.replace(json.dumps(own), json.dumps(str(other))))
+    try:
+        seen = site.labtui("play", "preview", "vault-agent", "--on", LOST)
+    finally:
+        site.config.write_text(kept)
+    assert seen.returncode == 1
+    assert f"{other} is for arm64, and this machine is amd64" in seen.stdout
+
+
 def test_each_node_renders_the_secrets_for_root_alone(installed: Site) -> None:
     for node in NODES:
         for name, file in FILES.items():
