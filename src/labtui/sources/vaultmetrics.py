@@ -1,5 +1,8 @@
 """A Vault server's figures of itself, asked at its own address without any token.
 
+`vault_core_unsealed` is not among them: stale series of it stay beside the true one after an unseal
+or a change of leader, so the seal is only ever read from the server itself.
+
 It answers only where its listener has `unauthenticated_metrics_access` and its telemetry a
 retention. Read in Prometheus' text form, so that those from a Prometheus are the same figures.
 """
@@ -17,7 +20,6 @@ PATH = "/v1/sys/metrics"
 ANSWER_LIMIT = 1 << 20
 """Bytes; a busy server has a tenth of that."""
 NAMES = (
-    "vault_core_unsealed",
     "vault_core_in_flight_requests",
     "vault_expire_num_leases",
     "vault_token_count",
@@ -39,7 +41,6 @@ class VaultMetrics(Item, frozen=True, kw_only=True):
     audit_failures: int | None = None
     """Entries that no audit device took: Vault refuses what it cannot log."""
     memory_mib: float | None = None
-    unsealed: bool | None = None
     source: str = ""
     """`prometheus` or `server`."""
     why: str = ""
@@ -58,15 +59,12 @@ def figures(series: Series, source: str) -> VaultMetrics:
     sums = {name: sum(values) for name, values in found.items()}
     failures = [sums[n] for n in NAMES if n.startswith("vault_audit") and n in sums]
     memory = sums.get("vault_runtime_sys_bytes")
-    # An old 0, of no cluster, stays beside the true one after an unseal.
-    unsealed = max(found.get("vault_core_unsealed", []), default=None)
     return VaultMetrics(
         in_flight=_whole(sums.get("vault_core_in_flight_requests")),
         leases=_whole(sums.get("vault_expire_num_leases")),
         tokens=_whole(sums.get("vault_token_count")),
         audit_failures=_whole(sum(failures)) if failures else None,
         memory_mib=None if memory is None else memory / (1 << 20),
-        unsealed=None if unsealed is None else unsealed == 1,
         source=source,
     )
 
