@@ -92,7 +92,10 @@ class Commands:
             **{
                 id: partial(self._ceremony, id)
                 for id in (
-                    "vault.init", "vault.rekey", "vault.generate-root", "vault.snapshot",
+                    "vault.init",
+                    "vault.rekey",
+                    "vault.generate-root",
+                    "vault.snapshot",
                     "vault.restore",
                 )
             },
