@@ -24,6 +24,7 @@ from labtui.config import (
     GpuConfig,
     KubernetesConfig,
     NodeConfig,
+    SecretConfig,
     SlurmConfig,
     UrlConfig,
     VaultConfig,
@@ -31,6 +32,7 @@ from labtui.config import (
 from labtui.hosts.base import Sink
 from labtui.hosts.command import CommandHost
 from labtui.model import (
+    Agent,
     Gpu,
     GpuHours,
     GpuProcess,
@@ -38,8 +40,10 @@ from labtui.model import (
     KubeGpus,
     KubeNode,
     Node,
+    OldHolder,
     Pod,
     Run,
+    Secret,
     SlicingConfig,
     SlurmCluster,
     VaultNode,
@@ -73,7 +77,14 @@ CONFIG = Config(
     prometheus=UrlConfig(url="http://10.77.0.20:9090"),
     alertmanager=UrlConfig(url="http://10.77.0.20:9093"),
     mlflow=UrlConfig(url="http://10.77.0.20:5000"),
-    vault=VaultConfig(nodes={"truenas": "https://10.77.0.50:8200"}),
+    vault=VaultConfig(
+        nodes={"truenas": "https://10.77.0.50:8200"},
+        agents=("desktop-gpu", "xps15-cpu", "jetson-edge"),
+        secrets={
+            "ngc": SecretConfig(path="secret/ngc", file="/run/secrets/ngc-api-key"),
+            "huggingface": SecretConfig(path="secret/huggingface", file="/run/secrets/hf-token"),
+        },
+    ),
     gpu=GpuConfig(metrics=("10.77.0.10:9400", "10.77.0.40:9400")),
 )
 
@@ -181,6 +192,24 @@ SEALED = VaultNode(
 )  # fmt: skip
 
 
+def agent(node: str, token_ttl_s: float, *old: OldHolder) -> Agent:
+    """One that cannot renew its token while Vault is sealed; its files are as they were."""
+    files = {"ngc": ("ngc-api-key", "5e884898da28"), "huggingface": ("hf-token", "03ac674216f3")}
+    return Agent(
+        node=node, alive=True, state="retrying, 503", token_ttl_s=token_ttl_s, token_life_s=3600,
+        renewed_at=NOW - 3600 + token_ttl_s, address="https://10.77.0.50:8200", version="1.21.2",
+        detail="Vault is sealed",
+        secrets=tuple(
+            Secret(path=f"/run/secrets/{file}", name=name, age_s=7260, mode="0600",
+                   owner="root:root", hash=digest, old=old if name == "ngc" else ())
+            for name, (file, digest) in files.items()
+        ),
+    )  # fmt: skip
+
+
+STARTED_BEFORE = OldHolder(kind="job", id="1422", name="llama-lora", variable="NGC_API_KEY")
+
+
 def run(name: str, status: str, **more: Any) -> Run:
     given: dict[str, Any] = {
         "run_id": f"{name}-9632206".ljust(32, "0"), "experiment": "two-spirals-mlp",
@@ -209,6 +238,9 @@ READINGS: dict[str, Any] = {
     **{f"host.{name}": facts for name, facts in FACTS.items()},
     "host.jetson-edge": DEAD,
     "vault.truenas": SEALED,
+    "agents.desktop-gpu": agent("desktop-gpu", 380, STARTED_BEFORE),
+    "agents.xps15-cpu": agent("xps15-cpu", 540),
+    "agents.jetson-edge": Fault("timeout", "jetson-edge: no answer within 3.0 s"),
     "prom.gpus": GPUS,
     "alerts": [],
     "mlflow.runs": RUNS,

@@ -188,7 +188,7 @@ def test_a_node_that_went_down_keeps_nothing_as_true() -> None:
     here, gone = view.items(store, config(), NOW + 6)
     assert here.state == "unknown (down)"
     assert (here.alive, here.token_ttl_s, here.secrets) == (None, None, ())
-    assert view.severity(here) == 2
+    assert view.severity(here) == 1, "the node's own row says it"
     assert (gone.state, gone.detail) == (None, "no answer yet")
 
 

@@ -85,7 +85,7 @@ def told(pilot: Pilot[Any], selector: str) -> str:
 
 
 @SIZES
-@pytest.mark.parametrize("screen", ["nodes", "gpus", "jobs", "vault", "runs"])
+@pytest.mark.parametrize("screen", ["nodes", "gpus", "jobs", "vault", "agents", "runs"])
 async def test_subject(picture: Picture, screen: str, size: tuple[int, int]) -> None:
     await picture(sample_app(screen=screen), size)
 

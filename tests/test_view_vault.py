@@ -261,11 +261,10 @@ def test_agents_in_aligned_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     said = details(store(SEALED)).splitlines()
     at = next(i for i, line in enumerate(said) if line.startswith("AGENTS"))
     assert said[at : at + 4] == [
-        "AGENTS        STATE             TOKEN      SECRETS",
-        "desktop-gpu   retrying, 503     6m left    ngc 2h01  hf 2h01  0600 root",
-        "xps15-cpu     running           expired    ngc-api-key 60s (1 holds an older one)"
-        "  hf missing  0644 ana:ana",
-        "jetson-edge   unknown (down)    -          -",
+        "AGENTS        STATE             TOKEN    SECRETS",
+        "desktop-gpu   retrying, 503     6m       ngc 2h01  hf 2h01",
+        "xps15-cpu     running           expired  ngc-api-key 60s 0644 ana:ana (1 old)  hf missing",
+        "jetson-edge   unknown (down)    -        -",
     ]
 
 

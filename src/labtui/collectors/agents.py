@@ -14,14 +14,14 @@ from labtui.sources.agents import AgentReport, new_salt
 class AgentCollector(Collector):
     """Asks one node."""
 
+    kind = "agents"
     interval = 10.0
     timeout = 10.0
-    background = 3.0
-    lazy = True
+    background = 6.0
+    """A look costs the node a sudo and a Python for a moment."""
 
-    def __init__(self, name: str, kind: str, host: Host, report: AgentReport, salt: str) -> None:
+    def __init__(self, name: str, host: Host, report: AgentReport, salt: str) -> None:
         self.name = f"agents.{name}"
-        self.kind = kind
         self._host = host
         self._report = report
         self._salt = salt
@@ -33,7 +33,7 @@ class AgentCollector(Collector):
 def build(config: Config, hosts: Mapping[str, Host]) -> list[Collector]:
     report, salt = AgentReport(config.vault), new_salt()
     return [
-        AgentCollector(name, config.nodes[name].transport, hosts[name], report, salt)
+        AgentCollector(name, hosts[name], report, salt)
         for name in config.vault.agents
         if name in hosts
     ]

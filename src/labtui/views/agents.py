@@ -15,6 +15,7 @@ from labtui.store import Feed, Store
 from labtui.text import age, inert
 
 WAITING = "no answer yet"
+DOWN = "unknown (down)"
 _DOWN = ("refused", "unreachable", "timeout")
 _BAD_FILE = 3
 _LOW = 0.1
@@ -69,7 +70,7 @@ def severity(agent: Agent) -> int:
     if agent.state in (None, "absent"):
         return 1
     if agent.alive is None:
-        return 2
+        return 1 if agent.state == DOWN else 2  # the node's own row says it
     if any(s.fault for s in agent.secrets):
         return _BAD_FILE
     if not agent.alive or agent.state != "running" or low(agent):

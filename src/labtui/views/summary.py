@@ -13,7 +13,7 @@ Span = tuple[str, Tone]
 STEPS = (1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0)
 """Seconds in which a pace is told, rounded up: one that varies a little is not to be redrawn."""
 
-_ON_MACHINES = ("host.", "vault.", "nvml.", "smi.", "jetson.")
+_ON_MACHINES = ("host.", "vault.", "nvml.", "smi.", "jetson.", "agents.")
 """Feeds of one machine each: where some fail, how many answer is told."""
 
 

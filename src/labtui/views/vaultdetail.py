@@ -111,10 +111,10 @@ def _calm(node: VaultNode, peers: Sequence[VaultNode], own: Sequence[Finding]) -
 def _agents(agents: Sequence[Agent]) -> Iterator[Line]:
     width = max(12, *(min(24, len(inert(a.node))) for a in agents))
     states = max(16, *(min(24, len(_state(a))) for a in agents))
-    yield Cell(f"{cut('AGENTS', width)}  {cut('STATE', states)}  TOKEN      SECRETS", "dim")
+    yield Cell(f"{cut('AGENTS', width)}  {cut('STATE', states)}  TOKEN    SECRETS", "dim")
     for agent in agents:
         line = f"{cut(inert(agent.node), width)}  {cut(_state(agent), states)}"
-        line += f"  {cut(_token(agent), 9)}  {_secrets(agent.secrets)}"
+        line += f"  {cut(_token(agent), 7)}  {_secrets(agent.secrets)}"
         level = agents_view.severity(agent)
         yield Cell(line.rstrip(), TONES[level] if level >= 2 else "")
 
@@ -128,37 +128,22 @@ def _state(agent: Agent) -> str:
 def _token(agent: Agent) -> str:
     if agent.token_ttl_s is None:
         return "-"
-    return f"{age(agent.token_ttl_s)} left" if agent.token_ttl_s > 0 else "expired"
+    return age(agent.token_ttl_s) if agent.token_ttl_s > 0 else "expired"
 
 
 def _secrets(secrets: Sequence[Secret]) -> str:
-    """`ngc 2h  hf 2h  0600 root`: mode and owner once where they are the same."""
-    if not secrets:
-        return "-"
-    rights = {_rights(s) for s in secrets if s.mode or s.owner}
-    alike = len(rights) == 1
-    words = [_secret(s, not alike) for s in secrets]
-    return "  ".join([*words, *(rights if alike else ())])
+    """`ngc 2h  hf 2h`: mode and owner only where they are others than root's alone."""
+    return "  ".join(map(_secret, secrets)) or "-"
 
 
-def _secret(secret: Secret, rights: bool) -> str:
+def _secret(secret: Secret) -> str:
     name = inert(secret.name or PurePosixPath(secret.path).name, 24)
     if secret.fault:
         return f"{name} {inert(secret.fault, 40)}"
     words = f"{name} {'-' if secret.age_s is None else age(secret.age_s)}"
-    if rights and (told := _rights(secret)):
-        words += f" {told}"
-    if not secret.old:
-        return words
-    hold = "holds" if len(secret.old) == 1 else "hold"
-    return f"{words} ({len(secret.old)} {hold} an older one)"
-
-
-def _rights(secret: Secret) -> str:
-    owner = (secret.owner or "").removesuffix(":root") if secret.owner == "root:root" else (
-        secret.owner or ""
-    )  # fmt: skip
-    return inert(f"{secret.mode or ''} {owner}".strip(), 40)
+    if secret.mode and (secret.mode, secret.owner) != ("0600", "root:root"):
+        words += f" {inert(secret.mode, 8)} {inert(secret.owner or '', 30)}"
+    return f"{words} ({len(secret.old)} old)" if secret.old else words
 
 
 def _facts(node: VaultNode) -> Iterator[Line]:
