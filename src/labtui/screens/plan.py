@@ -123,6 +123,8 @@ class PlanDialog(ModalScreen["Outcome | None"]):
         return lines
 
     def _show(self, lines: Sequence[LineLike], foot: str, title: str) -> None:
+        if not self.is_attached:  # it was left while its plan was under way
+            return
         self.query_one("#plan-title", Lines).set_lines([[(inert(title, 200), "accent")], ""])
         self.query_one("#plan", Lines).set_lines(lines)
         self.query_one("#plan-foot", Lines).set_lines(["", [(foot, "accent")]])
