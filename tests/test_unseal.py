@@ -9,7 +9,6 @@ import os
 import ssl
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -26,12 +25,14 @@ from labtui.actions.vault.giving import Giving
 from labtui.actions.vault.unsealing import cannot_unseal
 from labtui.config import Config, load
 from labtui.history import AuditLine
+from labtui.hosts.base import HostError
 from labtui.keyholder.holder import Keyholder, Typed
 from labtui.keyholder.operation import Door
 from labtui.model import Agent, VaultNode
 from labtui.session import Session
+from labtui.sources.agents import AgentReport
 from labtui.spec import Tone
-from labtui.store import Reading, Store
+from labtui.store import Store
 from standin import answer, hang, standing_in
 from vaultset import VaultSet, vault_set
 
@@ -306,28 +307,35 @@ async def test_afterwards_approle_and_the_agents_are_looked_at(
         running.unseal()
     running.client("truenas").sys.enable_auth_method("approle")
     path = written(tmp_path, running.urls["truenas"], running.ca)
-    names = "".join(f'[nodes.{n}]\ntransport = "local"\n' for n in ("gpu", "cpu", "edge"))
-    text = path.read_text().replace("timeout_s", 'agents = ["gpu", "cpu", "edge"]\ntimeout_s')
+    names = "".join(f'[nodes.{n}]\ntransport = "local"\n' for n in ("gpu", "cpu", "edge", "new"))
+    text = path.read_text().replace(
+        "timeout_s", 'agents = ["gpu", "cpu", "edge", "new"]\ntimeout_s'
+    )
     path.write_text(text + names)
-    config, store = load(path), Store()
-    now = time.time()
-    for name, agent, age in (
-        ("gpu", Agent(node="gpu", alive=True, state="running"), 0),
-        ("cpu", Agent(node="cpu", alive=True, state="retrying, 503"), 0),
-        ("edge", Agent(node="edge", alive=True, state="running"), 60),  # seen before the unseal
-    ):
-        store.declare(f"agents.{name}", "agents", 5.0)
-        store.put(Reading(f"agents.{name}", agent, None, now + 5 - age, 0.1))
+    said: dict[str, Any] = {
+        "gpu": Agent(node="gpu", alive=True, state="running"),
+        "cpu": Agent(node="cpu", alive=True, state="retrying, 503"),
+        "edge": HostError("timeout", "edge: no answer within 6.0 s"),
+        "new": Agent(node="new", state="absent"),
+    }
+
+    async def ask(_: AgentReport, host: Any, salt: str, *, timeout: float) -> Agent:
+        if isinstance(said[host], Exception):
+            raise said[host]
+        return said[host]
+
+    monkeypatch.setattr(AgentReport, "ask", ask)
     monkeypatch.setattr(unsealed, "AGENTS", 1.0)
-    action = unsealed.CheckUnsealed(Doors(config, store, {}), "truenas")
+    hosts: Any = {name: name for name in said}
+    action = unsealed.CheckUnsealed(Doors(load(path), Store(), hosts), "truenas")
     await action.plan()
     await action.run(lambda _: None)
     outcome = await action.verify()
     running.client("truenas").sys.disable_auth_method("approle")
     assert outcome.kind == "failed"
     assert outcome.message == (
-        "truenas is unsealed, but still waiting: cpu (retrying, 503), edge (not heard of since);"
-        " active, AppRole answers, 1 agent back"
+        "truenas is unsealed, but still waiting: cpu (retrying, 503), edge (edge: no answer within"
+        " 6.0 s); active, AppRole answers, 1 agent back"
     )
 
 

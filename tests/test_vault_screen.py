@@ -52,14 +52,11 @@ async def test_a_plan_that_fails_after_it_was_left_disturbs_nobody() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: isinstance(app.screen, LabScreen))
         action = SlowPlan()
-        dialog = PlanDialog(action, "L")
-        app.push_screen(dialog)
-        await until(pilot, lambda: app.screen is dialog)
+        app.push_screen(PlanDialog(action, "L"))
+        await until(pilot, lambda: isinstance(app.screen, PlanDialog))
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, LabScreen))
         action.left.set()
         await action.over.wait()
         await pilot.pause(0.1)
-    del dialog
-    await asyncio.sleep(0)
     assert problems == []

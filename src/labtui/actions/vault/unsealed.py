@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step
 from labtui.collectors.vault import standing
+from labtui.hosts.base import HostError
 from labtui.model import Agent, VaultNode
+from labtui.sources.agents import AgentReport, new_salt
 from labtui.sources.base import SourceError
 from labtui.sources.threads import Lane
 from labtui.text import inert
-from labtui.views import agents
 
 if TYPE_CHECKING:
     from labtui.actions.vault import Doors
@@ -23,6 +24,8 @@ APPROLE = 10.0
 """Seconds until AppRole answers: a server that has just become active does not serve yet."""
 AGENTS = 45.0
 """Seconds until the agents are back: they try again at growing intervals."""
+AGENT = 6.0
+"""Seconds for one node's answer."""
 LOOK = 1.0
 """Seconds between two looks."""
 PROBE = "labtui-probe"
@@ -47,7 +50,6 @@ class CheckUnsealed(Action):
         self._doors, self._node = doors, node
         self._wrong: list[str] = []
         self._good: list[str] = []
-        self._began = time.time()
 
     async def plan(self) -> Plan:
         where = self._doors.door(self._node).address
@@ -56,7 +58,7 @@ class CheckUnsealed(Action):
             Step(where, f'POST /v1/auth/approle/login {{"role_id": "{PROBE}"}}'),
         ]
         if self._doors.config.vault.agents:
-            steps.append(Step("agents", "what each last said"))
+            steps.append(Step("agents", "what each says of itself"))
         return Plan(f"Check {self._node}", (self._node,), tuple(steps))
 
     async def run(self, progress: Progress) -> None:
@@ -125,38 +127,48 @@ class CheckUnsealed(Action):
         return ""
 
     async def _agents(self, progress: Progress) -> None:
-        config, store = self._doors.config, self._doors.store
-        names = config.vault.agents
-        if not any(store.feed(f"agents.{name}") or name in self._doors.hosts for name in names):
-            return
-        progress(f"waiting for {len(names)} agents")
+        """Each node is asked itself: what was seen before the unseal tells nothing."""
+        config, hosts = self._doors.config, self._doors.hosts
+        names = [name for name in config.vault.agents if name in hosts]
+        report, salt = AgentReport(config.vault), new_salt()
+
+        async def ask(name: str) -> Agent:
+            try:
+                return await report.ask(hosts[name], salt, timeout=AGENT)
+            except HostError as error:
+                return Agent(node=name, state="unknown", detail=error.message)
+
         end = time.monotonic() + AGENTS
-        while True:
-            found = agents.items(store, config, time.time())
-            waits = [agent for agent in found if not self._is_back(agent)]
+        waits, back = names, 0
+        while waits:
+            found = await asyncio.gather(*map(ask, waits))
+            # A node without an agent has none that could come back.
+            missed = [a for a in found if a.state != "absent" and not _is_back(a)]
+            back += sum(map(_is_back, found))
+            waits = [agent.node for agent in missed]
             if not waits or time.monotonic() > end:
                 break
-            await asyncio.sleep(LOOK)
-        back = len(found) - len(waits)
+            progress(f"waiting for {', '.join(_waiting(agent) for agent in missed)}")
+            await asyncio.sleep(2 * LOOK)
         if back:
             self._good.append(f"{back} agent{'s' if back > 1 else ''} back")
         if waits:
-            self._wrong.append("still waiting: " + ", ".join(_waiting(a) for a in waits))
+            self._wrong.append("still waiting: " + ", ".join(map(_waiting, missed)))
 
-    def _is_back(self, agent: Agent) -> bool:
-        """As it was seen since the unseal."""
-        feed = self._doors.store.feed(f"agents.{agent.node}")
-        seen = feed.good.taken_at if feed and feed.good else 0.0
-        bad = any(secret.fault for secret in agent.secrets)
-        return agent.alive is True and agent.state == "running" and not bad and seen > self._began
+
+def _is_back(agent: Agent) -> bool:
+    return agent.alive is True and agent.state == "running" and not _faults(agent)
+
+
+def _faults(agent: Agent) -> list[str]:
+    return [secret.fault for secret in agent.secrets if secret.fault]
 
 
 def _waiting(agent: Agent) -> str:
-    faults = [s.fault for s in agent.secrets if s.fault]
-    if agent.alive and agent.state == "running" and not faults:
-        return f"{inert(agent.node, 40)} (not heard of since)"
-    why = agent.state if agent.alive is not True or not faults else faults[0]
-    return f"{inert(agent.node, 40)} ({inert(why or agent.detail or 'not known', 80)})"
+    why = (_faults(agent) if agent.alive else []) or [agent.detail or "not known"]
+    if agent.state not in (None, "unknown", "running"):
+        why = [agent.state or ""]
+    return f"{inert(agent.node, 40)} ({inert(why[0], 80)})"
 
 
 def approle(address: str, ca_file: str, timeout: float) -> tuple[int, str]:

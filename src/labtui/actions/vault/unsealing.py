@@ -77,8 +77,7 @@ class UnsealCeremony:
         self._doors = doors
         self.node = node
         self.title = f"Unseal {node}"
-        agents = len(doors.config.vault.agents)
-        back = f", {agents} agent{'s' if agents > 1 else ''} back" if agents else ""
+        back = ", the agents back" if doors.config.vault.agents else ""
         self.promise = f"health, leader, AppRole login{back}"
         self.seen = Standing(0, 0, "")
         """As the person saw it last."""
