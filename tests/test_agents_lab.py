@@ -16,7 +16,7 @@ from typing import Any
 import hvac
 import pytest
 
-from labtui.lab import fault, machines, net, vault, vault_build
+from labtui.lab import drill, fault, machines, net, vault, vault_build
 from labtui.lab.layout import Lab
 from labtui.lab.system import wait_for
 
@@ -290,6 +290,13 @@ def test_after_a_reboot_with_a_sealed_vault_the_secrets_are_back(installed: Site
         return "" if now["state"] == "running" else f"{now['state']}: {now['detail']}"
 
     wait_for("the agent", fresh, timeout=60, every=1.0)
+
+
+def test_the_seal_drill_with_agents_on_every_node(installed: Site) -> None:
+    """The guide's fault test 2, whole: agents and their files through a seal during a job."""
+    passed, path = drill.run(installed.lab, "seal", print)
+    assert passed, path.read_text()
+    assert json.loads(path.read_text())["agents"] == sorted(NODES)
 
 
 def test_undone_it_leaves_nothing(installed: Site) -> None:

@@ -84,6 +84,7 @@ class PlayAction(Action):
             dangerous=self.undo,
             confirm_word=self.book.name if self.undo else "",
             preview="\n".join(diff_lines(report)),
+            whole=True,
         )  # fmt: skip
 
     def more_steps(self) -> tuple[Step, ...]:

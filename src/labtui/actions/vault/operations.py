@@ -103,7 +103,7 @@ class Seal(Action):
         agents = len(self.doors.config.vault.agents)
         if agents:
             found.append(f"{_count(agents, 'agent')} on nodes: the files that are there stay, and "
-                         "running jobs go on; one that restarts meanwhile has no keys")  # fmt: skip
+                         "jobs go on with them; what needs a new login fails")  # fmt: skip
         return tuple(found)
 
     def _undo(self, now: VaultNode) -> str:
