@@ -98,7 +98,7 @@ class SubjectSpec:
     severity: Callable[[Any], int]
     """0 fine, 1 worth knowing, 2 warn, 3 critical: the default order, worst first."""
     rows: Callable[..., Sequence[Any]]
-    """`rows(store, config, now)` -> items of model.py: pure, no I/O."""
+    """`rows(store, config, now)` -> items of model/: pure, no I/O."""
     detail: Callable[..., Sequence[str | Cell]]
     """`detail(item, store, now)` -> lines of inert text."""
     searchable: Callable[[Any], str]
