@@ -17,7 +17,8 @@ from holderhere import HolderHere
 from labtui.actions.base import ActionError, Outcome
 from labtui.actions.runner import Runner
 from labtui.actions.vault import Doors, make
-from labtui.actions.vault.operations import ACTIONS, Seal
+from labtui.actions.vault.operations import ACTIONS
+from labtui.actions.vault.sealing import Seal
 from labtui.actions.vault.wanted import addresses, covers, policy, role_problem, wanted
 from labtui.config import Config, NodeConfig, SecretConfig, VaultConfig
 from labtui.history import AuditLine

@@ -42,3 +42,9 @@ async def called(holder: Keyholder, id: str, door: Door, **params: Any) -> Mappi
         if error.kind == "unknown":
             raise Unknown(error.message) from None
         raise ActionError(error.message) from None
+
+
+def count(number: int, name: str) -> str:
+    """`1 other policy`, `2 other policies`."""
+    many = f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
+    return f"{number} {name if number == 1 else many}"

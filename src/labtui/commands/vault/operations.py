@@ -10,8 +10,10 @@ import click
 
 from labtui.actions.base import ActionError
 from labtui.actions.vault import Doors
-from labtui.actions.vault.operations import AUDITOR, READER, SEALER, SETTER, Seal, SetUp, diff
+from labtui.actions.vault.operations import AUDITOR, READER, SEALER, SETTER
+from labtui.actions.vault.sealing import Seal
 from labtui.actions.vault.serving import serving
+from labtui.actions.vault.settingup import SetUp, diff
 from labtui.commands.basics import OK, UNHEALTHY, USAGE, fail
 from labtui.commands.common import document, echo_json, perform, with_session
 from labtui.commands.vault.prompt import asked
