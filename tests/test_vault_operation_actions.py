@@ -94,7 +94,7 @@ async def test_a_seal_without_an_answer_is_read_back(one: VaultSet) -> None:
     one.unseal()
     bench.holder.lost.add("seal.seal")
     bench.holder.unanswered.clear()
-    import labtui.actions.vault.operations as module
+    import labtui.actions.vault.sealing as module
 
     module.SETTLES, kept = 1.0, module.SETTLES
     try:
