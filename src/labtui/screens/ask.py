@@ -84,9 +84,9 @@ class Ask(Input):
         self.cursor_position = len(self.value)
 
     def action_complete(self) -> None:
-        complete = getattr(self.screen, "commands", None)
-        if self.mode == ":" and complete is not None:
-            found = complete.complete(self.text)
+        commands = getattr(self.screen, "commands", None)
+        if self.mode == ":" and commands is not None:
+            found = commands.going.complete(self.text)
             if found:
                 self.value = ":" + found[0]
                 self.cursor_position = len(self.value)

@@ -1,4 +1,4 @@
-"""From a key or a typed name to what it does on the main screen."""
+"""From a key to what it does on the main screen."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import shlex
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from labtui.actions.base import ActionError
 from labtui.keys import shown
 from labtui.model import ArrayJob
-from labtui.registry import ACTIONS, COMMANDS, SUB_VIEWS, SUBJECT, SUBJECTS
+from labtui.registry import COMMANDS, SUB_VIEWS, SUBJECT, SUBJECTS
 from labtui.screens.ask import Ask
+from labtui.screens.going import Going
 from labtui.screens.help import HELP_INDENT, help_lines
 from labtui.screens.menu import Entry, Menu
 from labtui.screens.page import Page
@@ -22,7 +22,6 @@ from labtui.screens.plan import PlanDialog
 from labtui.screens.prompt import Prompt
 from labtui.spec import ActionSpec, Wanted
 from labtui.text import age, inert
-from labtui.views.jobtable import JobTable
 from labtui.widgets.lines import Span
 
 if TYPE_CHECKING:
@@ -34,21 +33,13 @@ if TYPE_CHECKING:
     from labtui.screens.queue import QueueCommands
     from labtui.screens.vaultpages import VaultCommands
 
-OFFERED = 2000
-"""Rows of a subject that are offered while a name is typed; every row can be gone to."""
-_ALIASES = {
-    "queue": "jobs", "job": "jobs", "j": "jobs", "squeue": "jobs", "node": "nodes", "n": "nodes",
-    "sinfo": "nodes", "gpu": "gpus", "shares": "gpus", "g": "gpus", "v": "vault", "mlflow": "runs",
-    "experiments": "runs", "exp": "runs", "run": "runs", "partition": "partitions",
-    "sprio": "fairshare", "sshare": "fairshare", "reservation": "reservations",
-}  # fmt: skip
-
 
 class Commands:
     """What the main screen can be told to do. Holds no state of its own."""
 
     def __init__(self, screen: LabScreen) -> None:
         self.screen = screen
+        self.going = Going(screen, self.run)
         self._do: dict[str, Callable[[], object]] = {
             "show.detail": self.detail,
             "show.actions": self.menu,
@@ -439,7 +430,7 @@ class Commands:
             Entry(f"theme {name}", "", f"theme {name}", "Colours.", None)
             for name in sorted(self.screen.app.available_themes)
         ]
-        for name, key in self.names():
+        for name, key in self.going.names():
             entries.append(Entry(f":{name} {key}", "", key, SUBJECT[name].title, None))
         self.screen.app.push_screen(Menu("Palette", entries, typing=True), self._chosen)
 
@@ -447,66 +438,12 @@ class Commands:
         if id is None:
             return
         if id.startswith(("theme ", "go ")):
-            self.go(id.removeprefix("go "))
+            self.going.go(id.removeprefix("go "))
         elif id.startswith(":"):
             name, _, key = id[1:].partition(" ")
             self.screen.goto(name, key)
         else:
             self.run(id)
-
-    # `:`
-
-    def names(self, most: int | None = OFFERED) -> list[tuple[str, str]]:
-        """(subject, row key) of the rows that can be gone to by name; `most` of a subject."""
-        session = self.screen.session
-        now = time.time()
-        found: list[tuple[str, str]] = []
-        for spec in SUBJECTS:
-            rows = spec.rows(session.store, session.config, now)
-            keys = rows.keys() if isinstance(rows, JobTable) else map(spec.row_key, rows)
-            found += [(spec.name, key) for key in islice(keys, most)]
-        return found
-
-    def complete(self, text: str) -> list[str]:
-        """What `text` could become, best first."""
-        from rapidfuzz import fuzz, process  # late: not needed for the first frame
-
-        words = [*(s.name for s in SUBJECTS), *_ALIASES, "theme ", "quit", "help", "sources"]
-        words += [inert(key) for _, key in self.names()]
-        if text.startswith("theme "):
-            words = [f"theme {t}" for t in self.screen.app.available_themes]
-        starts = [w for w in words if w.startswith(text)]
-        near = process.extract(text, words, scorer=fuzz.WRatio, limit=8, score_cutoff=60)
-        return list(dict.fromkeys([*starts, *(w for w, _, _ in near)]))
-
-    def go(self, text: str) -> None:
-        text = text.strip()
-        word, _, rest = text.partition(" ")
-        if word == "theme":
-            problem = self.screen.lab.use_theme(rest.strip())
-            if problem:
-                self.screen.say(problem, "warn")
-            return
-        subject = _ALIASES.get(word, word)
-        if subject in SUBJECT:
-            self.screen.show(subject)
-            if rest:
-                self.screen.set_filter(rest)
-            return
-        if word in ("q", "quit", "exit"):
-            self.screen.app.exit(None)
-            return
-        for spec in (*ACTIONS, *COMMANDS):
-            if word in (spec.id, spec.words):
-                self.run(spec.id)
-                return
-        for name, key in self.names(None):
-            if inert(key) == text:
-                self.screen.goto(name, key)
-                return
-        near = self.complete(text)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        self.screen.say(f"nothing is called {inert(text, 40)!r}{hint}", "warn")
 
 
 def _hint(key: str, words: str, dim: bool = False) -> list[Span]:

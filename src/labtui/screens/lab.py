@@ -477,7 +477,7 @@ class LabScreen(ExactScreen[None]):
                 self._typing.stop()
             self._typing = self.set_timer(TYPING, lambda: self.set_filter(event.text))
         else:
-            found = self.commands.complete(event.text)[:6]
+            found = self.commands.going.complete(event.text)[:6]
             self.query_one("#foot", Lines).set_lines([[(" " + "  ".join(found), "dim")]])
 
     def on_ask_done(self, event: Ask.Done) -> None:
@@ -490,7 +490,7 @@ class LabScreen(ExactScreen[None]):
             self.session.tables.subject(self.current).used(self.view.filter)
             self._remember()
         elif event.text:
-            self.commands.go(event.text)
+            self.commands.going.go(event.text)
 
     def early_key(self, event: Key) -> bool:
         """A key, before it is sent to a widget: `/` then `abc` typed in a burst must not reach
