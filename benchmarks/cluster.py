@@ -22,9 +22,8 @@ from pathlib import Path
 
 from terminal import cpu_of
 
-from labtui.lab import root, share, up
+from labtui.lab import root, services, share, up
 from labtui.lab.layout import Lab
-from labtui.lab.services import SERVICES
 from labtui.lab.system import PATH, LabError, run, wait_for, write
 
 FOLDER = Path("/run/labtui-bench")
@@ -154,7 +153,7 @@ def root_file_system() -> Path:
     if not lab.root.exists():
         up.check_host(lab)
         root.install_host(print)
-        wanted = [p for service in SERVICES for p in service.packages]
+        wanted = [p for service in services.of(lab) for p in service.packages]
         root.ensure(lab, print, [*wanted, *share.choose().packages])
     return lab.root.resolve()
 
