@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import pytest
 from labtui.lab import drill, fault, machines, net, vault, vault_build
 from labtui.lab.layout import Lab
 from labtui.lab.system import wait_for
+from tmux import terminal
 
 NODES = ("desktop-gpu", "xps15-cpu", "jetson-edge")
 LOST = "jetson-edge"
@@ -41,15 +43,21 @@ class Site:
     root: str
     shares: list[str]
 
-    def labtui(self, *words: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-        env = os.environ | {
+    @property
+    def env(self) -> dict[str, str]:
+        return {
             "GNUPGHOME": str(self.folder / "gnupg"), "XDG_DATA_HOME": str(self.folder / "data"),
             "XDG_STATE_HOME": str(self.folder / "state"), "HOME": str(self.folder),
         }  # fmt: skip
-        argv = [sys.executable, "-m", "labtui", "--config", str(self.config), *words]
+
+    def argv(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "labtui", "--config", str(self.config), *words]
+
+    def labtui(self, *words: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            argv, env=env, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL
-        )
+            self.argv(*words), env=os.environ | self.env, capture_output=True, text=True,
+            timeout=timeout, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
 
     def agents(self) -> dict[str, dict[str, Any]]:
         told = json.loads(self.labtui("get", "agents", "--json").stdout)
@@ -127,12 +135,29 @@ def _with_agents(lab: Lab, kept: dict[str, Any]) -> str:
 
 @pytest.fixture(scope="module")
 def installed(site: Site) -> Site:
-    applied = site.labtui(
-        "play", "apply", "vault-agent", "--yes", "--json",
-        "--token-gpg", str(site.folder / "token.gpg"),
-    )  # fmt: skip
-    assert applied.returncode == 0, applied.stdout + applied.stderr
-    assert json.loads(applied.stdout)["outcome"] == "done"
+    """By keyboard at 80x24: what would change is read first, the token is pasted."""
+    with terminal(*site.argv("--screen", "vault"), **site.env) as t:
+        t.wait("AGENTS")
+        t.wait("desktop-gpu +absent", timeout=40)
+        t.keys("n")
+        t.wait("a token that may make wrapped secret-ids")
+        t.wait(r"│ _ +│")
+        t.paste(site.root)
+        t.wait("●●●")
+        t.keys("Enter")
+        plan = t.wait("Apply vault-agent on", timeout=60)
+        assert "Deliver a" in plan and site.root not in plan
+        time.sleep(0.5)
+        t.keys("y")
+        t.wait("vault-agent is in place and checked on", timeout=100)
+        t.keys("Enter")
+        t.wait(r"xps15-cpu +running +\d+m +ngc", timeout=60)
+        t.keys("p")
+        t.wait("3 of 3 running", timeout=40)
+        t.wait("/run/secrets/ngc-api-key .* root:root +0600 +[0-9a-f]{12}")
+        assert site.root not in t.scrollback
+        t.keys("q")
+        t.wait("ended with 0")
     return site
 
 

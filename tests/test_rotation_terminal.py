@@ -56,7 +56,7 @@ def console(found: VaultSet, folder: Path, *more: str) -> Iterator[Terminal]:
 
 def give(t: Terminal, asked: str, text: str) -> None:
     t.wait(f"Type or paste {asked}")
-    t.wait("^ *│ _", 10)
+    t.wait("│ _ +│", 10)
     t.type(text)
     t.wait(f"{len(text)}")
     t.keys("Enter")
@@ -82,6 +82,8 @@ def test_a_secret_is_rotated_and_rolled_back(one: VaultSet, tmp_path: Path) -> N
         t.wait("version 2 of secret/ngc is written")
         now = kv.read_secret_version("ngc", raise_on_deleted_version=True)["data"]["data"]
         assert now == {"api_key": VALUE}
+        t.wait("enter or esc closes")  # the evidence stays until it was read
+        t.keys("Enter")
         t.gone("Rotate ngc")
 
         t.keys("b")

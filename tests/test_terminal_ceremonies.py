@@ -104,7 +104,7 @@ def test_server_is_initialised_rekeyed_saved_and_restored_by_keyboard(tmp_path: 
         token = next(out.glob("truenas-root-token-*"))
         for share in shares[:2]:
             found.client("", "").sys.submit_unseal_key(share)
-        t.wait("truenas +active", 20)
+        t.wait(r"truenas +active[\s\S]+ u unseal", 20)
 
         t.keys("r")
         t.wait("Rekey truenas")
@@ -117,7 +117,7 @@ def test_server_is_initialised_rekeyed_saved_and_restored_by_keyboard(tmp_path: 
         t.keys("Enter")
         new_paths = sorted(out.glob("truenas-rekey-*"))
         new = [p.opens(path) for p, path in zip(people, new_paths, strict=True)]
-        t.wait("truenas +active")
+        t.wait(r"truenas +active[\s\S]+ u unseal")
         t.keys("r")
         t.wait("Verify the new shares of truenas")
         give(t, new[1], 1, 2)
@@ -126,18 +126,18 @@ def test_server_is_initialised_rekeyed_saved_and_restored_by_keyboard(tmp_path: 
         said(t, "3 new shares are in force, 2 are needed", 30)
         t.keys("Enter")
 
-        t.wait("truenas +active")
+        t.wait(r"truenas +active[\s\S]+ u unseal")
         t.keys("G")
         t.wait("Make a root token of truenas")
         fill(t, ana, str(out))
         yes(t, "Make a root token of truenas")
         t.wait("share 1 of 2 .*_")
         t.keys("Escape")
-        t.wait("truenas +active")
+        t.wait(r"truenas +active[\s\S]+ u unseal")
         t.keys("K")
         yes(t, "Cancel the making of a root token")
         t.wait("no root token is being made")
-        t.wait("truenas +active")
+        t.wait(r"truenas +active[\s\S]+ u unseal")
 
         t.keys("w")
         t.wait("Save what truenas stores")
@@ -149,7 +149,7 @@ def test_server_is_initialised_rekeyed_saved_and_restored_by_keyboard(tmp_path: 
         said(t, "snapshot in .* index.*esc back", 30)
         t.keys("Escape")
         snap = next(out.glob("*.snap"))
-        t.wait("truenas +active")
+        t.wait(r"truenas +active[\s\S]+ u unseal")
         t.keys("W")
         t.wait("Restore what truenas stores")
         fill(t, str(snap))
@@ -163,7 +163,7 @@ def test_server_is_initialised_rekeyed_saved_and_restored_by_keyboard(tmp_path: 
         said(t, "goes on without a break.*esc back", 60)
         t.keys("Escape")
 
-        t.wait("truenas +active")
+        t.wait(r"truenas +active[\s\S]+ u unseal")
         t.keys("X")
         from_file(t, token, "the root token that is to be revoked")
         yes(t, "Revoke the root token of truenas")

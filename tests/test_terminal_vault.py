@@ -74,13 +74,13 @@ def give(t: Terminal, share: str, number: int, of: int = 3) -> None:
 
 def test_three_shares_unseal_and_the_result_is_checked(one: VaultSet, tmp_path: Path) -> None:
     with console(one, tmp_path) as t:
-        t.wait("truenas +sealed")
+        t.wait(r"truenas +sealed[\s\S]+ u unseal")
         t.keys("u")
         for number in (1, 2, 3):
             give(t, one.shares[number], number)
         t.wait("truenas is unsealed: active", 30)
         t.keys("Enter")
-        t.wait("truenas +active")
+        t.wait(r"truenas +active[\s\S]+ u unseal")
         t.keys("?")  # the keyboard is the console's again
         t.wait("Help: Vault", 5)
 
@@ -154,7 +154,7 @@ def test_pastes_of_more_than_a_share_are_refused_whole(one: VaultSet, tmp_path: 
         t.keys("C-u", "Up", "F5", "Left")
         t.wait("share 2 of 3 .*_$|share 2 of 3 +_")
         t.keys("Escape")
-        t.wait("truenas +unsealing")
+        t.wait(r"truenas +unsealing[\s\S]+ u unseal")
         assert one.client("truenas", "").sys.read_seal_status()["progress"] == 1
 
 
@@ -192,7 +192,7 @@ def test_somebody_else_adds_and_begins_anew(one: VaultSet, tmp_path: Path) -> No
 def test_a_set_is_unsealed_node_by_node(tmp_path: Path) -> None:
     names = ("truenas", "xps15-cpu", "desktop-gpu")
     with vault_set(tmp_path / "vault", *names) as found, console(found, tmp_path) as t:
-        t.wait("truenas +sealed")
+        t.wait(r"truenas +sealed[\s\S]+ u unseal")
         t.keys("u")
         for number in (1, 2, 3):
             give(t, found.shares[number], number)
@@ -283,7 +283,8 @@ def test_the_keyboard_comes_back_when_the_keyholder_is_killed(
         os.kill(keyholder(t), signal.SIGKILL)
         said(t, "enter begins this share anew")
         t.keys("Escape")
-        t.wait("truenas +unsealing")
+        t.gone("Unseal truenas")
+        t.wait(r"truenas +unsealing[\s\S]+ u unseal")
         t.keys("?")
         t.wait("Help: Vault")
         assert one.client("truenas", "").sys.read_seal_status()["progress"] == 1
@@ -321,7 +322,7 @@ def test_a_resize_while_a_share_is_typed(one: VaultSet, tmp_path: Path) -> None:
         t.wait("share 2 of 3 .*_")
         t.resize(80, 24)
         t.keys("Escape")
-        t.wait("truenas +unsealing")
+        t.wait(r"truenas +unsealing[\s\S]+ u unseal")
         t.resize(100, 30)
         t.wait(".{90}", 10)
 

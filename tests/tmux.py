@@ -59,7 +59,8 @@ class Terminal:
         """tmux key names: `Enter`, `Escape`, `C-r`, `n`."""
         for key in keys:
             self._tmux("send-keys", "-t", self.session, key)
-            time.sleep(0.05)
+            # What follows an escape at once is read as one key with it.
+            time.sleep(0.2 if key == "Escape" else 0.05)
 
     def press(self, key: str) -> None:
         """Without waiting until the next one."""

@@ -79,6 +79,8 @@ class Action(ABC):
     """The registry's id: `queue.cancel`."""
     read_timeout: float = 60.0
     """Seconds that `plan`, and that `verify`, may take."""
+    evidence: bool = False
+    """Its good outcome is there to be read: the dialog waits to be closed."""
     run_timeout: float = 120.0
     """Seconds that `run` may take; afterwards its outcome is not known before `verify`."""
 

@@ -246,6 +246,9 @@ class LabScreen(ExactScreen[None]):
 
     # Drawing
 
+    def on_screen_suspend(self) -> None:
+        self._draw_foot()
+
     def _on_reading(self, old: Feed, new: Feed) -> None:
         """Gather what arrives together; what this subject does not rest on waits for the tick."""
         if self._dirty or not matches(new.name, self.view.spec.feeds):
@@ -260,10 +263,7 @@ class LabScreen(ExactScreen[None]):
 
     def _tick(self) -> None:
         """Once a second: ages and what else a passing second changes."""
-        if not self.is_current:
-            self._draw_top()  # it may stand above a dialog
-            return
-        if self._dirty:
+        if self._dirty or not self.is_current:
             return
         if len(self.view.items) < MANY:
             self.update()
@@ -426,6 +426,9 @@ class LabScreen(ExactScreen[None]):
 
     def _draw_foot(self) -> None:
         foot = self.query_one("#foot", Lines)
+        if self.app.screen is not self:
+            foot.set_lines([[]])  # none of these keys works under a dialog
+            return
         if self._message:
             foot.set_lines([[(f" {self._message[0]}", self._message[1])]])
             return

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 SCROLLS = {"up": -1, "down": 1, "pageup": -10, "pagedown": 10}
 BURST = 0.3
 """Seconds after opening, and 0.03 s between keys: quicker ones were not meant as an answer."""
-AT_A_GLANCE = 100
-"""Characters of a good outcome, up to which the dialog closes by itself."""
 FIRST_TARGETS = 5
 """Targets that are named; of more the number is told."""
 ALL_STEPS, FIRST_STEPS, LONG_STEP = 12, 4, 240
@@ -194,7 +192,7 @@ class PlanDialog(ModalScreen["Outcome | None"]):
             said = f"{self._outcome.kind}: {inert(self._outcome.message, 400)}"
             lines += ["", Cell(said, "ok" if self._outcome.ok else "crit")]
             foot = "enter or esc closes"
-            if self._outcome.ok and len(self._outcome.message) <= AT_A_GLANCE:
+            if self._outcome.ok and not self._action.evidence:
                 self.set_timer(0.6, self._leave)
         self._show(lines, foot, title)
 
