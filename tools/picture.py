@@ -25,6 +25,7 @@ PICTURES = {
     "queue": ("jobs", ["down"] * 8),
     "nodes": ("nodes", []),
     "gpus": ("gpus", []),
+    "vault": ("vault", []),
 }
 """File name -> the screen it opens on and the keys pressed there."""
 
