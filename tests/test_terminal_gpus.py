@@ -93,6 +93,7 @@ def test_a_job_that_waits_for_a_slice_is_understood_and_let_through(
         t.wait(rf"job {holder}.* cancelled")
         t.wait(rf"job {waits} {NAME}-wa", timeout=40)
         assert state(lab, waits) == "RUNNING"
+        t.wait("q quit")  # the dialog has closed: the keys below are back
         t.keys("q")
         t.wait("ended with 0", timeout=8)
 
@@ -119,10 +120,12 @@ def test_a_pod_that_waits_gets_more_slices_and_they_are_taken_back(
         t.wait("of 8", timeout=60)
         t.wait(r"pod nim/embed-0", timeout=40)
         assert sliced.allocatable() == 8
+        t.wait("q quit")
         t.keys("u")
         t.wait("Undo on desktop-gpu:0: slices back to slices-4")
         answer(t)
         t.wait("5 of 4, overbooked", timeout=60)
         assert sliced.allocatable() == 4
+        t.wait("q quit")
         t.keys("q")
         t.wait("ended with 0", timeout=8)
