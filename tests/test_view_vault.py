@@ -311,7 +311,7 @@ class TestAlarm:
     def test_the_heading_is_the_banner(self) -> None:
         assert vault.SUBJECT.heading
         said = vault.SUBJECT.heading([SEALED])
-        assert re.fullmatch(r"vault sealed on truenas for \dm; 1 sealed", said)
+        assert re.fullmatch(r"vault sealed on truenas for (\d+m|\dh\d\d); 1 sealed", said)
         assert vault.SUBJECT.heading([ACTIVE, peer("xps15-cpu")]) == "1 active, 1 standby"
 
 
