@@ -455,7 +455,7 @@ def test_a_machine_that_stops_is_seen_within_five_seconds(healed: Lab, open_cons
 def test_a_service_that_stops_is_shown_as_that(
     lab: Lab, open_console: Open, machine: str, unit: str, source: str, screen: str, words: str
 ) -> None:
-    with open_console(size=(160, 40)) as t:
+    with open_console(size=(200, 40)) as t:
         t.wait("mlflow [0-9]+s")
         machines.run(lab, machine, ["systemctl", "stop", unit])
         try:

@@ -1,7 +1,8 @@
 #!/bin/sh
 # All checks and all tests. As root on Debian it brings up a lab of its own (named "test") first and
 # takes it down at the end; elsewhere the lab's part is skipped, and each skip says why.
-# What talks to Slurm runs twice: first on 22.05 in a second lab, then with all the rest on 24.11.
+# What talks to Slurm runs twice: first on 22.05 in a second lab, then with all the rest on 24.11;
+# beside that second run goes what needs no lab.
 # With arguments (files, -k ...) only the second run takes place, with these.
 set -eu
 cd "$(dirname "$0")/.."
@@ -49,5 +50,21 @@ if [ -n "$lab" ] && [ $# -eq 0 ]; then
         echo "== pytest on Slurm 22.05: SKIPPED: that lab did not come up:"; tail -n 20 "$log"
     fi
 fi
-echo "== pytest"
-.venv/bin/python -m pytest -ra "$@"
+if [ -z "$lab" ] || [ $# -ne 0 ]; then
+    echo "== pytest"
+    .venv/bin/python -m pytest -ra "$@"
+    exit
+fi
+# The lab's tests mostly wait for machines: what needs no lab runs beside them.
+apart="${TMPDIR:-/tmp}/labtui-test-apart.$$.log"
+code=0
+echo "== pytest: what needs no lab, beside the rest; its report comes last"
+.venv/bin/python -m pytest -ra -m "not lab" >"$apart" 2>&1 &
+without=$!
+echo "== pytest: what needs the lab"
+.venv/bin/python -m pytest -ra -m lab || code=$?
+wait "$without" || code=$?
+echo "== pytest: what needs no lab"
+cat "$apart"
+rm -f "$apart"
+exit "$code"
