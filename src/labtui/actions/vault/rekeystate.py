@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step
 from labtui.actions.vault.asking import asked
-from labtui.actions.vault.rounds import nonce8, plainly, so_far
+from labtui.actions.vault.rounds import CancelRound, nonce8, plainly, so_far
 from labtui.keyholder.operation import Door
 from labtui.keyholder.operations import rekey
 from labtui.text import inert
@@ -33,19 +33,15 @@ def owners(now: Mapping[str, Any]) -> list[str]:
     return [f"new share {n}  for the key {p}" for n, p in enumerate(prints(now), 1)]
 
 
-class CancelRekey(Action):
+class CancelRekey(CancelRound):
     id = "vault.rekey-cancel"
+    what = "no rekey is under way"
+    besides = "; the old shares stay valid"
 
-    def __init__(self, doors: Doors, node: str) -> None:
-        self._node = node
-        self._door = doors.door(node)
-        self._nonce = ""
+    async def state(self) -> Mapping[str, Any]:
+        return await state(self._door)
 
-    async def plan(self) -> Plan:
-        now = await state(self._door)
-        if not now.get("started"):
-            raise ActionError(f"{self._node}: no rekey is under way")
-        self._nonce = str(now["nonce"])
+    def planned(self, now: Mapping[str, Any]) -> Plan:
         given = so_far(now.get("progress"), now.get("required"))
         if now.get("verifying"):
             given = "the new shares are made and not yet verified: they will open nothing"
@@ -58,15 +54,8 @@ class CancelRekey(Action):
             preview="\n".join(owners(now)),
         )
 
-    async def run(self, progress: Progress) -> None:
+    async def cancel(self) -> None:
         await asked(self._door, rekey.cancel, writes=True, nonce=self._nonce)
-
-    async def verify(self) -> Outcome:
-        now = await state(self._door)
-        if now.get("started"):
-            who = "it" if now.get("nonce") == self._nonce else "another one"
-            return Outcome("failed", f"{self._node}: {who} is still under way")
-        return Outcome("done", f"{self._node}: no rekey is under way; the old shares stay valid")
 
 
 class RestartVerification(Action):

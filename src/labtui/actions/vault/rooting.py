@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step
 from labtui.actions.vault.asking import asked, called
 from labtui.actions.vault.ceremony import Ceremony, Standing
-from labtui.actions.vault.rounds import GiveShare, nonce8, plainly, so_far
+from labtui.actions.vault.rounds import CancelRound, GiveShare, nonce8, plainly, so_far
 from labtui.actions.vault.wrapping import folder, root_key
 from labtui.keyholder.holder import Keyholder
 from labtui.keyholder.operation import Door
@@ -88,19 +88,14 @@ class StartRoot(Action):
         return Outcome("done", f"{text} are to be given", {"nonce": str(now["nonce"])})
 
 
-class CancelRoot(Action):
+class CancelRoot(CancelRound):
     id = "vault.generate-root-cancel"
+    what = "no root token is being made"
 
-    def __init__(self, doors: Doors, node: str) -> None:
-        self._node = node
-        self._door = doors.door(node)
-        self._nonce = ""
+    async def state(self) -> Mapping[str, Any]:
+        return await state(self._door)
 
-    async def plan(self) -> Plan:
-        now = await state(self._door)
-        if not now.get("started"):
-            raise ActionError(f"{self._node}: no root token is being made")
-        self._nonce = str(now["nonce"])
+    def planned(self, now: Mapping[str, Any]) -> Plan:
         return Plan(
             title=f"Cancel the making of a root token of {self._node}",
             targets=(self._node,),
@@ -110,15 +105,8 @@ class CancelRoot(Action):
             preview=f"root token  for the key {owner(now) or '(a one-time password)'}",
         )
 
-    async def run(self, progress: Progress) -> None:
+    async def cancel(self) -> None:
         await asked(self._door, root.cancel, writes=True, nonce=self._nonce)
-
-    async def verify(self) -> Outcome:
-        now = await state(self._door)
-        if now.get("started"):
-            who = "it" if now.get("nonce") == self._nonce else "another one"
-            return Outcome("failed", f"{self._node}: {who} is still under way")
-        return Outcome("done", f"{self._node}: no root token is being made")
 
 
 class GiveRootShare(GiveShare):

@@ -84,5 +84,47 @@ class GiveShare(Action):
         """What is so now, where the share was taken or nothing is known of it."""
 
 
+class CancelRound(Action):
+    """Drops what is under way: by its nonce, so that another one is never meant."""
+
+    what = ""
+    """`no rekey is under way`: what is so afterwards, and why there is nothing to cancel before."""
+    besides = ""
+    """What is told with it once it is cancelled."""
+
+    def __init__(self, doors: Doors, node: str) -> None:
+        self._node = node
+        self._door = doors.door(node)
+        self._nonce = ""
+
+    @abstractmethod
+    async def state(self) -> Mapping[str, Any]:
+        """How far it is. Raises ActionError."""
+
+    @abstractmethod
+    def planned(self, now: Mapping[str, Any]) -> Plan: ...
+
+    @abstractmethod
+    async def cancel(self) -> None:
+        """That of `_nonce`."""
+
+    async def plan(self) -> Plan:
+        now = await self.state()
+        if not now.get("started"):
+            raise ActionError(f"{self._node}: {self.what}")
+        self._nonce = str(now["nonce"])
+        return self.planned(now)
+
+    async def run(self, progress: Progress) -> None:
+        await self.cancel()
+
+    async def verify(self) -> Outcome:
+        now = await self.state()
+        if now.get("started"):
+            who = "it" if now.get("nonce") == self._nonce else "another one"
+            return Outcome("failed", f"{self._node}: {who} is still under way")
+        return Outcome("done", f"{self._node}: {self.what}{self.besides}")
+
+
 def so_far(progress: Any, required: Any) -> str:
     return f"{progress} of {required} shares are in"
