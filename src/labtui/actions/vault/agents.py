@@ -30,20 +30,27 @@ TOKEN = Wanted("token", "token", "a token that may make wrapped secret-ids of th
 UNWRAP = "10m"
 
 
-class InstallAgents(PlayAction):
-    """Each node that has no secret-id, or one that is refused, is handed a wrapped one."""
+class AgentPlay(PlayAction):
+    """The agents' playbook on some nodes; with a token it tends to their secret-ids too."""
 
-    id = "agents.install"
-
-    def __init__(self, doors: Doors, hosts: Sequence[str]) -> None:
+    def __init__(self, doors: Doors, hosts: Sequence[str], *, undo: bool = False) -> None:
         try:
             found = book(BOOK)
             nodes = targets(found, doors.config, hosts)
         except PlayError as error:
             raise ActionError(str(error)) from None
-        super().__init__(doors.config, found, nodes)
+        super().__init__(doors.config, found, nodes, undo=undo)
         self.doors = doors
         self.holder: Keyholder | None = doors.holder
+
+
+class InstallAgents(AgentPlay):
+    """Each node that has no secret-id, or one that is refused, is handed a wrapped one."""
+
+    id = "agents.install"
+
+    def __init__(self, doors: Doors, hosts: Sequence[str]) -> None:
+        super().__init__(doors, hosts)
         self.older: list[str] = []
 
     @property
@@ -158,21 +165,14 @@ class InstallAgents(PlayAction):
         raise ActionError(f"no Vault server can make a secret-id: {why}")
 
 
-class UndoAgents(PlayAction):
+class UndoAgents(AgentPlay):
     """Takes the agent away with all that it rendered, kept and was given."""
 
     id = "agents.undo"
 
     def __init__(self, doors: Doors, hosts: Sequence[str]) -> None:
-        try:
-            found = book(BOOK)
-            nodes = targets(found, doors.config, hosts)
-        except PlayError as error:
-            raise ActionError(str(error)) from None
-        super().__init__(doors.config, found, nodes, undo=True)
+        super().__init__(doors, hosts, undo=True)
         self.id = "agents.undo"
-        self.doors = doors
-        self.holder: Keyholder | None = doors.holder
 
     def risks(self) -> tuple[str, ...]:
         lost = "the rendered secrets are removed: jobs that start afterwards find none"
