@@ -160,6 +160,34 @@ def test_a_drill_that_fails_gives_vault_its_data_back(
     assert not (as_found.secrets / "drill.snap").exists()
 
 
+def test_who_reads_along_may_go_and_who_interrupts_it_finds_vault_as_it_was(
+    as_found: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net.call(as_found, vault.seal, as_found, kept(as_found)["root_token"])
+    told: list[str] = []
+
+    def noted(lab: Lab, kept: dict[str, Any], record: Record) -> None:
+        assert not vault.is_sealed(lab)
+        record.step("it is open", "open")
+        told.append("went on")
+
+    def closed(line: str) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setitem(drill.DRILLS, "seal", noted)
+    passed, _ = drill.run(as_found, "seal", closed)
+    assert passed and told == ["went on"]
+    assert net.call(as_found, vault.is_sealed, as_found)
+
+    def interrupted(lab: Lab, kept: dict[str, Any], record: Record) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(drill.DRILLS, "seal", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        drill.run(as_found, "seal", closed)
+    assert net.call(as_found, vault.is_sealed, as_found)
+
+
 def test_a_drill_that_was_killed_is_put_right_by_the_next_up(as_found: Lab) -> None:
     net.call(as_found, vault.set_aside, as_found, "truenas")
     net.call(as_found, vault.start, as_found, "truenas")

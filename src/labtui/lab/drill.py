@@ -58,13 +58,14 @@ def _guarded(lab: Lab, kept: Mapping[str, Any], record: Record) -> None:
         DRILLS[record.drill](lab, kept, record)
     except (LabError, VaultError, OSError, Refused, SourceError) as error:
         record.step("the drill runs to its end", _told(error), ok=False)
-    try:
-        if opened:
-            vault.unseal(lab, kept["unseal_keys_b64"], *opened)
-        else:
-            vault.seal(lab, kept["root_token"])
-    except (LabError, VaultError, OSError) as error:
-        record.step("Vault is as it was found", _told(error), ok=False)
+    finally:  # also where somebody interrupts it
+        try:
+            if opened:
+                vault.unseal(lab, kept["unseal_keys_b64"], *opened)
+            else:
+                vault.seal(lab, kept["root_token"])
+        except (LabError, VaultError, OSError) as error:
+            record.step("Vault is as it was found", _told(error), ok=False)
 
 
 def _check_token(lab: Lab, kept: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from dataclasses import asdict, dataclass, field
@@ -52,7 +53,8 @@ class Record:
         at = time.monotonic() - self.began
         took = at - (self.steps[-1].at_s if self.steps else 0.0)
         self.steps.append(Step(round(at, 2), round(took, 2), what, found, ok))
-        self.say(f"{at:6.1f} s  {'ok  ' if ok else 'FAIL'}  {what}: {found}")
+        with contextlib.suppress(OSError):  # who reads along may have gone: `... | head`
+            self.say(f"{at:6.1f} s  {'ok  ' if ok else 'FAIL'}  {what}: {found}")
 
     def save(self) -> Path:
         """Write the evidence, for root alone; the file."""
