@@ -6,6 +6,7 @@ import asyncio
 import base64
 import os
 import resource
+import select
 import shutil
 import signal
 import subprocess
@@ -278,6 +279,22 @@ async def test_its_keys(pty: Pty, keys: bytes, ended: str) -> None:
         pty.press(keys)
         assert await asking == ended
         assert holder.has == set()
+
+
+@pytest.mark.parametrize("size", [40, 9000])
+async def test_what_comes_after_the_end_reaches_nobody(pty: Pty, size: int) -> None:
+    """More than the terminal's queue holds, in one paste behind the key that leaves."""
+    seen: list[Typed] = []
+    async with Keyholder.start() as holder:
+        asking = asyncio.create_task(holder.ask(SHARE, pty, seen.append))
+        await until(lambda: seen)
+        pty.press(b"\x03" + b"x" * size)
+        assert await asking == "left"
+    before = termios.tcgetattr(pty.theirs)
+    before[3] &= ~termios.ICANON
+    termios.tcsetattr(pty.theirs, termios.TCSANOW, before)
+    await asyncio.sleep(0.3)
+    assert not select.select([pty.theirs], [], [], 0)[0]
 
 
 async def test_pasted_lines_are_refused_whole_without_brackets_too(pty: Pty) -> None:

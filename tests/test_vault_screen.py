@@ -47,16 +47,19 @@ class SlowPlan(RecordedAction):
 
 async def test_a_plan_that_fails_after_it_was_left_disturbs_nobody() -> None:
     app = sample_app(screen="vault")
-    problems: list[object] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, said: problems.append(said))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: isinstance(app.screen, LabScreen))
         action = SlowPlan()
         app.push_screen(PlanDialog(action, "L"))
         await until(pilot, lambda: isinstance(app.screen, PlanDialog))
+        dialog = app.screen
+        assert isinstance(dialog, PlanDialog)
+        await until(pilot, lambda: dialog._work is not None)
+        work = dialog._work
+        assert work is not None
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, LabScreen))
         action.left.set()
         await action.over.wait()
-        await pilot.pause(0.1)
-    assert problems == []
+        await until(pilot, work.done)
+        assert work.cancelled() or work.exception() is None

@@ -26,6 +26,8 @@ CHUNK = 4096
 """Bytes of one read."""
 SILENCE = 0.15
 """Seconds without a byte after which a paste that is refused has come to its end."""
+REST = 0.02
+"""The same where the prompt has ended: the person is not kept waiting."""
 DRAIN = 5.0
 """Seconds that such a paste is waited for, at most."""
 
@@ -48,6 +50,8 @@ class Terminal:
         """Its modes as they were; what nobody has read yet is thrown away, unread."""
         if self.fd < 0:
             return
+        # A large paste reaches the terminal's queue in pieces: a flush alone leaves later ones.
+        self.drain(REST)
         wipe(self._chunk)
         fd, self.fd = self.fd, -1
         with contextlib.suppress(OSError, termios.error):
@@ -69,10 +73,10 @@ class Terminal:
     def ready(self, seconds: float) -> bool:
         return bool(select.select([self.fd], [], [], seconds)[0])
 
-    def drain(self) -> None:
-        """Throws away what still comes of a paste."""
+    def drain(self, silence: float = SILENCE) -> None:
+        """Throws away what still comes of a paste, until nothing has come for so many seconds."""
         end = time.monotonic() + DRAIN
-        while time.monotonic() < end and self.ready(SILENCE):
+        while time.monotonic() < end and self.ready(silence):
             gone = self.read()
             if not gone:
                 return
