@@ -619,3 +619,11 @@ def test_half_made_raft_is_told(people: list[Holder], tmp_path: Path) -> None:
         with pytest.raises(Refused, match="empty its storage folder"):
             init.init(door, {}, params)
         assert not list(tmp_path.glob("*.asc"))
+
+
+def test_a_server_that_does_not_answer_is_asked_for_no_ceremony() -> None:
+    """Before any secret or form is asked for: what it would say is not known."""
+    for state in ("refused", "tls", "unknown"):
+        row = VaultNode(node="truenas", address="https://a:8200", state=state)
+        for spec in ceremonies.ACTIONS:
+            assert spec.disabled and spec.disabled(row) == f"it does not answer: {state}"

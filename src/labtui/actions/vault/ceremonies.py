@@ -54,16 +54,21 @@ ROOT = Wanted("token", "token", "the root token that is to be revoked")
 _OPEN = ("active", "standby")
 
 
+def _silent(node: VaultNode) -> str | None:
+    known = node.state not in ("refused", "tls", "unknown")
+    return None if known else f"it does not answer: {node.state}"
+
+
 def _initialised(node: VaultNode) -> str | None:
     if node.state in ("sealed", "unsealing", *_OPEN):
         return "it is initialised: it has shares already"
-    return None
+    return _silent(node)
 
 
 def _closed(node: VaultNode) -> str | None:
     if node.state in ("sealed", "unsealing"):
         return "it is sealed: unseal it first"
-    return "it is not initialised" if node.state == "uninitialised" else None
+    return "it is not initialised" if node.state == "uninitialised" else _silent(node)
 
 
 ACTIONS: tuple[ActionSpec, ...] = (
