@@ -235,7 +235,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ),
     ActionSpec(
         "agents.undo", "x", "take away", "The agent and all that it rendered, kept and was given.",
-        ("agents",), many=True, dangerous=True, disabled=_cannot_undo,
+        ("agents",), many=True, dangerous=True, disabled=_cannot_undo, footer=False,
     ),
 )  # fmt: skip
 
