@@ -194,7 +194,7 @@ def test_the_example_is_good_and_written_once(tmp_path: Path) -> None:
 
 def test_the_config_is_found_in_its_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    monkeypatch.setattr("labtui.config.LAB_CONFIG", tmp_path / "lab.toml")
+    monkeypatch.setattr("labtui.config.files.LAB_CONFIG", tmp_path / "lab.toml")
     monkeypatch.delenv("LABTUI_CONFIG", raising=False)
     assert find() is None
     (tmp_path / "lab.toml").touch()

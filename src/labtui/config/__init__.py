@@ -1,0 +1,51 @@
+"""The TOML file -> a typed, validated inventory. Errors name file, key and fix."""
+
+from labtui.config.files import (
+    EXAMPLE,
+    LAB_CONFIG,
+    ConfigError,
+    find,
+    load,
+    local_config,
+    parse,
+    user_config_path,
+    write_example,
+)
+from labtui.config.sections import (
+    Cluster,
+    Config,
+    GpuConfig,
+    KubernetesConfig,
+    LabRef,
+    NodeConfig,
+    SecretConfig,
+    SlurmConfig,
+    StorageConfig,
+    UiConfig,
+    UrlConfig,
+    VaultConfig,
+)
+
+__all__ = [
+    "EXAMPLE",
+    "LAB_CONFIG",
+    "Cluster",
+    "Config",
+    "ConfigError",
+    "GpuConfig",
+    "KubernetesConfig",
+    "LabRef",
+    "NodeConfig",
+    "SecretConfig",
+    "SlurmConfig",
+    "StorageConfig",
+    "UiConfig",
+    "UrlConfig",
+    "VaultConfig",
+    "find",
+    "load",
+    "local_config",
+    "parse",
+    "user_config_path",
+    "write_example",
+]
