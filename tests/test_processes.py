@@ -71,9 +71,18 @@ def test_without_groups_slurmstepd_among_the_parents_tells() -> None:
     assert owner("", [Ancestor("slurmstepd", 0, "slurmstepd")]) == {}
 
 
+def named(pid: int, name: str) -> None:
+    """Popen is back before the kernel calls the child by its program's name."""
+    end = time.monotonic() + 10
+    while Path(f"/proc/{pid}/comm").read_text() != f"{name}\n":
+        assert time.monotonic() < end, f"{pid} never became {name}"
+        time.sleep(0.01)
+
+
 def test_a_process_of_this_machine() -> None:
     with subprocess.Popen(["sleep", "30"]) as child:
         try:
+            named(child.pid, "sleep")
             (found,) = processes.here([GpuProcess(pid=child.pid)])
         finally:
             child.kill()
@@ -110,6 +119,7 @@ def test_the_script_tells_the_same_of_this_machine() -> None:
     """The function of the scripts, run by sh, against what is read directly."""
     with subprocess.Popen(["sleep", "30"]) as child:
         try:
+            named(child.pid, "sleep")
             script = f'{processes.SCRIPT}\nowners "$@"'
             argv = ["sh", "-c", script, "x", str(child.pid), "4194309"]
             text = subprocess.run(argv, capture_output=True, text=True, timeout=20).stdout

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from test_keyholder import gnupg, sealed_for
-from tmux import Terminal, terminal
+from tmux import PATIENCE, Terminal, terminal
 from vaultset import VaultSet, vault_set
 
 __all__ = ["gnupg"]  # a fixture
@@ -55,14 +55,14 @@ def one(tmp_path: Path) -> Iterator[VaultSet]:
 
 def said(t: Terminal, words: str, timeout: float = 20.0) -> None:
     """`words` in a dialog, wherever its lines are broken."""
-    end = time.monotonic() + timeout
+    end = time.monotonic() + timeout * PATIENCE
     while time.monotonic() < end:
         screen = t.screen
         text = " ".join(" ".join(line.strip(" │") for line in screen.splitlines()).split())
         if re.search(words, text):
             return
         time.sleep(0.05)
-    raise AssertionError(f"{words!r} was not said within {timeout} s; the screen:\n{screen}")
+    raise AssertionError(f"{words!r} was not said within {timeout * PATIENCE} s; the screen:\n{screen}")
 
 
 def give(t: Terminal, share: str, number: int, of: int = 3) -> None:
