@@ -209,7 +209,7 @@ class CeremonyCommands:
         doors, node = self._doors, item.node
         now = await rekeystate.state(doors.door(node))
         if now.get("verifying"):
-            await self._commands._give(rekeyrounds.VerifyCeremony(doors, node))
+            await self._commands.acting.give(rekeyrounds.VerifyCeremony(doors, node))
             return
         title = f"Rekey {inert(node, 40)}"
         if not now.get("started"):
@@ -224,7 +224,7 @@ class CeremonyCommands:
         chosen = await self._form("vault.rekey.out", title, (OUT,), _folder, words)
         if chosen is not None:
             ceremony = rekeyrounds.RekeyCeremony(doors, node, await folder(chosen["out"]))
-            await self._commands._give(ceremony)
+            await self._commands.acting.give(ceremony)
 
     async def _root(self, spec: ActionSpec, item: VaultNode) -> None:
         doors, node = self._doors, item.node
@@ -240,7 +240,7 @@ class CeremonyCommands:
         chosen = await self._form("vault.generate-root.out", title, (OUT,), _folder, words)
         if chosen is not None:
             ceremony = rooting.RootCeremony(doors, node, await folder(chosen["out"]))
-            await self._commands._give(ceremony)
+            await self._commands.acting.give(ceremony)
 
     async def _save(self, spec: ActionSpec, item: VaultNode) -> None:
         item = self._with_storage(item)
@@ -289,7 +289,7 @@ class CeremonyCommands:
             await self._plan(spec, item, changes)
             return
         async with Keyholder.start() as holder:
-            if await self._commands._asked(holder, wanted):
+            if await self._commands.acting.asked(holder, wanted):
                 await self._plan(spec, item, changes, holder)
 
     async def _plan(
@@ -310,7 +310,7 @@ class CeremonyCommands:
         if not outcome.ok:
             return
         if begun is not None:
-            await self._commands._give(begun)
+            await self._commands.acting.give(begun)
             return
         said = [inert(line, 400) for line in re.split(r"(?<=[.;]) ", outcome.message)]
         title = f"{spec.words[:1].upper()}{spec.words[1:]}: {inert(item.node, 40)}"

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import os
 import shlex
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from labtui.actions.base import ActionError
-from labtui.keys import shown
 from labtui.model import ArrayJob
 from labtui.registry import COMMANDS, SUB_VIEWS, SUBJECT, SUBJECTS
+from labtui.screens.acting import Acting
 from labtui.screens.ask import Ask
 from labtui.screens.going import Going
-from labtui.screens.help import HELP_INDENT, help_lines
-from labtui.screens.menu import Entry, Menu
-from labtui.screens.page import Page
-from labtui.screens.plan import PlanDialog
-from labtui.screens.prompt import Prompt
-from labtui.spec import ActionSpec, Wanted
-from labtui.text import age, inert
+from labtui.screens.lookups import Lookups
+from labtui.spec import ActionSpec
+from labtui.text import inert
 from labtui.widgets.lines import Span
 
 if TYPE_CHECKING:
-    from labtui.actions.vault.ceremony import Ceremony
-    from labtui.keyholder.holder import Keyholder
     from labtui.screens.ceremony import CeremonyCommands
     from labtui.screens.gpus import GpuCommands
     from labtui.screens.lab import LabScreen
@@ -40,12 +32,14 @@ class Commands:
     def __init__(self, screen: LabScreen) -> None:
         self.screen = screen
         self.going = Going(screen, self.run)
+        self.acting = Acting(screen)
+        self.lookups = Lookups(self)
         self._do: dict[str, Callable[[], object]] = {
-            "show.detail": self.detail,
-            "show.actions": self.menu,
+            "show.detail": self.lookups.detail,
+            "show.actions": self.lookups.menu,
             "filter": self.filter,
             "command": lambda: screen.query_one(Ask).open(":"),
-            "palette": self.palette,
+            "palette": self.lookups.palette,
             "sort": screen.sort_next,
             "sort.reverse": self.reverse,
             "columns": lambda: screen.run_worker(self.columns(), exit_on_error=False, group="act"),
@@ -55,8 +49,8 @@ class Commands:
             "copy": self.copy,
             "refresh": self.refresh,
             "redraw": lambda: screen.refresh(layout=True),
-            "sources": self.sources,
-            "help": self.help,
+            "sources": self.lookups.sources,
+            "help": self.lookups.help,
             "quit": lambda: screen.app.exit(None),
             "queue.submit": lambda: self.queue.submit(None),
             "queue.edit": lambda: self.queue.resubmit(),
@@ -195,89 +189,8 @@ class Commands:
         if id in self._do:
             self._do[id]()
             return
-        screen.run_worker(self._act(spec), exit_on_error=False, group="act")
-
-    async def _act(self, spec: ActionSpec, answer: str = "") -> None:
-        """`answer`: to what it asks first, where that was asked already."""
-        screen = self.screen
-        items = self.targets(spec)
-        if not items:
-            screen.say(f"{spec.words}: no row is chosen", "warn")
-            return
-        reason = answer
-        if spec.question is not None and not answer:
-            given = await screen.app.push_screen_wait(
-                Prompt(*spec.question(items[0], screen.session.store))
-            )
-            if not given:
-                return
-            reason = given
-        changes: dict[str, str] | None = None
-        if spec.id == "queue.modify":
-            changes = await screen.app.push_screen_wait(self.queue.modify_form(items))
-            if changes is None:
-                return
-        ceremony = screen.session.ceremony(spec.id, items)
-        if ceremony is not None:
-            await self._give(ceremony)
-            return
-        wanted = spec.secrets(items[0], screen.session.store) if spec.secrets else ()
-        if not wanted:
-            await self._plan(spec, items, reason, changes)
-            return
-        from labtui.keyholder.holder import HolderError, Keyholder
-
-        try:
-            async with Keyholder.start() as holder:
-                if await self._asked(holder, wanted):
-                    await self._plan(spec, items, reason, changes, holder)
-        except HolderError as error:
-            screen.say(error.message, "crit")
-
-    async def _asked(self, holder: Keyholder, wanted: Sequence[Wanted]) -> bool:
-        """The keyholder has all of them; False where the person left."""
-        from labtui.screens.secret import SecretDialog
-
-        screen = self.screen
-        for one in wanted:
-            file = screen.session.config.vault.token_gpg if one.kind == "token" else ""
-            dialog = SecretDialog(holder, one, file)
-            if not await screen.app.push_screen_wait(dialog):
-                if dialog.failure:
-                    screen.say(dialog.failure, "crit")
-                return False
-        return True
-
-    async def _plan(
-        self,
-        spec: ActionSpec,
-        items: list[Any],
-        answer: str,
-        changes: dict[str, str] | None,
-        holder: Keyholder | None = None,
-    ) -> None:
-        """The plan, and after a yes what it says; a ceremony where that begins one."""
-        screen = self.screen
-        try:
-            action = screen.session.action(spec.id, items, answer, changes, holder)
-        except ActionError as error:
-            screen.say(inert(error), "warn")
-            return
-        outcome = await screen.app.push_screen_wait(PlanDialog(action, spec.key))
-        if outcome is not None:
-            screen.table.clear_marks()
-            screen.say(outcome.message, "ok" if outcome.ok else "crit")
-            begun = getattr(action, "ceremony", None)
-            if outcome.ok and begun is not None:
-                await self._give(begun)
-
-    async def _give(self, ceremony: Ceremony) -> None:
-        """The dialog in which shares are given."""
-        from labtui.screens.shares import SharesDialog
-
-        outcome = await self.screen.app.push_screen_wait(SharesDialog(ceremony))
-        if outcome is not None:
-            self.screen.say(outcome.message, "ok" if outcome.ok else "warn")
+        acting = self.acting.act(spec, self.targets(spec))
+        screen.run_worker(acting, exit_on_error=False, group="act")
 
     def next_view(self) -> None:
         """From a subject to the first closer look at it, and from one of them to the next."""
@@ -301,7 +214,7 @@ class Commands:
 
     def reverse(self) -> None:
         self.screen.view.reverse = not self.screen.view.reverse
-        self.screen._remember()
+        self.screen.remember()
         self.screen.rearrange()
 
     def filter(self) -> None:
@@ -339,7 +252,7 @@ class Commands:
     def mark(self) -> None:
         self.screen.view.moved = True  # the cursor goes on to the next row, and stays there
         self.screen.table.action_mark()
-        self.screen._draw_title()
+        self.screen.frame.draw_title()
 
     def copy(self) -> None:
         if self.item is None:
@@ -351,25 +264,6 @@ class Commands:
     def refresh(self) -> None:
         self.screen.session.scheduler.refresh()
         self.screen.say("asking every source")
-
-    def detail(self) -> None:
-        item = self.item
-        if item is None:
-            return
-        if self.screen.current == "jobs":
-            self.queue.detail()
-            return
-        spec = self.screen.view.spec
-        store = self.screen.session.store
-        key = spec.row_key(item)
-
-        def lines() -> list[Any]:
-            now = time.time()
-            rows = spec.rows(store, self.screen.session.config, now)
-            found = next((i for i in rows if spec.row_key(i) == key), item)
-            return list(spec.detail(found, store, now))
-
-        self.screen.app.push_screen(Page(f"{spec.title}: {inert(key, 60)}", lines))
 
     def shell(self) -> None:
         host = self.screen.session.hosts.get(getattr(self.item, "name", ""))
@@ -384,66 +278,6 @@ class Commands:
             self.screen.say(f"{os.path.basename(argv[0])} ended with {rc}")  # noqa: PTH119
         except OSError as error:
             self.screen.say(f"{shlex.join(argv)[:60]}: {error.strerror}", "warn")
-
-    def sources(self) -> None:
-        def lines() -> list[Any]:
-            found: list[Any] = [("SOURCE                   STATE    AGE     TOOK   WHY")]
-            tones = {"ok": "ok", "failed": "crit", "stale": "warn", "waiting": "dim"}
-            for s in self.screen.session.store.sources(time.time()):
-                old = "-" if s.age_s is None else age(s.age_s)
-                took = "-" if s.took_ms is None else f"{s.took_ms:.0f} ms"
-                found.append(
-                    [
-                        (f"{inert(s.name, 24):<24} ", ""),
-                        (f"{s.state:<8}", tones[s.state]),
-                        (f"{old:<6}{took:>8}  {inert(s.error or '')}", ""),
-                    ]
-                )
-            return found
-
-        self.screen.app.push_screen(Page("Sources", lines))
-
-    def help(self) -> None:
-        lines = help_lines(self.screen.lab.keys, self.screen.view.spec)
-        title = f"Help: {self.screen.view.spec.title}"
-        self.screen.app.push_screen(Page(title, lambda: lines, indent=HELP_INDENT))
-
-    def menu(self) -> None:
-        entries = [
-            Entry(s.id, self.screen.lab.keys.key(s.id), s.words, s.help, self.why_not(s))
-            for s in self.available()
-        ]
-        what = self.screen.view.spec.row_key(self.item) if self.item is not None else "no row"
-        title = f"Actions on {inert(what, 40)}"
-        self.screen.app.push_screen(Menu(title, entries), self._chosen)
-
-    def palette(self) -> None:
-        keys = self.screen.lab.keys
-        entries = [
-            Entry(s.id, shown(keys.keys[s.id]), s.words, s.help, None)
-            for s in (*self.available(), *COMMANDS)
-        ]
-        entries += [
-            Entry(f"go {s.name}", "", s.title, s.words, None) for s in SUBJECTS if not s.key
-        ]
-        entries += [
-            Entry(f"theme {name}", "", f"theme {name}", "Colours.", None)
-            for name in sorted(self.screen.app.available_themes)
-        ]
-        for name, key in self.going.names():
-            entries.append(Entry(f":{name} {key}", "", key, SUBJECT[name].title, None))
-        self.screen.app.push_screen(Menu("Palette", entries, typing=True), self._chosen)
-
-    def _chosen(self, id: str | None) -> None:
-        if id is None:
-            return
-        if id.startswith(("theme ", "go ")):
-            self.going.go(id.removeprefix("go "))
-        elif id.startswith(":"):
-            name, _, key = id[1:].partition(" ")
-            self.screen.goto(name, key)
-        else:
-            self.run(id)
 
 
 def _hint(key: str, words: str, dim: bool = False) -> list[Span]:

@@ -6,7 +6,6 @@ Changing the subject swaps the table in place: nothing is rebuilt, so it costs a
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 from textual.app import ComposeResult
@@ -19,16 +18,15 @@ from labtui.registry import SUBJECT, SUBJECTS
 from labtui.screens.ask import Ask
 from labtui.screens.commands import Commands
 from labtui.screens.console import Console
-from labtui.screens.view import PAUSE, Arranger, Making, View, advance
-from labtui.spec import SubjectSpec, Tone
+from labtui.screens.frame import Frame
+from labtui.screens.view import Arranger, Making, View
+from labtui.spec import Tone
 from labtui.store import Feed, matches
 from labtui.text import inert
 from labtui.views.arrange import Arranged, arrange
 from labtui.views.filtering import FilterError, compile_filter
-from labtui.views.severities import Severities
-from labtui.views.summary import title_line, top_line
 from labtui.widgets.exact import ExactScreen
-from labtui.widgets.lines import Lines, Span
+from labtui.widgets.lines import Lines
 from labtui.widgets.rows import Rows
 
 if TYPE_CHECKING:
@@ -52,11 +50,6 @@ DETAIL = 7
 """Lines of the detail below the table, as in the stylesheet."""
 AROUND = 5
 """Lines of the screen beside rows and detail: top, title, header, one to spare, footer."""
-SAY = 6.0
-"""Seconds a message stays in the footer."""
-
-OF_A_MACHINE = ("nvml.", "smi.", "jetson.")
-"""Feeds of one machine: its own row says that it is silent."""
 
 
 class Step(NamedTuple):
@@ -82,8 +75,6 @@ class LabScreen(ExactScreen[None]):
         self.current = self._first
         self._seen: set[str] = set()
         self._dirty = False
-        self._message: tuple[str, Tone] | None = None
-        self._message_timer: Timer | None = None
         self._rest_timer: Timer | None = None
         self._look_timer: Timer | None = None
         self._arranger = Arranger(self.set_timer, self._apply, self.update)
@@ -95,8 +86,7 @@ class LabScreen(ExactScreen[None]):
         """The jumps that esc undoes, the last one first."""
         self._detail_height = 0
         """Lines that this subject's detail was given; 0: as many as the stylesheet says."""
-        self._severities: Severities | None = None
-        self._counting: Generator[None, None, None] | None = None
+        self.frame = Frame(self)
         self.commands = Commands(self)
 
     @property
@@ -146,8 +136,8 @@ class LabScreen(ExactScreen[None]):
 
     def show(self, name: str) -> None:
         """Bring a subject to the screen, as it was left."""
-        if self._message and name != self.current:
-            self._unsay()  # it was about the other one
+        if self.frame.message and name != self.current:
+            self.frame.unsay()  # it was about the other one
         self._came = []
         self.view.place = self.table.place
         self.current = name
@@ -188,7 +178,7 @@ class LabScreen(ExactScreen[None]):
         if not self.goto(subject, key) and not self._arranger.busy:
             self.say(f"{inert(key, 60)} is not among the {self.view.spec.title} now", "warn")
         self._came = [*came, Step(here, held, subject, self.view.filter)]
-        self._draw_foot()
+        self.frame.draw_foot()
 
     @property
     def came_from(self) -> str:
@@ -202,7 +192,7 @@ class LabScreen(ExactScreen[None]):
         else:
             self.goto(step.subject, step.key)
         self._came = came
-        self._draw_foot()
+        self.frame.draw_foot()
 
     def set_filter(self, text: str) -> None:
         view = self.view
@@ -226,16 +216,16 @@ class LabScreen(ExactScreen[None]):
         at = ids.index(self.view.sort) if self.view.sort in ids else 0
         self.view.sort = ids[(at + 1) % len(ids)]
         self.view.reverse = False
-        self._remember()
+        self.remember()
         self.rearrange()
 
     def set_columns(self, chosen: tuple[str, ...]) -> None:
         """Other columns for this subject; empty: its own."""
         self.view.columns = chosen
         self.table.set_columns(self.view.chosen_columns())
-        self._remember()
+        self.remember()
 
-    def _remember(self) -> None:
+    def remember(self) -> None:
         """Columns and order outlive the console."""
         tables = self.session.tables
         self.view.keep(tables.subject(self.current))
@@ -247,7 +237,7 @@ class LabScreen(ExactScreen[None]):
     # Drawing
 
     def on_screen_suspend(self) -> None:
-        self._draw_foot()
+        self.frame.draw_foot()
 
     def _on_reading(self, old: Feed, new: Feed) -> None:
         """Gather what arrives together; what this subject does not rest on waits for the tick."""
@@ -268,7 +258,7 @@ class LabScreen(ExactScreen[None]):
         if len(self.view.items) < MANY:
             self.update()
         else:
-            self._draw_top()
+            self.frame.draw_top()
         self._ticks += 1
         if self._ticks % RECHECK == 0:
             self.table.recheck()
@@ -283,7 +273,7 @@ class LabScreen(ExactScreen[None]):
             return
         self._arranger.begin(view, self._rows(view))
         if self._arranger.busy and not view.spec.pieces:
-            self._draw_title()
+            self.frame.draw_title()
 
     def _rows(self, view: View) -> Making:
         """All rows there are, and those that are shown, in pieces."""
@@ -299,7 +289,7 @@ class LabScreen(ExactScreen[None]):
             return
         now = time.time()
         view.shown = rows.matched
-        feeds = self._feeds(view.spec)
+        feeds = self.frame.feeds()
         self.table.sorted_by = (view.sort, view.reverse) if view.sort else None
         # A machine's own row says that it is silent, and is the last one to be dimmed for it.
         self.table.stale = (
@@ -315,10 +305,7 @@ class LabScreen(ExactScreen[None]):
             self.table.move_to(0)
         self._share_out(len(rows.items))
         if self.is_current:
-            self._draw_top()
-            self._draw_title()
-            self._draw_detail()
-            self._draw_foot()
+            self.frame.draw()
 
     def _share_out(self, rows: int) -> None:
         """Where the rows are few the detail stands below them, and gets the lines they leave."""
@@ -333,9 +320,6 @@ class LabScreen(ExactScreen[None]):
         else:
             detail.styles.height = None  # clear_rule alone draws nothing anew
 
-    def _feeds(self, spec: SubjectSpec) -> list[Feed]:
-        return [f for f in self.session.store.feeds() if matches(f.name, spec.feeds)]
-
     def _why_empty(self, view: View, feeds: list[Feed], now: float) -> str:
         if view.items and view.filter:
             return f"nothing matches {view.filter}  (/ then enter clears it)"
@@ -348,103 +332,17 @@ class LabScreen(ExactScreen[None]):
             return f"no source for {view.spec.title} is configured"
         if any(f.state(now) == "waiting" for f in feeds):
             return "waiting for " + ", ".join(dict.fromkeys(f.kind for f in feeds))
-        if why := self._missing(view.spec):
+        if why := self.frame.missing():
             return why
         return f"no {view.spec.title.lower()}"
 
-    def _missing(self, spec: SubjectSpec) -> str:
-        """Why there may be more than its rows, though its source answers."""
-        return spec.missing(self.session.store) if spec.missing else ""
-
-    def severities(self) -> tuple[int, int]:
-        """(critical, warning) counts of the whole lab; counted anew between keys and repaints."""
-        if self._severities is None:
-            self._severities = Severities(SUBJECTS, self.session.store, self.session.config)
-        if self._counting is None:
-            self._count(self._severities.recount())
-        return self._severities.counts()
-
-    def _count(self, work: Generator[None, None, None]) -> None:
-        before = self._counting
-        self._counting = None if advance(work) else work
-        if self._counting:
-            self.set_timer(PAUSE, lambda: self._count(work))
-        elif before:
-            self._draw_top()
-
-    def _draw_top(self) -> None:
-        now = time.time()
-        config = self.session.config
-        history = self.session.history
-        note = "read-only" if self.session.runner.read_only else ""
-        if history and history.problem:
-            note = "no history"
-        self.query_one("#top", Lines).set_lines(
-            [
-                top_line(
-                    config.cluster.name,
-                    self.severities(),
-                    self.session.store.feeds(),
-                    now,
-                    self.size.width,
-                    note,
-                    [feed.kind for feed in self._feeds(self.view.spec)],
-                    self.lab.alarm(),
-                )
-            ]
-        )
-
-    def _draw_title(self) -> None:
-        view = self.view
-        feeds = self._feeds(view.spec)
-        failed = [f.error for f in feeds if f.error]
-        if any(f.good for f in feeds):  # what a healthy source does not have is no failure
-            failed = [f.error for f in feeds if f.error and not f.name.startswith(OF_A_MACHINE)]
-            failed = [error for error in failed if error.kind != "not-found"]
-        if failed and not matches("host.", view.spec.feeds):
-            said: Span = (failed[0].message, "crit")
-        elif why := self._missing(view.spec):
-            said = (why, "crit")
-        else:
-            made = view.spec.heading and view.items
-            said = (view.spec.heading(view.items) if made and view.spec.heading else "", "dim")
-        words = ["working..."] if self._arranger.busy else []
-        words += [f"/{view.filter}"] if view.filter else []
-        words += ["tree"] if view.tree else [f"sort: {view.sort or view.spec.default_sort}"]
-        words += ["reversed"] if view.reverse else []
-        counts = (view.shown, len(view.items), len(self.table.marked))
-        plain = view.spec.heading_counts and bool(said[0])
-        line = title_line(view.spec.title, counts, said, words, self.size.width, plain)
-        self.query_one("#title", Lines).set_lines([line])
-
-    def _draw_detail(self) -> None:
-        item = self.table.cursor_item
-        lines: Sequence[Any] = ()
-        if item is not None:
-            lines = self.view.spec.detail(item, self.session.store, time.time())
-        self.query_one("#detail", Lines).set_lines(lines)
-
-    def _draw_foot(self) -> None:
-        foot = self.query_one("#foot", Lines)
-        if self.app.screen is not self:
-            foot.set_lines([[]])  # none of these keys works under a dialog
-            return
-        if self._message:
-            foot.set_lines([[(f" {self._message[0]}", self._message[1])]])
-            return
-        foot.set_lines([self.commands.footer(self.size.width)])
+    @property
+    def arranging(self) -> bool:
+        return self._arranger.busy
 
     def say(self, text: str, tone: Tone = "") -> None:
         """One sentence in the footer for a few seconds."""
-        self._message = (text, tone)
-        if self._message_timer:
-            self._message_timer.stop()
-        self._message_timer = self.set_timer(SAY, self._unsay)
-        self._draw_foot()
-
-    def _unsay(self) -> None:
-        self._message = None
-        self._draw_foot()
+        self.frame.say(text, tone)
 
     # Events
 
@@ -457,8 +355,8 @@ class LabScreen(ExactScreen[None]):
 
     def _rest(self) -> None:
         """Of rows that a held key only passes nothing more is told: on a slow link that is felt."""
-        self._draw_detail()
-        self._draw_foot()
+        self.frame.draw_detail()
+        self.frame.draw_foot()
 
     def _look(self) -> None:
         """The cursor rests on a row: fetch what only its detail needs."""
@@ -466,7 +364,7 @@ class LabScreen(ExactScreen[None]):
 
     async def _fetch(self, item: Any) -> None:
         if await self.session.look(item) and self.is_current:
-            self._draw_detail()
+            self.frame.draw_detail()
 
     def on_rows_opened(self, event: Rows.Opened) -> None:
         """A double click; the key comes as a command."""
@@ -485,13 +383,13 @@ class LabScreen(ExactScreen[None]):
 
     def on_ask_done(self, event: Ask.Done) -> None:
         self.set_focus(self.table)
-        self._draw_foot()
+        self.frame.draw_foot()
         if self._typing:
             self._typing.stop()
         if event.mode == "/":
             self.set_filter(event.text or "")
             self.session.tables.subject(self.current).used(self.view.filter)
-            self._remember()
+            self.remember()
         elif event.text:
             self.commands.going.go(event.text)
 
@@ -513,11 +411,11 @@ class LabScreen(ExactScreen[None]):
 
     def _escape(self) -> None:
         """One step back: the message, the marks, the filter, the closer look."""
-        if self._message:
-            self._unsay()
+        if self.frame.message:
+            self.frame.unsay()
         elif self.table.marked:
             self.table.clear_marks()
-            self._draw_title()
+            self.frame.draw_title()
         elif self._came and self._came[-1].filter == self.view.filter:
             self._back()
         elif self.view.filter:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from labtui.actions.base import ActionError
@@ -14,14 +13,12 @@ from labtui.model import ArrayJob
 from labtui.screens.job import JobScreen
 from labtui.screens.jobpages import job_page
 from labtui.screens.menu import Menu
-from labtui.screens.modify import ModifyForm
 from labtui.screens.pipeline import chosen_screen, entries
 from labtui.screens.submit import SubmitScreen
 from labtui.screens.tasks import TasksScreen
 from labtui.slurm.client import whole_id
 from labtui.slurm.errors import RPCError
 from labtui.slurm.templates import FileError
-from labtui.slurm.usage import Context
 from labtui.text import inert
 
 if TYPE_CHECKING:
@@ -44,9 +41,6 @@ class QueueCommands:
         item = self._item
         whole = isinstance(item, ArrayJob)
         self._screen.app.push_screen(TasksScreen(item.job_id) if whole else JobScreen(item.job_id))
-
-    def modify_form(self, jobs: Sequence[Any]) -> ModifyForm:
-        return ModifyForm(jobs, Context.of(self._screen.session.store))
 
     def log(self) -> None:
         if self._item is not None:

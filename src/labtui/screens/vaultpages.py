@@ -59,7 +59,7 @@ class VaultCommands:
         if id == "vault.rotate":
             wanted = (value_of(name), WRITER)
             spec = replace(spec, secrets=lambda item, store: wanted)
-        await self._commands._act(spec, name)
+        await self._commands.acting.act(spec, self._commands.targets(spec), name)
 
     def page(self, id: str) -> None:
         """The token or the audit devices, asked with a token that is given now."""
@@ -72,7 +72,7 @@ class VaultCommands:
         wanted = spec.secrets(item, screen.session.store) if spec.secrets else ()
         try:
             async with Keyholder.start() as holder:
-                if not await self._commands._asked(holder, wanted):
+                if not await self._commands.acting.asked(holder, wanted):
                     return
                 if id == "vault.token":
                     lines = await self._token(holder)
