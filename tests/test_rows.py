@@ -9,8 +9,8 @@ import fcntl
 import os
 import pty
 import select
-import signal
 import struct
+import subprocess
 import sys
 import termios
 from collections.abc import Iterator
@@ -339,11 +339,14 @@ def test_difference_is_in_cells() -> None:
 
 class Terminal:
     def __init__(self) -> None:
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 48, 160, 0, 0))
-            env = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
-            os.execve(sys.executable, [sys.executable, __file__], env)
+        self.fd, end = pty.openpty()
+        fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 48, 160, 0, 0))
+        env = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        self.app = subprocess.Popen(
+            [sys.executable, __file__], stdin=end, stdout=end, stderr=end, env=env,
+            start_new_session=True,
+        )  # fmt: skip
+        os.close(end)
 
     def read(self, first: float, quiet: float = 0.4) -> bytes:
         data = b""
@@ -364,10 +367,12 @@ def terminal() -> Iterator[Terminal]:
     terminal = Terminal()
     seen = b""
     while b"train-45" not in seen:
-        seen += terminal.read(20)
+        news = terminal.read(60)
+        assert news, f"nothing more came after {seen!r}"
+        seen += news
     yield terminal
-    os.kill(terminal.pid, signal.SIGKILL)
-    os.waitpid(terminal.pid, 0)
+    terminal.app.kill()
+    terminal.app.wait()
     os.close(terminal.fd)
 
 

@@ -55,14 +55,15 @@ def one(tmp_path: Path) -> Iterator[VaultSet]:
 
 def said(t: Terminal, words: str, timeout: float = 20.0) -> None:
     """`words` in a dialog, wherever its lines are broken."""
-    end = time.monotonic() + timeout * PATIENCE
+    timeout *= PATIENCE
+    end = time.monotonic() + timeout
     while time.monotonic() < end:
         screen = t.screen
         text = " ".join(" ".join(line.strip(" │") for line in screen.splitlines()).split())
         if re.search(words, text):
             return
         time.sleep(0.05)
-    raise AssertionError(f"{words!r} was not said within {timeout * PATIENCE} s; the screen:\n{screen}")
+    raise AssertionError(f"{words!r} was not said within {timeout} s; the screen:\n{screen}")
 
 
 def give(t: Terminal, share: str, number: int, of: int = 3) -> None:
@@ -309,15 +310,19 @@ def test_no_keyholder_outlives_its_console(
         assert one.shares[0][:12] not in t.scrollback
 
 
+def test_a_wrong_size_is_put_right(one: VaultSet, tmp_path: Path) -> None:
+    """What the environment says of the window, and any size whose signal was lost."""
+    with console(one, tmp_path, COLUMNS="100", LINES="30") as t:
+        screen = t.wait("q quit")
+        assert len(screen.splitlines()[0]) <= 80 and "q quit" in screen.splitlines()[23]
+
+
 def test_a_resize_while_a_share_is_typed(one: VaultSet, tmp_path: Path) -> None:
     with console(one, tmp_path) as t:
         t.keys("u")
         t.wait("share 1 of 3 .*_")
         t.resize(100, 30)
-        end = time.monotonic() + 10
-        while "┐" not in (t.line("┌") or " ")[12:] or t.line("┌").index("┌") < 10:
-            assert time.monotonic() < end, t.screen
-            time.sleep(0.05)
+        t.wait("^ {10,}┌.*┐")
         give(t, one.shares[0], 1)
         t.wait("share 2 of 3 .*_")
         t.resize(80, 24)

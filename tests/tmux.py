@@ -82,23 +82,25 @@ class Terminal:
 
     def wait(self, pattern: str, timeout: float = WAIT) -> str:
         """The screen as soon as `pattern` (a regex) is on it."""
-        end = time.monotonic() + timeout * PATIENCE
+        timeout *= PATIENCE
+        end = time.monotonic() + timeout
         screen = ""
         while time.monotonic() < end:
             screen = self.screen
             if re.search(pattern, screen, re.MULTILINE):
                 return screen
             time.sleep(0.05)
-        raise AssertionError(f"{pattern!r} did not come within {timeout * PATIENCE} s; the screen:\n{screen}")
+        raise AssertionError(f"{pattern!r} did not come within {timeout} s; the screen:\n{screen}")
 
     def gone(self, pattern: str, timeout: float = WAIT) -> str:
-        end = time.monotonic() + timeout * PATIENCE
+        timeout *= PATIENCE
+        end = time.monotonic() + timeout
         while time.monotonic() < end:
             screen = self.screen
             if not re.search(pattern, screen, re.MULTILINE):
                 return screen
             time.sleep(0.05)
-        raise AssertionError(f"{pattern!r} did not go within {timeout * PATIENCE} s; the screen:\n{screen}")
+        raise AssertionError(f"{pattern!r} did not go within {timeout} s; the screen:\n{screen}")
 
     def resize(self, width: int, height: int) -> None:
         self._tmux("resize-window", "-t", self.session, "-x", str(width), "-y", str(height))
