@@ -13,7 +13,8 @@ from labtui.actions.queue import CancelJob, HoldJob, ReleaseJob, ResumeJob, Susp
 from labtui.actions.runner import Runner
 from labtui.model import ArrayJob
 from labtui.slurm import many
-from labtui.slurm.client import SlurmClient, whole_id
+from labtui.slurm.argv import whole_id
+from labtui.slurm.client import SlurmClient
 from slurmhost import ScriptedHost, marks_of, record
 
 Answer = tuple[int, str, str]

@@ -8,7 +8,8 @@ import time
 import pytest
 
 from labtui.slurm import client as module
-from labtui.slurm.client import SlurmClient, cancel_argv, exact_id, scontrol_argv, whole_id
+from labtui.slurm.argv import cancel_argv, exact_id, scontrol_argv, whole_id
+from labtui.slurm.client import SlurmClient
 from labtui.slurm.errors import RPCError
 from slurmhost import ScriptedHost, bare, marks_of, record
 

@@ -12,7 +12,8 @@ from typing import ClassVar
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step, Unknown
 from labtui.model import Job
 from labtui.slurm import many
-from labtui.slurm.client import SlurmClient, scontrol_argv, whole_id
+from labtui.slurm.argv import scontrol_argv, whole_id
+from labtui.slurm.client import SlurmClient
 from labtui.slurm.errors import RPCError
 from labtui.slurm.urgency import FINISHED
 from labtui.text import inert

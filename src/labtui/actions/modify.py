@@ -18,7 +18,8 @@ from labtui.actions.jobs import SETTLE, JobAction
 from labtui.actions.queue import is_held, over, states
 from labtui.model import Job
 from labtui.slurm import accounting, many, values
-from labtui.slurm.client import SlurmClient, exact_id, whole_id
+from labtui.slurm.argv import exact_id, whole_id
+from labtui.slurm.client import SlurmClient
 from labtui.slurm.errors import RPCError
 from labtui.slurm.types import Partition
 from labtui.slurm.urgency import FINISHED

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step, Unknown
 from labtui.hosts.base import HostError
 from labtui.model import Node
-from labtui.slurm.client import SlurmClient, node_argv
+from labtui.slurm.argv import node_argv
+from labtui.slurm.client import SlurmClient
 from labtui.slurm.errors import RPCError
 from labtui.slurm.scontrol import state_word
 from labtui.spec import ActionSpec

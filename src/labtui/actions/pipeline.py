@@ -19,7 +19,8 @@ from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, St
 from labtui.actions.submit import LOOK, folder_for
 from labtui.kept import Kept
 from labtui.model import Job
-from labtui.slurm.client import SlurmClient, cancel_argv, scontrol_argv, submit_argv
+from labtui.slurm.argv import cancel_argv, scontrol_argv, submit_argv
+from labtui.slurm.client import SlurmClient
 from labtui.slurm.errors import RPCError
 from labtui.slurm.pipelines import Pipeline, PipelineRun, Stage, StageRun
 from labtui.slurm.script import directives

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from labtui.actions.jobs import JobAction, covers
 from labtui.model import ArrayJob, Job
 from labtui.slurm.accounting import operator_note
-from labtui.slurm.client import cancel_argv
+from labtui.slurm.argv import cancel_argv
 from labtui.slurm.urgency import FINISHED
 from labtui.spec import ActionSpec
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step, Unknown
 from labtui.kept import Kept
 from labtui.model import Job
-from labtui.slurm.client import SlurmClient, exact_id, submit_argv, whole_id
+from labtui.slurm.argv import exact_id, submit_argv, whole_id
+from labtui.slurm.client import SlurmClient
 from labtui.slurm.errors import RPCError
 from labtui.slurm.script import TOKEN, directives
 from labtui.spec import ActionSpec

@@ -19,8 +19,8 @@ from labtui.config import Config
 from labtui.model import Gpu, Holder, Job, KubeGpus, KubeNode, Node, Pod
 from labtui.shares.cards import items
 from labtui.slurm import values
+from labtui.slurm.argv import cancel_argv, node_argv, scontrol_argv
 from labtui.slurm.asked import asked
-from labtui.slurm.client import cancel_argv, node_argv, scontrol_argv
 from labtui.slurm.fitting import Cluster, Verdict
 from labtui.slurm.joblist import JobList
 from labtui.slurm.types import Partition

@@ -17,7 +17,7 @@ from labtui.registry import SUBJECT
 from labtui.screens.ask import Ask
 from labtui.screens.console import Console
 from labtui.screens.logpane import LogPane, keys_page
-from labtui.slurm.client import whole_id
+from labtui.slurm.argv import whole_id
 from labtui.slurm.errors import RPCError
 from labtui.slurm.log import LogFile, default_path, locate
 from labtui.slurm.logreader import LogReader

@@ -16,7 +16,7 @@ from labtui.screens.menu import Menu
 from labtui.screens.pipeline import chosen_screen, entries
 from labtui.screens.submit import SubmitScreen
 from labtui.screens.tasks import TasksScreen
-from labtui.slurm.client import whole_id
+from labtui.slurm.argv import whole_id
 from labtui.slurm.errors import RPCError
 from labtui.slurm.templates import FileError
 from labtui.text import inert

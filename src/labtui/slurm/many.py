@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from labtui.model import Job
 from labtui.slurm import polling, values
-from labtui.slurm.client import SlurmClient, exact_id, whole_id
+from labtui.slurm.argv import exact_id, whole_id
+from labtui.slurm.client import SlurmClient
 from labtui.slurm.errors import RPCError
 
 LONGEST = 30_000
