@@ -68,4 +68,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if _on_lab(item):
             item.add_marker(pytest.mark.lab)
             # The first start may build a root file system: that is not the test's own time.
-            item.add_marker(pytest.mark.timeout(120, func_only=True))
+            item.add_marker(pytest.mark.timeout(300, func_only=True))

@@ -26,7 +26,7 @@ root_only = pytest.mark.skipif(os.geteuid() != 0, reason="the cluster has namesp
 @pytest.mark.lab
 @pytest.mark.slow
 @root_only
-@pytest.mark.timeout(180, func_only=True)
+@pytest.mark.timeout(400, func_only=True)
 def test_the_cluster_comes_up_and_the_console_is_measured_on_it(
     tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from labcards import CARD, LABEL, Rig, until
 from labtui.lab.layout import CONTROLLER
 
-pytestmark = pytest.mark.timeout(180, func_only=True)
+pytestmark = pytest.mark.timeout(400, func_only=True)
 
 
 def test_a_power_limit_is_set_read_back_and_undone(rig: Rig) -> None:

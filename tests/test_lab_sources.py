@@ -56,7 +56,7 @@ def job(lab: Lab) -> Iterator[str]:
     machines.run(lab, CONTROLLER, ["scancel", made])
 
 
-@pytest.mark.timeout(150, func_only=True)
+@pytest.mark.timeout(400, func_only=True)
 def test_who_holds_the_card_and_how_it_is(lab: Lab, job: str) -> None:
     def busy(found: Items) -> bool:
         (card,) = [g for g in found if g["node"] == "desktop-gpu"]
@@ -73,7 +73,7 @@ def test_who_holds_the_card_and_how_it_is(lab: Lab, job: str) -> None:
     assert jetson["slices"] == 1 and jetson["memory_total_mib"] and jetson["temperature_c"]
 
 
-@pytest.mark.timeout(200, func_only=True)
+@pytest.mark.timeout(400, func_only=True)
 def test_the_runs_that_slurm_made(lab: Lab) -> None:
     def ended(found: Items) -> bool:
         return {"FINISHED", "FAILED"} <= {r["status"] for r in found}

@@ -14,7 +14,7 @@ from labtui.lab import inventory, machines, memory, monitoring, net, status, up,
 from labtui.lab.layout import MACHINES, MONITOR, PORTS, STORAGE, Lab
 from labtui.lab.system import wait_for
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(180, func_only=True)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(400, func_only=True)]
 
 SET = (STORAGE, *vault.PEERS)
 

@@ -46,7 +46,7 @@ def log(url: str, run: str, key: str, values: list[float | str]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(400)
 async def test_a_real_server(tmp_path: Path) -> None:
     with mlflow(tmp_path) as url:
         config = Config(mlflow=UrlConfig(url=url, timeout_s=10.0))

@@ -90,7 +90,7 @@ def choose(t: Terminal, name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_stage_fails_and_is_taken_up_from_there(lab: Lab, open_console: Open) -> None:
     with open_console() as t:
         choose(t, "small")

@@ -1,9 +1,9 @@
 #!/bin/sh
 # All checks and all tests. As root on Debian it brings up a lab of its own (named "test") first and
 # takes it down at the end; elsewhere the lab's part is skipped, and each skip says why.
-# What talks to Slurm runs twice: first on 22.05 in a second lab, then with all the rest on 24.11;
-# beside that second run goes what needs no lab.
-# With arguments (files, -k ...) only the second run takes place, with these.
+# Three runs of pytest: what needs no lab, several tests at a time; what talks to Slurm on 22.05, in a
+# second lab; all that needs a lab, with 24.11.
+# With arguments (files, -k ...) there is one run, with these.
 set -eu
 cd "$(dirname "$0")/.."
 export LABTUI_TEST_LAB="${LABTUI_TEST_LAB:-test}"
@@ -38,6 +38,12 @@ if [ -n "$lab" ]; then
     echo "== lab: waiting"
     wait "$lab" || { echo "== lab: DID NOT COME UP:"; tail -n 20 "$log"; }
 fi
+code=0
+if [ $# -eq 0 ]; then
+    # Most of these wait for servers that they start.
+    echo "== pytest: what needs no lab"
+    .venv/bin/python -m pytest -ra -m "not lab" -n "$(($(nproc) + 1))" --dist worksteal || code=$?
+fi
 if [ -n "$lab" ] && [ $# -eq 0 ]; then
     echo "== lab: a second one with Slurm 22.05, as '$old'"
     older=yes
@@ -45,26 +51,16 @@ if [ -n "$lab" ] && [ $# -eq 0 ]; then
         echo "== pytest on Slurm 22.05: what talks to Slurm"
         # shellcheck disable=SC2086
         LABTUI_TEST_LAB="$old" LABTUI_TEST_SUITE=bookworm LABTUI_TEST_MOMENTS=20 \
-            .venv/bin/python -m pytest -m lab -ra $on_both
+            .venv/bin/python -m pytest -m lab -ra $on_both || code=$?
     else
         echo "== pytest on Slurm 22.05: SKIPPED: that lab did not come up:"; tail -n 20 "$log"
     fi
 fi
-if [ -z "$lab" ] || [ $# -ne 0 ]; then
+if [ $# -ne 0 ]; then
     echo "== pytest"
-    .venv/bin/python -m pytest -ra "$@"
-    exit
+    .venv/bin/python -m pytest -ra "$@" || code=$?
+else
+    echo "== pytest: what needs the lab"
+    .venv/bin/python -m pytest -ra -m lab || code=$?
 fi
-# The lab's tests mostly wait for machines: what needs no lab runs beside them.
-apart="${TMPDIR:-/tmp}/labtui-test-apart.$$.log"
-code=0
-echo "== pytest: what needs no lab, beside the rest; its report comes last"
-.venv/bin/python -m pytest -ra -m "not lab" >"$apart" 2>&1 &
-without=$!
-echo "== pytest: what needs the lab"
-.venv/bin/python -m pytest -ra -m lab || code=$?
-wait "$without" || code=$?
-echo "== pytest: what needs no lab"
-cat "$apart"
-rm -f "$apart"
 exit "$code"
