@@ -341,7 +341,8 @@ class Terminal:
     def __init__(self) -> None:
         self.fd, end = pty.openpty()
         fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 48, 160, 0, 0))
-        env = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        env = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
+        env |= {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
         self.app = subprocess.Popen(
             [sys.executable, __file__], stdin=end, stdout=end, stderr=end, env=env,
             start_new_session=True,

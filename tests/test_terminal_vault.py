@@ -310,11 +310,13 @@ def test_no_keyholder_outlives_its_console(
         assert one.shares[0][:12] not in t.scrollback
 
 
-def test_a_wrong_size_is_put_right(one: VaultSet, tmp_path: Path) -> None:
-    """What the environment says of the window, and any size whose signal was lost."""
+def test_the_terminal_tells_its_size_and_not_the_environment(one: VaultSet, tmp_path: Path) -> None:
     with console(one, tmp_path, COLUMNS="100", LINES="30") as t:
         screen = t.wait("q quit")
         assert len(screen.splitlines()[0]) <= 80 and "q quit" in screen.splitlines()[23]
+        t.resize(120, 30)
+        t.wait("q quit")
+        t.wait("^.{81,}sort: severity")
 
 
 def test_a_resize_while_a_share_is_typed(one: VaultSet, tmp_path: Path) -> None:

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
-from textual.events import Event, Key, Resize
-from textual.geometry import Size
+from textual.events import Event, Key
 
 from labtui.config import Config
 from labtui.keys import KeyMap
@@ -80,7 +79,6 @@ class LabApp(Console):
     def on_mount(self) -> None:
         self.use_theme(self.config.ui.theme if self.config else "")
         self._watch_signals()
-        self.set_interval(1.0, self._look_at_size)
         if self.config is None:
             self.push_screen(Welcome())
             return
@@ -91,16 +89,6 @@ class LabApp(Console):
         self.config = config
         self._session = self._make(config, self._read_only)
         self.push_screen(LabScreen(self.first_screen))
-
-    def _look_at_size(self) -> None:
-        """A change of the window's size is seen within a second also where no signal told of it."""
-        driver = self._driver
-        if driver is None or driver.is_headless or self._batch_count or not self.screen_stack:
-            return
-        with contextlib.suppress(OSError):
-            size = Size(*os.get_terminal_size(0))
-            if size != self.screen.size:
-                self.post_message(Resize(size, size))
 
     def use_theme(self, name: str) -> str | None:
         """Switch the theme; says in a sentence when there is none of that name."""

@@ -58,6 +58,9 @@ def prepare_terminal(ascii_mode: bool) -> None:
     import os
 
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+    # Textual believes these more than the terminal, and then sees no change of its size.
+    for stale in ("COLUMNS", "LINES"):
+        os.environ.pop(stale, None)
     # A key is answered at once unless the last repaint is younger than one frame.
     os.environ.setdefault("TEXTUAL_FPS", "30" if "SSH_CONNECTION" in os.environ else "60")
     os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
