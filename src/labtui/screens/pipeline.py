@@ -118,7 +118,7 @@ class PipelineScreen(ExactScreen[None]):
             return
         session = self.lab.session
         at = f"not submitted yet: {self.pipeline.summary}"
-        at = f"run of {view.words_of(self.run, self._jobs)}" if self.run else at
+        at = view.words_of(self.run, self._jobs) if self.run else at
         self.query_one("#top", Lines).set_lines(
             [[(f" Pipeline {inert(self.pipeline.name, 40)} ", "accent"), (f" {at}", "")]]
         )

@@ -133,16 +133,17 @@ def worst(pipeline: Pipeline, found: Mapping[str, Job]) -> str:
 
 
 def words_of(run: PipelineRun, found: Mapping[str, Job]) -> str:
-    """`export failed`, `2 of 4 done`: a run in a few words."""
+    """`export failed`, `2 of 4 done`, and which run it is of: what matters is not cut first."""
     bad = [s.stage for s in run.stages if (j := found.get(s.stage)) and j.state in BAD]
     at = time.strftime("%m-%d %H:%M", time.localtime(run.at))
     if bad:
-        return f"{at}: {', '.join(bad)} failed"
+        return f"{', '.join(bad)} failed, run of {at}"
     if not found:
-        return f"{at}: no longer in the queue"
+        return f"no longer in the queue, run of {at}"
     done = sum(j.state == "COMPLETED" for j in found.values())
     over = all(j.state in FINISHED for j in found.values())
-    return f"{at}: {done} of {len(run.stages)} done" + ("" if over else ", under way")
+    state = "done" if over else "done, under way"
+    return f"{done} of {len(run.stages)} {state}, run of {at}"
 
 
 def ids(run: PipelineRun | None) -> Sequence[str]:
