@@ -114,6 +114,8 @@ class LabApp(Console):
 
     async def on_event(self, event: Event) -> None:
         if isinstance(event, Key):
+            if event.key == "ctrl+j":  # enter, typed before the terminal was this program's
+                event = Key("enter", "\r")
             early = getattr(self.screen, "early_key", None) if self.screen_stack else None
             if event.key == "ctrl+z" or (early is not None and early(event)):
                 return

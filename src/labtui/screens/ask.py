@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Callable, Sequence
 
-from textual.binding import Binding, BindingType
+from textual.binding import Binding
+from textual.events import Key
 from textual.message import Message
 from textual.widgets import Input
 
+Done = Callable[[str, str | None], None]
+"""`done(mode, text)`; text is None when the person gave up."""
+
+_EDITS = {
+    key: f"action_{binding.action}"
+    for binding in Input.BINDINGS
+    if isinstance(binding, Binding) and binding.action != "submit" and "(" not in binding.action
+    for key in binding.key.split(",")
+}
+"""What Input does with a key, by the method's name."""
+
 
 class Ask(Input):
-    """Hidden until asked for. The mode's own sign stands before what is typed."""
+    """Hidden until asked for. The mode's own sign stands before what is typed.
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", show=False, priority=True),
-        Binding("tab", "complete", show=False, priority=True),
-        Binding("up", "recall(-1)", show=False, priority=True),
-        Binding("down", "recall(1)", show=False, priority=True),
-    ]
+    Its screen's `early_key` gives it every key while it is open. By way of Textual's queues an
+    `enter` or a backspace would come after the keys behind it, which a slow link sends with it.
+    """
 
     class Edited(Message):
         def __init__(self, mode: str, text: str) -> None:
             super().__init__()
             self.mode, self.text = mode, text
 
-    class Done(Message):
-        """It was left: `text` is None when the person gave up."""
-
-        def __init__(self, mode: str, text: str | None) -> None:
-            super().__init__()
-            self.mode, self.text = mode, text
-
-    def __init__(self, *, id: str) -> None:
+    def __init__(self, done: Done, *, id: str) -> None:
         super().__init__(id=id, select_on_focus=False)
+        self._done = done
         self.display = False
         self.cursor_blink = False
         self.mode = "/"
@@ -48,8 +50,7 @@ class Ask(Input):
         with self.prevent(Input.Changed):
             self.value = mode + text
         self.cursor_position = len(self.value)
-        # At once, not by way of the message queue: the next key is already on its way.
-        self.screen.set_focus(self)
+        self.screen.set_focus(self)  # its cursor shows, and a paste comes here
 
     def close(self) -> None:
         self.display = False
@@ -58,23 +59,36 @@ class Ask(Input):
     def text(self) -> str:
         return self.value[1:]
 
+    def early_key(self, event: Key) -> bool:
+        """Do what a key asks, now; False where Input has to."""
+        if event.key == "enter":
+            self._finish(self.text)
+        elif event.key == "escape":
+            self._leave()
+        elif event.key == "tab":
+            self._complete()
+        elif event.key in ("up", "down"):
+            self._recall(-1 if event.key == "up" else 1)
+        elif event.key in _EDITS:
+            getattr(self, _EDITS[event.key])()
+        elif event.is_printable and event.character:
+            self.replace(event.character, *self.selection)
+        else:
+            return False
+        if self.display and not self.value.startswith(self.mode):
+            self._leave()
+        return True
+
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
         if not self.display:
             return
-        if not self.value.startswith(self.mode):
-            self._finish(self.before if self.mode == "/" else None)
+        if not self.value.startswith(self.mode):  # a selection that held the sign was pasted over
+            self._leave()
             return
         self.post_message(Ask.Edited(self.mode, self.text))
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        event.stop()
-        self._finish(self.text)
-
-    def action_leave(self) -> None:
-        self._finish(self.before if self.mode == "/" else None)
-
-    def action_recall(self, step: int) -> None:
+    def _recall(self, step: int) -> None:
         """An earlier filter: `up` older, `down` newer."""
         if self.mode != "/" or not self.earlier:
             return
@@ -83,7 +97,7 @@ class Ask(Input):
         self.value = "/" + text
         self.cursor_position = len(self.value)
 
-    def action_complete(self) -> None:
+    def _complete(self) -> None:
         commands = getattr(self.screen, "commands", None)
         if self.mode == ":" and commands is not None:
             found = commands.going.complete(self.text)
@@ -91,8 +105,12 @@ class Ask(Input):
                 self.value = ":" + found[0]
                 self.cursor_position = len(self.value)
 
+    def _leave(self) -> None:
+        self._finish(self.before if self.mode == "/" else None)
+
     def _finish(self, text: str | None) -> None:
         self.close()
-        if self.has_focus:  # at once, as in `open`: the next key is a command again
+        if self.has_focus:
             self.screen.set_focus(None)
-        self.post_message(Ask.Done(self.mode, text))
+        # Called and not sent: the next key is a command on what this does.
+        self._done(self.mode, text)

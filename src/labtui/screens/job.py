@@ -221,8 +221,9 @@ class JobScreen(ExactScreen[None]):
 
     def early_key(self, event: Key) -> bool:
         """A key, before it is sent to a widget (screens/lab.py has the why)."""
-        if isinstance(self.focused, Ask):
-            return False
+        ask = self.query_one(Ask)
+        if ask.display:
+            return ask.early_key(event)
         own: dict[str, Callable[[], object]] = {"o": self.other, "t": self.tasks, "y": self.copy,
                "q": self.dismiss, "escape": self.back,
             "question_mark": self.help}  # fmt: skip

@@ -111,7 +111,7 @@ class LabScreen(ExactScreen[None]):
         with Container(id="body"):
             yield Rows(id="table")
             yield Lines(id="detail", wrap=True)
-        yield Ask(id="ask")
+        yield Ask(self._asked, id="ask")
         yield Lines(id="foot")
 
     def on_mount(self) -> None:
@@ -371,6 +371,8 @@ class LabScreen(ExactScreen[None]):
         self.commands.run("show.detail")
 
     def on_ask_edited(self, event: Ask.Edited) -> None:
+        if not self.query_one(Ask).display:
+            return  # it was left meanwhile
         if event.mode == "/" and len(self.view.items) < MANY:
             self.set_filter(event.text)
         elif event.mode == "/":
@@ -381,23 +383,25 @@ class LabScreen(ExactScreen[None]):
             found = self.commands.going.complete(event.text)[:6]
             self.query_one("#foot", Lines).set_lines([[(" " + "  ".join(found), "dim")]])
 
-    def on_ask_done(self, event: Ask.Done) -> None:
+    def _asked(self, mode: str, text: str | None) -> None:
+        """The line that asks was left."""
         self.set_focus(self.table)
         self.frame.draw_foot()
         if self._typing:
             self._typing.stop()
-        if event.mode == "/":
-            self.set_filter(event.text or "")
+        if mode == "/":
+            self.set_filter(text or "")
             self.session.tables.subject(self.current).used(self.view.filter)
             self.remember()
-        elif event.text:
-            self.commands.going.go(event.text)
+        elif text:
+            self.commands.going.go(text)
 
     def early_key(self, event: Key) -> bool:
-        """A key, before it is sent to a widget: `/` then `abc` typed in a burst must not reach
-        the table as commands because the focus had not moved yet. True: it is dealt with."""
-        if isinstance(self.focused, Ask):
-            return False
+        """A key, before it is sent to a widget: each of a burst means what it means alone, whatever
+        the one before it opened, closed or moved. True: it is dealt with."""
+        ask = self.query_one(Ask)
+        if ask.display:
+            return ask.early_key(event)
         if event.key == "escape":
             self._escape()
             return True
@@ -405,7 +409,7 @@ class LabScreen(ExactScreen[None]):
         if spec is None:
             self.view.moved = True
             self._target = None
-            return False
+            return self.table.early_key(event.key)
         self.commands.run(spec.id)
         return True
 

@@ -83,7 +83,7 @@ class LogPane(Vertical):
     def compose(self) -> ComposeResult:
         yield Lines(id="log-title")
         yield LogView(id="log")
-        yield Ask(id="ask")
+        yield Ask(self._asked, id="ask")
 
     def on_resize(self) -> None:
         self.draw()
@@ -296,16 +296,14 @@ class LogPane(Vertical):
     def on_ask_edited(self, event: Ask.Edited) -> None:
         event.stop()
 
-    def on_ask_done(self, event: Ask.Done) -> None:
-        event.stop()
-        self.screen.set_focus(None)
-        if event.mode == ":" and event.text:
-            self.goto(event.text.strip())
-        elif event.mode == "/" and event.text:
-            if event.text == self._wanted and self.view.pattern:
+    def _asked(self, mode: str, text: str | None) -> None:
+        if mode == ":" and text:
+            self.goto(text.strip())
+        elif mode == "/" and text:
+            if text == self._wanted and self.view.pattern:
                 self.next(1)
             else:
-                self.search(event.text)
+                self.search(text)
 
     def search(self, typed: str) -> None:
         """Find it in the whole file, and go to the nearest: above from the end, else below."""

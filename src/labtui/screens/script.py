@@ -74,8 +74,9 @@ class ScriptScreen(ExactScreen[None]):
         self.query_one("#foot", Lines).set_lines([self.pane.foot(more, self.size.width)])
 
     def early_key(self, event: Key) -> bool:
-        if isinstance(self.focused, Ask):
-            return False
+        ask = self.query_one(Ask)
+        if ask.display:
+            return ask.early_key(event)
         own: dict[str, Callable[[], object]] = {
             "y": self.copy, "q": self.dismiss, "escape": self.back,
             "question_mark": self.help

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.events import Key
 
 from labtui.registry import SUBJECT
 from labtui.screens.console import Console
@@ -29,7 +30,6 @@ class TasksScreen(ExactScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "leave", show=False),
-        Binding("l", "open", show=False),
     ]
 
     def __init__(self, array_id: str) -> None:
@@ -76,11 +76,17 @@ class TasksScreen(ExactScreen[None]):
         title += f", the first {MOST} of them" if len(found) > MOST else ""
         self.query_one("#top", Lines).set_lines([[(title, "accent")]])
 
-    def on_rows_opened(self, _event: Rows.Opened) -> None:
-        self.action_open()
+    def early_key(self, event: Key) -> bool:
+        """A key, before it is sent to a widget (screens/lab.py has the why)."""
+        if event.key == "l":
+            self._open(self.query_one(Rows).cursor_item)
+            return True
+        return self.query_one(Rows).early_key(event.key)
 
-    def action_open(self) -> None:
-        job = self.query_one(Rows).cursor_item
+    def on_rows_opened(self, event: Rows.Opened) -> None:
+        self._open(event.item)
+
+    def _open(self, job: Any) -> None:
         if job is not None:
             self.app.push_screen(JobScreen(job.job_id, log="[" not in job.job_id))
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from textual import events
+from textual.actions import parse
 from textual.binding import Binding, BindingType
 from textual.geometry import Region
 from textual.message import Message
@@ -182,6 +183,16 @@ class Rows(Widget, can_focus=True):
         return [self.cursor_item] if self._keys else []
 
     # What a person does
+
+    def early_key(self, key: str) -> bool:
+        """Do now what a key asks of the table. By way of Textual's queues it would be done after
+        the keys behind it, and those would be for another row. False where it asks nothing."""
+        found = self._bindings.key_to_bindings.get(key)
+        if not found:
+            return False
+        _, name, arguments = parse(found[0].action)
+        getattr(self, f"action_{name}")(*arguments)
+        return True
 
     def move(self, delta: int) -> None:
         self._place(self._cursor + delta, self._top)
