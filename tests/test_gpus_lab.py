@@ -194,17 +194,23 @@ def test_at_a_hundred_moments_every_slice_is_where_its_owner_has_it(
             if old == new:
                 still[kind] += 1
                 assert said == old, context
-        _figures(document["items"], before[2], after[2], moment)
+        steady = before[:2] == after[:2]
+        _figures(document["items"], before[2], after[2], moment, steady)
     assert min(load.changes.values()) >= 3, load.changes
     assert min(still.values()) >= MOMENTS // 5, still  # else nothing was compared exactly
 
 
-def _figures(cards: list[Any], old: dict[str, float], new: dict[str, float], moment: int) -> None:
-    """A card moves on while it is asked; what it says lies between, give or take a second's way."""
+def _figures(
+    cards: list[Any], old: dict[str, float], new: dict[str, float], moment: int, steady: bool
+) -> None:
+    """A card moves on while it is asked; what it says lies between, give or take a second's way.
+
+    Where a holder left meanwhile its memory had gone before the next one took its own.
+    """
     (card,) = [c for c in cards if c["index"] == 0]
     for field, name, slack in (
         ("util_percent", "GPU_UTIL", 45),
-        ("memory_used_mib", "FB_USED", 3500),
+        ("memory_used_mib", "FB_USED", 3500 if steady else 12000),
         ("temperature_c", "GPU_TEMP", 4),
         ("power_w", "POWER_USAGE", 200),
     ):

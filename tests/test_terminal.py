@@ -82,6 +82,7 @@ def state(lab: Lab, job_id: str) -> str:
 
 
 def leave(t: Terminal) -> None:
+    t.wait("q quit")  # a dialog that is still there would have the key
     t.keys("q")
     t.wait("ended with 0", timeout=6)
 

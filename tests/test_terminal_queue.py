@@ -51,6 +51,7 @@ def submit(lab: Lab) -> Iterator[Callable[..., str]]:
 
 
 def leave(t: Terminal) -> None:
+    t.wait("q quit")  # a dialog that is still there would have the key
     t.keys("q")
     t.wait("ended with 0", timeout=6)
 

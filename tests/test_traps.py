@@ -433,7 +433,7 @@ class Pty:
         )  # fmt: skip
         self.seen = b""
 
-    def read(self, until: Callable[[], bool], timeout: float = 20.0) -> None:
+    def read(self, until: Callable[[], bool], timeout: float = 60.0) -> None:
         end = time.monotonic() + timeout
         while not until():
             assert time.monotonic() < end, self.seen[-3000:]
