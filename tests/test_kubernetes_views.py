@@ -80,7 +80,7 @@ def test_a_pod_that_waits_says_why_and_who_is_in_its_way(store: Store) -> None:
     assert (cells["name"], cells["state"], cells["slices"]) == ("nim/waits", "waits", "4")
     assert (
         cells["where"] == "-"
-        and re.fullmatch(r"1\dm", cells["since"])
+        and re.fullmatch(r"\d\dm", cells["since"])
         and cells["why"] == "not enough gpu free (4 asked)"
     )
     text = said(pods.SUBJECT, waits, store)
