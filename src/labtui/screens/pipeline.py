@@ -191,14 +191,16 @@ class PipelineScreen(ExactScreen[None]):
 
     # What a person does
 
-    def on_key(self, event: Key) -> None:
+    def early_key(self, event: Key) -> bool:
+        """A key, before it is sent to a widget (screens/lab.py has the why)."""
         act: dict[str, Callable[[], object]] = {
             "f": self.from_here, "v": self.script, "e": self.edit_pipeline, "t": self.edit_script,
         }  # fmt: skip
-        if event.key in act:
-            event.stop()
-            self._said = ""
-            act[event.key]()
+        if event.key not in act:
+            return False
+        self._said = ""
+        act[event.key]()
+        return True
 
     def action_move(self, by: int) -> None:
         names = [branch.stage.name for branch in view.tree(self.pipeline)]
