@@ -1,8 +1,8 @@
 #!/bin/sh
 # All checks and all tests. As root on Debian it brings up a lab of its own (named "test") first and
 # takes it down at the end; elsewhere the lab's part is skipped, and each skip says why.
-# Three runs of pytest: what needs no lab, several tests at a time; what talks to Slurm on 22.05, in a
-# second lab; all that needs a lab, with 24.11.
+# Three runs of pytest: what talks to Slurm on 22.05, in a second lab; what needs no lab, several
+# tests at a time; all that needs a lab, with 24.11.
 # With arguments (files, -k ...) there is one run, with these.
 set -eu
 cd "$(dirname "$0")/.."
@@ -39,11 +39,6 @@ if [ -n "$lab" ]; then
     wait "$lab" || { echo "== lab: DID NOT COME UP:"; tail -n 20 "$log"; }
 fi
 code=0
-if [ $# -eq 0 ]; then
-    # Most of these wait for servers that they start.
-    echo "== pytest: what needs no lab"
-    .venv/bin/python -m pytest -ra -m "not lab" -n "$(($(nproc) + 1))" --dist worksteal || code=$?
-fi
 if [ -n "$lab" ] && [ $# -eq 0 ]; then
     echo "== lab: a second one with Slurm 22.05, as '$old'"
     older=yes
@@ -59,8 +54,11 @@ fi
 if [ $# -ne 0 ]; then
     echo "== pytest"
     .venv/bin/python -m pytest -ra "$@" || code=$?
-else
-    echo "== pytest: what needs the lab"
-    .venv/bin/python -m pytest -ra -m lab || code=$?
+    exit "$code"
 fi
+# After the first lab's tests: those have waited until Vault, which these start too, is built.
+echo "== pytest: what needs no lab"
+.venv/bin/python -m pytest -ra -m "not lab" -n "$(($(nproc) + 1))" --dist worksteal || code=$?
+echo "== pytest: what needs the lab"
+.venv/bin/python -m pytest -ra -m lab || code=$?
 exit "$code"
