@@ -8,7 +8,7 @@ import re
 from labtui.registry import ACTIONS, COMMANDS, SUBJECTS
 from labtui.spec import ActionSpec
 
-_RESERVED = {"ctrl+c", "ctrl+q", "escape", "enter", "tab", "shift+tab"}
+_RESERVED = {"ctrl+c", "ctrl+j", "ctrl+q", "escape", "enter", "tab", "shift+tab"}
 _NAMED = {
     "space", "slash", "colon", "question_mark", "exclamation_mark", "up", "down", "left", "right",
     "home", "end", "pageup", "pagedown", "delete", "backspace", *(f"f{i}" for i in range(1, 13)),
