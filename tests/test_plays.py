@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -311,6 +313,22 @@ async def test_broken_off_it_ends_with_all_that_it_started(tmp_path: Path) -> No
     assert list(Path(runs.memory() or "/none").glob("labtui-*/inventory.json")) == []
 
 
+async def test_killed_from_outside_it_leaves_no_worker(tmp_path: Path) -> None:
+    """Its workers have sessions of their own, and only a living parent ends them."""
+    mark = f"4{os.getpid()}.75"
+    one = written(tmp_path, "one", f"    - name: Wait long\n      command: sleep {mark}\n")
+    action = PlayAction(config(), one, ["here"])
+    task = asyncio.create_task(action.run(lambda line: None))
+    deadline = time.monotonic() + 30
+    while not _running(mark):
+        assert time.monotonic() < deadline and not task.done()
+        await asyncio.sleep(0.05)
+    os.kill(min(_processes(str(one.path))), signal.SIGKILL)
+    with pytest.raises(ActionError, match="was killed by signal 9"):
+        await task
+    assert not _running(mark)
+
+
 async def test_out_of_time_it_is_ended(tmp_path: Path) -> None:
     one = written(tmp_path, "one", "    - name: Wait\n      command: sleep 300\n")
     report, _ = await play(one.path, config(), timeout=4.0)
@@ -320,14 +338,17 @@ async def test_out_of_time_it_is_ended(tmp_path: Path) -> None:
 
 
 def _running(word: str) -> bool:
-    """Whether a process has this argument."""
+    return bool(_processes(word))
+
+
+def _processes(word: str) -> list[int]:
+    """The processes that have this argument."""
+    found = []
     for process in Path("/proc").glob("[0-9]*"):
-        try:
+        with contextlib.suppress(OSError):
             if word.encode() in (process / "cmdline").read_bytes().split(b"\0"):
-                return True
-        except OSError:
-            continue
-    return False
+                found.append(int(process.name))
+    return found
 
 
 @pytest.fixture

@@ -250,6 +250,8 @@ def _failure(host: HostReport) -> str:
 def _why(report: Report) -> str:
     if report.said:
         return inert(report.said[-400:], 400)
+    if report.rc is not None and report.rc < 0:
+        return f"ansible-playbook was killed by signal {-report.rc}"
     return f"ansible-playbook ended with {report.rc}"
 
 

@@ -182,7 +182,8 @@ async def run(ready: Prepared, on_event: OnEvent = lambda event: None) -> Report
         report.said = f"not done within {ready.timeout:.0f} s"
     finally:
         said.cancel()
-        await asyncio.shield(_end(process.pid, process))
+        if process.returncode is None or not report.ended:
+            await asyncio.shield(_end(process, ready.folder))
         process._transport.close()  # type: ignore[attr-defined]
     return report
 
@@ -212,19 +213,36 @@ async def _tail(reader: asyncio.StreamReader) -> str:
     return inert(kept.decode(errors="replace").strip(), STDERR)
 
 
-async def _end(group: int, process: asyncio.subprocess.Process) -> None:
-    """End a process group: asked first, then killed."""
+async def _end(process: asyncio.subprocess.Process, place: Path) -> None:
+    """End all that a run started here: asked first, then killed, and seen to be gone.
 
-    def send(number: int) -> bool:
-        try:
-            os.killpg(group, number)
-        except (ProcessLookupError, PermissionError):
-            return False
-        return True
-
-    if not send(signal.SIGTERM):
-        return
+    Ansible's workers have sessions of their own (executor/process/worker.py, 2.19), and are ended
+    only by a parent that lives to hear the request; ssh's masters outlive both. What all of them
+    have is the run's environment.
+    """
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGTERM)
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(process.wait(), GRACE)
-    send(signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    mark = f"ANSIBLE_LOCAL_TEMP={place / 'tmp'}".encode()
+    for _ in range(100):
+        if not await asyncio.to_thread(_kill_all, mark):
+            break
+        await asyncio.sleep(0.02)
     await process.wait()
+
+
+def _kill_all(mark: bytes) -> bool:
+    """Kill whatever has this variable; True: there was something, look again."""
+    found = False
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            # What has ended and waits for its parent has no environment.
+            if mark in (entry / "environ").read_bytes().split(b"\0"):
+                os.kill(int(entry.name), signal.SIGKILL)
+                found = True
+        except OSError:
+            continue  # gone, or another user's
+    return found
