@@ -77,6 +77,11 @@ def test_what_nobody_measured_is_not_zero() -> None:
         assert figure.used is None and figure.percent is None and figure.why_not
     assert found.gpu_percent.why_not == "it had no GPU"
     assert "n/a" in said(found) and " 0%" not in said(found)
+    # 22.05 writes 0 for a step that ended before the first sample.
+    short = BATCH | {"MaxRSS": "0", "TRESUsageInTot": "cpu=00:00:00,mem=0"}
+    memory = one(JOB, short).memory_mib
+    assert memory.used is None and memory.why_not
+    assert not any("memory" in line for line in advised(one(JOB, short)))
     waits = JOB | {
         "State": "CANCELLED by 0",
         "ElapsedRaw": "0",

@@ -332,8 +332,9 @@ def test_jobs_of_the_lab(root: None) -> None:
     assert abs(job.submit_time - time.time()) < 120
     assert set(job.steps) >= {"batch", 0}
     assert job.steps[0].ntasks == 2
-    memory = job.steps[0].stats.max_resident_memory  # not measured in so short a time, at times
-    assert memory is None or memory > 100_000
+    # In so short a time it is not measured, at times: None, or 0 from an older Slurm.
+    memory = job.steps[0].stats.max_resident_memory
+    assert not memory or memory > 100_000
     assert job.stats.elapsed_cpu_time == (job.elapsed_time or 0) * 2
     assert db.Jobs.load(db.JobFilter(ids=[number], users=["ana"])) == db.Jobs()
     assert number in db.Jobs.load(db.JobFilter(users=["root"], partitions=["cpu"]))

@@ -195,12 +195,13 @@ def _bytes(value: str) -> float | None:
 
 
 def _memory(measured: list[dict[str, str]], asked: int | None, over: bool) -> Figure:
-    """The step that had most: its tasks' peaks together."""
+    """The step that had most: its tasks' peaks together. No process has 0 bytes: that is how
+    an older Slurm (22.05) writes that it ended before the first sample."""
     tool = "sacct" if over else "sstat"
     best: tuple[float, str, str | None] | None = None
     for step in measured:
-        together = _bytes(values.tres(step["TRESUsageInTot"]).get("mem", ""))
-        one = _bytes(step["MaxRSS"])
+        together = _bytes(values.tres(step["TRESUsageInTot"]).get("mem", "")) or None
+        one = _bytes(step["MaxRSS"]) or None
         several = (values.whole(step["NTasks"]) or 1) > 1
         if together is not None and (one is None or together >= one):
             note = "its tasks' peaks together" if several else None
