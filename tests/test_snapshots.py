@@ -62,20 +62,28 @@ def picture(snapshot: SnapshotAssertion) -> Picture:
         before: Before | None = None,
     ) -> None:
         async with app.run_test(size=size) as pilot:
-            await pilot.pause()
+            if before or keys:
+                await settled(pilot)
             if before:
                 await before(pilot)
             for key in keys or ():
                 await pilot.press(key)
-            shown = ""
-            for _ in range(50):
-                await pilot.pause(0.06)
-                last, shown = shown, app.export_screenshot(title="labtui")
-                if shown == last:
-                    break
+            shown = await settled(pilot)
         assert shown == snapshot(extension_class=Svg)
 
     return compare
+
+
+async def settled(pilot: Pilot[Any]) -> str:
+    """What is shown once it has stood still: the app's own clock repaints what is late."""
+    shown, same = "", 0
+    for _ in range(100):
+        await pilot.pause(0.06)
+        last, shown = shown, pilot.app.export_screenshot(title="labtui")
+        same = same + 1 if shown == last else 0
+        if same == 2:
+            break
+    return shown
 
 
 def told(pilot: Pilot[Any], selector: str) -> str:
