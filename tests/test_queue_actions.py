@@ -21,7 +21,7 @@ from labtui.actions.queue import (
     covers,
 )
 from labtui.actions.runner import Runner
-from labtui.model import Job, Node
+from labtui.model import ArrayJob, Job, Node
 from labtui.slurm.client import SlurmClient
 from slurmhost import ScriptedHost, marks_of, record
 
@@ -171,6 +171,30 @@ async def test_several_running_jobs_ask_for_their_number() -> None:
     plan = await CancelJob(slurm.client, ["5", "6", "5"]).plan()
     assert (plan.title, plan.dangerous, plan.confirm_word) == ("Cancel 2 jobs", True, "2 jobs")
     assert [step.what for step in plan.steps] == ["scancel 5 6"]
+
+
+REQUEUED_HELD = (
+    {"Reason": "launch failed requeued held"}, {"Reason": "job_requeued_in_held_state"},
+    {"Reason": "user env retrieval failed requeued held"}, {"State": "SPECIAL_EXIT"},
+    {"State": "REQUEUE_HOLD"},
+)  # fmt: skip
+"""What Slurm itself held, and says in its own words."""
+
+
+@pytest.mark.parametrize("held", REQUEUED_HELD)
+async def test_what_slurm_itself_held_can_be_released(held: dict[str, str]) -> None:
+    slurm = Slurm(j5=held)
+    slurm.effect["release"] = {"State": "PENDING", "Reason": "BeginTime"}
+    outcome = await slurm.perform(ReleaseJob(slurm.client, ["5"]))
+    assert (outcome.kind, outcome.message) == ("done", "job 5 is released (pending)")
+    stuck = Slurm(j5=held)
+    outcome = await stuck.perform(ReleaseJob(stuck.client, ["5"], settle=0.1))
+    assert outcome.kind == "unknown"
+    for action in (HoldJob, modify_actions.TopJob):
+        with pytest.raises(ActionError, match="it is held"):
+            await action(Slurm(j5=held).client, ["5"]).plan()
+    folded = ArrayJob(job_id="9", name="x", state="FAILED", tasks={held.get("State", "PENDING"): 1})
+    assert queue_actions._not_held(folded) is None
 
 
 def test_which_rows_are_meant() -> None:

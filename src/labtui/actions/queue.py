@@ -13,7 +13,11 @@ from labtui.spec import ActionSpec
 
 __all__ = ["covers"]
 
-HELD = ("JobHeldUser", "JobHeldAdmin", "JobHoldMaxRequeue")
+HELD = ("jobheld", "jobholdmaxrequeue", "launch failed requeued held",
+        "job requeued in held state", "user env retrieval failed")  # fmt: skip
+"""How the reasons of held jobs begin; of free texts Slurm writes the blanks as `_` too."""
+HELD_STATES = frozenset({"SPECIAL_EXIT", "REQUEUE_HOLD"})
+"""States of jobs that were put back into the queue held."""
 
 
 def states(job: Job) -> set[str]:
@@ -22,7 +26,8 @@ def states(job: Job) -> set[str]:
 
 
 def is_held(job: Job) -> bool:
-    return job.state == "PENDING" and (job.reason or "").startswith(HELD)
+    reason = (job.reason or "").replace("_", " ").lower()
+    return job.state in HELD_STATES or (job.state == "PENDING" and reason.startswith(HELD))
 
 
 def over(job: Job) -> str | None:
@@ -38,7 +43,7 @@ def _not_waiting(job: Job) -> str | None:
 
 def _not_held(job: Job) -> str | None:
     if isinstance(job, ArrayJob):  # its row does not tell why its tasks wait
-        return None if "PENDING" in job.tasks else "no task of it waits"
+        return None if states(job) & {"PENDING", *HELD_STATES} else "no task of it waits"
     return None if is_held(job) else "it is not held"
 
 
