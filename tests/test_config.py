@@ -18,6 +18,7 @@ from labtui.config import (
     parse,
     write_example,
 )  # fmt: skip
+from labtui.config.checks import in_clear
 
 
 def problems(source: str) -> list[str]:
@@ -101,6 +102,9 @@ def test_a_good_file_becomes_an_inventory() -> None:
          "lab.toml:2: prometheus.url: 'localhost:9090' is not an address; write http://host:port"),
         ("[vault.nodes]\nt = 'vault'\n",
          "lab.toml:2: vault.nodes.t: 'vault' is not an address; write https://host:8200"),
+        ("[vault.nodes]\nt = 'http://truenas:8200'\n",
+         "lab.toml:2: vault.nodes.t: 'http://truenas:8200' would carry shares and tokens in clear;"
+         " write https://host:8200"),
         ("[vault]\nca_file = 'ca.pem'\n",
          "lab.toml:2: vault.ca_file: 'ca.pem' is relative; write an absolute path"),
         ("[slurm]\ninterval_s = 0.0\n",
@@ -121,6 +125,21 @@ def test_a_good_file_becomes_an_inventory() -> None:
 )  # fmt: skip
 def test_a_mistake_is_told_by_file_line_key_and_fix(source: str, expected: str) -> None:
     assert problems(source) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("url", "clear"),
+    [
+        ("https://truenas:8200", False), ("HTTPS://truenas", False),
+        ("http://127.0.0.1:8200", False), ("http://127.1.2.3", False),
+        ("http://localhost:8200/", False), ("http://[::1]:8200", False),
+        ("http://127.0.0.1@truenas:8200", True), ("http://127.0.0.1.lab:8200", True),
+        ("http://localhost.lab", True), ("http://127.0.0.1:8200\\@truenas", True),
+        ("http://[::]:8200", True), ("HTTP://truenas:8200", True), ("http://10.0.0.1", True),
+    ],
+)  # fmt: skip
+def test_plain_http_is_for_this_machine_alone(url: str, clear: bool) -> None:
+    assert in_clear(url) is clear
 
 
 def test_all_mistakes_of_a_kind_are_told_at_once() -> None:

@@ -26,6 +26,7 @@ from labtui.keyholder.faults import HIDDEN, fault, masked, masker
 from labtui.keyholder.holder import Given, HolderError, Keyholder, Typed
 from labtui.keyholder.line import MORE_LINES, TOO_LONG, Line
 from labtui.keyholder.operation import Door, Operation, Refused
+from labtui.keyholder.operations import operation
 from labtui.keyholder.shape import LIMIT, decoded, digest, form, trimmed, wipe
 from labtui.spec import Wanted
 from realservers import program
@@ -205,6 +206,15 @@ def test_what_was_never_sent_is_known_to_be_undone() -> None:
     kind, words = fault(ask(door), WRITE, door)
     assert kind == "refused" and words == "Vault at http://127.0.0.1:9: connection refused"
     assert fault(Refused("no"), WRITE, door) == ("refused", "no")
+
+
+def test_nothing_goes_to_another_machine_in_clear(tmp_path: Path) -> None:
+    """Whatever let such an address through."""
+    door = Door("n", "http://truenas.lab:8200", timeout=0.5)
+    secrets = {"share": bytearray(B64.encode()), "token": bytearray(b"hvs.x")}
+    for id, params in (("unseal.share", {}), ("raft.save", {"path": str(tmp_path / "x")})):
+        with pytest.raises(Refused, match="https"):
+            operation(id).run(door, secrets, params)
 
 
 # The process

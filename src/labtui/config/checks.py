@@ -9,8 +9,8 @@ from pathlib import Path
 from labtui.config.reading import Where
 from labtui.config.sections import Config, NodeConfig
 
-_URL = re.compile(r"https?://[^\s/]+")
-
+_URL = re.compile(r"https?://[^\s/]+", re.IGNORECASE)
+_HERE = re.compile(r"http://(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]+)?/?", re.IGNORECASE)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _UNIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.@\\-]*")
@@ -40,9 +40,10 @@ def check(config: Config) -> list[tuple[Where, str]]:
             text = f"{url!r} is not an address; write http://host:port"
             found.append(((section, "url"), text))
     for name, url in config.vault.nodes.items():
-        if not _URL.match(url):
-            text = f"{url!r} is not an address; write https://host:8200"
-            found.append((("vault", "nodes", name), text))
+        if not _URL.match(url) or in_clear(url):
+            wrong = "would carry shares and tokens in clear"
+            why = wrong if _URL.match(url) else "is not an address"
+            found.append((("vault", "nodes", name), f"{url!r} {why}; write https://host:8200"))
     for name, storage in config.vault.storage.items():
         where = ("vault", "storage", name)
         if name not in config.nodes or name not in config.vault.nodes:
@@ -74,6 +75,11 @@ def check(config: Config) -> list[tuple[Where, str]]:
         text = "faster than 2 s slows the card's own work; write 2 or more"
         found.append((("gpu", "interval_s"), text))
     return found
+
+
+def in_clear(url: str) -> bool:
+    """What is sent there can be read on the way: plain http, other than to this machine."""
+    return not url.lower().startswith("https://") and not _HERE.fullmatch(url)
 
 
 def _check_node(name: str, node: NodeConfig) -> list[tuple[Where, str]]:

@@ -67,7 +67,8 @@ class UrlConfig(_Section, frozen=True, kw_only=True):
 
 class VaultConfig(_Section, frozen=True, kw_only=True):
     nodes: dict[str, str] = {}
-    """Node name -> https address of that very server, never a balancer's."""
+    """Node name -> https address of that very server, never a balancer's. Plain http is taken for
+    this machine alone."""
     ca_file: str = ""
     interval_s: float = 2.0
     timeout_s: float = 3.0

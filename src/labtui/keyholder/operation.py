@@ -32,6 +32,16 @@ class Door:
     timeout: float = 10.0
     """Seconds for one request, connecting included."""
 
+    @property
+    def url(self) -> str:
+        """The address, without a slash at its end. Raises Refused for one that is not encrypted,
+        other than this machine's own."""
+        from labtui.config.checks import in_clear
+
+        if in_clear(self.address):
+            raise Refused(f"{self.node} is not asked over plain http: its address must be https://")
+        return self.address.rstrip("/")
+
     def client(self, token: bytearray | None = None) -> Any:
         """An hvac client with this token or none: no ambient one, no proxy, no redirect.
 
@@ -57,7 +67,7 @@ class Door:
 
         session = Session(timeout=self.timeout, ca_file=self.ca_file)
         return hvac.Client(
-            url=self.address,
+            url=self.url,
             token=token.decode() if token else "",
             verify=session.verify,
             timeout=self.timeout,

@@ -120,7 +120,7 @@ def _session(door: Door, token: bytearray) -> Iterator[Any]:
 
 
 def _url(door: Door) -> str:
-    return f"{door.address.rstrip('/')}/v1/sys/storage/raft"
+    return f"{door.url}/v1/sys/storage/raft"
 
 
 def _refused(answer: Any, door: Door) -> Answered:
