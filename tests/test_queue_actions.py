@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from labtui.actions import jobs as job_actions
 from labtui.actions import modify as modify_actions
 from labtui.actions import nodes as node_actions
 from labtui.actions import queue as queue_actions
@@ -23,6 +24,7 @@ from labtui.actions.queue import (
 from labtui.actions.runner import Runner
 from labtui.model import ArrayJob, Job, Node
 from labtui.slurm.client import SlurmClient
+from labtui.slurm.errors import RPCError
 from slurmhost import ScriptedHost, marks_of, record
 
 Answer = tuple[int, str, str]
@@ -195,6 +197,73 @@ async def test_what_slurm_itself_held_can_be_released(held: dict[str, str]) -> N
             await action(Slurm(j5=held).client, ["5"]).plan()
     folded = ArrayJob(job_id="9", name="x", state="FAILED", tasks={held.get("State", "PENDING"): 1})
     assert queue_actions._not_held(folded) is None
+
+
+DENIED = "scancel: error: Kill job error on job id {}: Access/permission denied"
+
+
+class Shared(Slurm):
+    """Some jobs are another's: Slurm does what was asked to the rest, which takes a while."""
+
+    def __init__(self, others: str, refuse: str, **jobs: dict[str, str]) -> None:
+        super().__init__(**jobs)
+        self.others, self.words, self.looks = others.split(), refuse, 0
+
+    def reply(self, argv: list[str], stdin: str) -> Answer | None:
+        if argv[0] == "scancel":
+            for job_id, job in self.jobs.items():
+                job |= {} if job_id in self.others else {"State": "COMPLETING"}
+            return 1, "", "\n".join(self.words.format(job_id) for job_id in self.others)
+        self.looks += 1
+        for job in self.jobs.values():
+            if job.get("State") == "COMPLETING" and self.looks > 2:
+                job |= CANCELLED
+        return super().reply(argv, stdin)
+
+
+async def test_what_slurm_refuses_of_several_is_told_by_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(job_actions, "SEVERAL_STEP", 0.01)
+    slurm = Shared("12 13 14 15", DENIED, **{f"j{n}": RUNNING for n in (11, 12, 13, 14, 15, 16)})
+    ids = ["11", "12", "13", "14", "15", "16"]
+    outcome = await slurm.perform(CancelJob(slurm.client, ids))
+    assert outcome.kind == "failed"
+    assert outcome.message.startswith("job 11 is cancelled; job 16 is cancelled; ")
+    assert "Slurm refused for 12, 13, 14, 15: " in outcome.message
+    assert outcome.details["job 11"] == "is cancelled"
+    assert outcome.details["job 12"] == "not cancelled"
+
+
+async def test_a_refusal_that_names_nobody_is_not_laid_on_everybody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(job_actions, "SEVERAL_STEP", 0.01)
+    slurm = Shared("12", "scancel: error: Access/permission denied", j11=RUNNING, j12=RUNNING)
+    outcome = await slurm.perform(CancelJob(slurm.client, ["11", "12"], settle=0.3))
+    assert outcome.kind == "unknown"
+    assert outcome.message.startswith("job 11 is cancelled; Slurm refused some: Access/permission")
+    assert outcome.message.endswith("; not cancelled (yet): 12")
+
+
+async def test_no_answer_is_no_refusal() -> None:
+    slurm = Slurm(j5=RUNNING, j6=RUNNING)
+    slurm.silent.add("cancel")
+    outcome = await slurm.perform(CancelJob(slurm.client, ["5", "6"], settle=0.1))
+    assert outcome.kind == "unknown" and "refused" not in outcome.message
+
+
+def test_whom_a_refusal_names() -> None:
+    def named(*lines: str) -> list[str]:
+        error = RPCError(msg="x")
+        error.said = lines
+        return job_actions._named(error, ["9", "9_[1-4%2]", "10", "11_3", "12"])
+
+    assert named("Access/permission denied for job 10", "12: Job is pending") == ["10", "12"]
+    assert named("9_2: Job is pending") == [], "others of its tasks may be done"
+    assert named("Access/permission denied for job 9_[1-4].") == ["9_[1-4%2]"]
+    assert named("Kill job error on job id 11: x", "see 10.0.0.12 or slurm-12.out") == []
+    assert named("Kill job error on job id 12: Job/step already completing or completed") == []
 
 
 def test_which_rows_are_meant() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shlex
 import time
 from collections import Counter
@@ -12,9 +13,9 @@ from typing import ClassVar
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step, Unknown
 from labtui.model import Job
 from labtui.slurm import many
-from labtui.slurm.argv import scontrol_argv, whole_id
+from labtui.slurm.argv import exact_id, scontrol_argv, whole_id
 from labtui.slurm.client import SlurmClient
-from labtui.slurm.errors import RPCError
+from labtui.slurm.errors import ESLURM_ALREADY_DONE, RPCError, errno_of
 from labtui.slurm.urgency import FINISHED
 from labtui.text import inert
 
@@ -43,7 +44,10 @@ class JobAction(Action):
         self.job_ids = list(self.asked)
         """Without those for which it makes no sense, once the plan is made."""
         self.settle = settle
-        self._refused = ""
+        self._refused: dict[str, str] = {}
+        """Why, of each job that Slurm's refusal names."""
+        self._refusal = ""
+        """A refusal that may be of any of them."""
         self._before: dict[str, Job] = {}
         self._began = time.time()
 
@@ -119,12 +123,18 @@ class JobAction(Action):
             try:
                 await self.client.tell(argv)
             except RPCError as error:
-                self._refused = _refusal(error, self.client.host.name)
-                if error.kind == "timeout":
-                    raise Unknown(self._refused) from None
-                if len(self.job_ids) == 1:
-                    raise ActionError(f"Slurm refused: {self._refused}") from None
+                self._refuse(error)
         progress("sent; waiting until Slurm shows it")
+
+    def _refuse(self, error: RPCError) -> None:
+        """Of several jobs Slurm does what it may, and names those that it refused."""
+        why = _refusal(error, self.client.host.name)
+        if error.kind == "timeout":
+            raise Unknown(why)
+        if len(self.job_ids) == 1:
+            raise ActionError(f"Slurm refused: {why}")
+        self._refusal = self._refusal or why
+        self._refused |= dict.fromkeys(_named(error, self.job_ids), why)
 
     async def verify(self) -> Outcome:
         deadline = time.monotonic() + self.settle
@@ -135,7 +145,7 @@ class JobAction(Action):
             for job_id in late:
                 if word := self._look(rows, job_id):
                     said[job_id] = word
-            if len(said) == len(self.job_ids) or time.monotonic() > deadline or self._refused:
+            if {*said, *self._refused} >= {*self.job_ids} or time.monotonic() > deadline:
                 break
             await asyncio.sleep(STEP if len(self.job_ids) == 1 else SEVERAL_STEP)
         return self._told(said)
@@ -152,7 +162,7 @@ class JobAction(Action):
         if not of_it and job_id in self._before:
             return self.gone or None
         if not of_it:
-            self._refused = self._refused or "Slurm does not know such a job"
+            self._refused.setdefault(job_id, "Slurm does not know such a job")
         return self.settled(of_it) if of_it else None
 
     def _told(self, said: dict[str, str]) -> Outcome:
@@ -164,13 +174,40 @@ class JobAction(Action):
             words = f"{len(said)} jobs are {self.past}"
         if not late:
             return Outcome("done", words, details)
-        rest = ", ".join(inert(job_id, 40) for job_id in late[:5])
-        rest += f" and {len(late) - 5} more" if len(late) > 5 else ""
-        if self._refused:
-            text = f"Slurm refused for {rest}: {self._refused}"
-            return Outcome("failed", f"{words}; {text}" if words else text, details)
-        text = f"job {rest} is not {self.past} after {self.settle:.0f} s; Slurm may still do it"
-        return Outcome("unknown", f"{words}; {text}" if words else text, details)
+        refused = [job_id for job_id in late if job_id in self._refused]
+        parts = [words] if words else []
+        if refused:
+            parts.append(f"Slurm refused for {_listed(refused)}: {self._refused[refused[0]]}")
+        if len(refused) == len(late):
+            return Outcome("failed", "; ".join(parts), details)
+        rest = _listed([job_id for job_id in late if job_id not in self._refused])
+        if self._refusal:
+            parts += [] if refused else [f"Slurm refused some: {self._refusal}"]
+            parts.append(f"not {self.past} (yet): {rest}")
+        else:
+            late_by = f"after {self.settle:.0f} s; Slurm may still do it"
+            parts.append(f"job {rest} is not {self.past} {late_by}")
+        return Outcome("unknown", "; ".join(parts), details)
+
+
+def _listed(job_ids: Sequence[str]) -> str:
+    rest = ", ".join(inert(job_id, 40) for job_id in job_ids[:5])
+    return rest + (f" and {len(job_ids) - 5} more" if len(job_ids) > 5 else "")
+
+
+_ID = re.compile(r"(?<![\w.])[0-9]+(?:_[0-9]+|_\[[0-9,:%-]+\]|\+[0-9]+)?(?!\w|\.\w)")
+
+
+def _named(error: RPCError, job_ids: Sequence[str]) -> list[str]:
+    """Those that a refusal of several names: `Access/permission denied for job 12`. What was
+    ending already is none."""
+    lines = [line for line in error.said or (error.msg,) if errno_of(line) != ESLURM_ALREADY_DONE]
+    names = {name for line in lines for name in _ID.findall(line)}
+    return [
+        job_id
+        for job_id in job_ids
+        if names & {exact_id(job_id), whole_id(job_id) if "[" in job_id else job_id}
+    ]
 
 
 def covers(wanted: str, job_id: str) -> bool:

@@ -61,6 +61,8 @@ class RPCError(PyslurmError):
         self.errno = errno
         self.msg = msg or slurm_strerror(errno)
         self.kind: FaultKind = kind or _kind(self.msg)
+        self.said: tuple[str, ...] = ()
+        """All lines that the command wrote, where it was one that did."""
         super().__init__(self.msg)
 
 
@@ -112,7 +114,9 @@ def error_of(command: str, where: str, stdout: str, stderr: str) -> RPCError:
         text += f" (asked from {where})"
     elif "accounting storage is disabled" in text.lower():
         text = "Slurm keeps no accounting here: finished jobs are forgotten after some minutes"
-    return RPCError(known[0] if known else SLURM_ERROR, text, kind=kind)
+    found = RPCError(known[0] if known else SLURM_ERROR, text, kind=kind)
+    found.said = tuple(said)
+    return found
 
 
 def _joined(lines: list[str]) -> str:
