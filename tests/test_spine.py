@@ -216,6 +216,23 @@ class TestRunner:
         outcome = await runner(lines).perform(act, await act.plan(), lambda line: None)
         assert (outcome.kind, outcome.message) == ("failed", "Invalid job id specified")
 
+    async def test_no_answer_to_a_question_before_or_after_is_told(self) -> None:
+        """Where what is asked goes by the keyholder, and that is killed."""
+        lines: list[AuditLine] = []
+
+        class Lost(Act):
+            async def plan(self) -> Plan:
+                raise Unknown("the keyholder was ended")
+
+            async def verify(self) -> Outcome:
+                raise Unknown("no answer in time")
+
+        with pytest.raises(ActionError, match="keyholder was ended; nothing was sent"):
+            await runner(lines).plan(Lost())
+        outcome = await runner(lines).perform(Lost(), await Act().plan(), lambda line: None)
+        assert outcome.kind == lines[0].outcome == "unknown"
+        assert outcome.message == ("sent, but its effect could not be read back: no answer in time")
+
     async def test_interrupted_is_audited_as_unknown(self) -> None:
         class Hangs(Act):
             async def run(self, progress: Progress) -> None:

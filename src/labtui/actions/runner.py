@@ -54,8 +54,8 @@ class Runner:
                 return await action.plan()
         except TimeoutError:
             raise ActionError(f"{action.id}: the source did not answer; nothing was sent") from None
-        except HostError as error:
-            raise ActionError(f"{action.id}: {error.message}; nothing was sent") from None
+        except (HostError, Unknown) as error:
+            raise ActionError(f"{action.id}: {error}; nothing was sent") from None
 
     async def perform(self, action: Action, plan: Plan, progress: Progress) -> Outcome:
         """Run, re-read the world, write the audit line. Never raises but CancelledError."""
@@ -116,6 +116,6 @@ class Runner:
         try:
             async with asyncio.timeout(action.read_timeout):
                 return await action.verify()
-        except (TimeoutError, HostError, ActionError) as error:
+        except (TimeoutError, HostError, ActionError, Unknown) as error:
             why = inert(error) or "no answer in time"
             return Outcome("unknown", f"sent, but its effect could not be read back: {why}")
