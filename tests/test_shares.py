@@ -532,7 +532,10 @@ def test_a_job_on_a_card_that_it_did_not_book() -> None:
 
 
 def test_booked_and_idle() -> None:
-    values = BOTH | {"slurm.allocations": [alloc("7", 2, 1, 2, start_time=NOW - 599)]}
+    resting = card(util_percent=0.0, memory_used_mib=400.0)
+    values = BOTH | {
+        "slurm.allocations": [alloc("7", 2, 1, 2, start_time=NOW - 599)], "smi.n": [resting],
+    }  # fmt: skip
     made = store(values)
     (gpu,) = items(made, ALONE, NOW)
     assert "idle-slice" not in kinds(gpu)
@@ -541,6 +544,44 @@ def test_booked_and_idle() -> None:
     unseen = card(na={"processes": "not supported by this card"})
     (gpu,) = items(store(values | {"smi.n": [unseen]}), ALONE, NOW + 2)
     assert "idle-slice" not in kinds(gpu), "nobody can see processes there"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"processes": (process(100, 20000.0, since=None),), "memory_used_mib": 20500.0},
+        {"util_percent": 60.0, "memory_used_mib": 400.0},
+        {"util_percent": 0.0, "memory_used_mib": 20500.0},
+    ],
+    ids=["whose it is cannot be seen", "busy without a process", "memory of no process"],
+)
+def test_nobody_is_called_idle_where_somebody_works_unseen(changes: dict[str, Any]) -> None:
+    """/proc may be hidden, or the job in a container of its own."""
+    values = {
+        "slurm.nodes": gres("gpu:4"), "smi.n": [card(**changes)],
+        "slurm.allocations": [alloc("12", 4, 0, 1, 2, 3, start_time=NOW - 3600)],
+    }  # fmt: skip
+    (gpu,) = cards(values)
+    assert "idle-slice" not in kinds(gpu) and "memory-tight" not in kinds(gpu)
+
+
+def test_a_job_that_works_on_one_of_its_cards() -> None:
+    resting = card(1, util_percent=0.0, memory_used_mib=400.0)
+    busy = card(0, processes=(process(100, 12000.0, job_id="12"),))
+    values = {
+        "slurm.nodes": gres("gpu:2"), "smi.n": [busy, resting],
+        "slurm.allocations": [alloc("12", 2, 0, 1, start_time=NOW - 3600)],
+    }  # fmt: skip
+    first, second = cards(values)
+    assert "idle-slice" not in kinds(first)
+    assert said(second, "idle-slice").startswith(
+        "job 12 holds a slice, but runs nothing on it, only on card 0 -> "
+    )
+    elsewhere = [replace(resting, index=0), replace(busy, index=1)]
+    booked = [alloc("12", 1, 0, start_time=NOW - 3600)]
+    first, second = cards(values | {"smi.n": elsewhere, "slurm.allocations": booked})
+    assert kinds(first) == [], "the card that it took instead tells it"
+    assert "job 12 runs on card 1 but booked card 0" in said(second, "unknown-process")
 
 
 # ---- memory

@@ -235,7 +235,7 @@ def test_any_cluster(steps: list[Step]) -> None:
         for gpu in found:
             alone = sum(g.node == gpu.node and g.index is not None for g in found) == 1
             assert gpu.index is not None or not alone, "one card: it is that one"
-            check_idle(gpu, now)
+        check_idle(found, now)
     for seconds in (0.5, 10.0, 700.0):
         now += seconds
         assert remembered.items(store, now) == Remembered(CONFIG).items(store, now)
@@ -291,16 +291,34 @@ def check_processes(gpu: Gpu) -> None:
         assert not any(f.kind in ("idle-slice", "unknown-process") for f in gpu.findings)
 
 
-def check_idle(gpu: Gpu, now: float) -> None:
-    """Who booked ten minutes ago and runs nothing, where processes can be seen."""
-    busy = {h.id for h in gpu.holders if h.pids and h.kind != "process"}
-    idle = {
-        h.id
-        for h in gpu.holders
-        if h.kind != "process" and h.since is not None and h.since + 600 < now
-    }
-    told = {f.holder for f in gpu.findings if f.kind == "idle-slice"}
-    assert told == (set() if "processes" in gpu.na else idle - busy)
+def check_idle(found: list[Gpu], now: float) -> None:
+    """Who booked ten minutes ago and runs nothing, where whoever works there can be seen; and on
+    no card of its machine that it did not book."""
+    for gpu in found:
+        busy = {h.id for h in gpu.holders if h.pids and h.kind != "process"}
+        idle = {
+            h.id
+            for h in gpu.holders
+            if h.kind != "process" and h.since is not None and h.since + 600 < now
+        }
+        strays = [
+            (p.job_id, p.pod_uid)
+            for g in found
+            if g.node == gpu.node
+            for p in g.processes
+            if any(h.kind == "process" and p.pid in h.pids for h in g.holders)
+        ]
+        astray = {id for id, raw in RAW.items() if any(raw == job for job, _ in strays)}
+        astray |= {f"ns/{p}" for p in PODS if any(f"uid-{p}" == uid for _, uid in strays)}
+        listed = [p.memory_mib for p in gpu.processes]
+        known = [m for m in listed if m is not None]
+        unseen = any({p.since, p.job_id, p.pod_uid} == {None} for p in gpu.processes)
+        unseen |= not listed and (gpu.util_percent or 0) >= 10
+        if gpu.memory_used_mib is not None and known == listed:
+            unseen |= gpu.memory_used_mib - sum(known) > 1024
+        told = {f.holder for f in gpu.findings if f.kind == "idle-slice"}
+        assert told <= idle - busy
+        assert not told if unseen or "processes" in gpu.na else idle - busy - told <= astray
 
 
 def check_findings(gpu: Gpu) -> None:

@@ -42,8 +42,18 @@ class Stray(NamedTuple):
     """`job 12`, `a pod`; None: nobody knows an owner."""
     elsewhere: tuple[int | None, ...]
     """The cards of the node that its owner booked; None: one that is not known."""
+    holders: tuple[str, ...]
+    """Under which ids."""
     known: bool
     """All schedulers that could know it were asked."""
+
+
+class Waiting(NamedTuple):
+    """One that booked a card and runs nothing on it."""
+
+    holder: Holder
+    busy: tuple[int, ...]
+    """Other cards of the node that it booked and uses."""
 
 
 def of_node(inputs: Inputs) -> list[Finding]:
@@ -101,7 +111,7 @@ def _finding(kind: str, severity: int, text: str, means: str, holder: str | None
 
 
 def of_card(
-    gpu: Gpu, strays: Sequence[Stray], waiting: Sequence[Holder], now: float
+    gpu: Gpu, strays: Sequence[Stray], waiting: Sequence[Waiting], now: float
 ) -> list[Finding]:
     """What holds for one card, beside what its sources and its node had to say."""
     found: list[Finding] = []
@@ -121,7 +131,7 @@ def of_card(
         ))  # fmt: skip
     if strays:
         found += _strays(gpu, [s for s in strays if (s.process.since or 0.0) + NEW_S < now])
-    found += [_idle(h) for h in waiting if (h.since or 0.0) + IDLE_S < now]
+    found += [_idle(w) for w in waiting if (w.holder.since or 0.0) + IDLE_S < now]
     celsius = gpu.temperature_c
     if celsius is not None and celsius >= HOT_C:
         found.append(_finding(
@@ -157,28 +167,42 @@ def unplaced(gpu: Gpu) -> Finding:
     )  # fmt: skip
 
 
-def waiting(gpu: Gpu) -> list[Holder]:
-    """Those that booked and run nothing here, where processes can be seen."""
-    if "processes" in gpu.na:
-        return []
-    holders = [h for h in gpu.holders if h.slices and h.since is not None]
-    busy = {h.id for h in gpu.holders if h.slices and h.pids}
-    return [h for h in holders if h.id not in busy and h.state != "COMPLETING"]
+def waiting(cards: Sequence[Gpu], strays: Sequence[Stray]) -> list[list[Waiting]]:
+    """Those that booked a card of this node and run nothing there, card by card, where whoever
+    works can be seen. Of one that took another card instead that one tells."""
+    astray = {id for stray in strays for id in stray.holders}
+    at: dict[str, list[int]] = {}
+    for gpu in cards:
+        for holder in gpu.holders:
+            if holder.slices and holder.pids and gpu.index is not None:
+                at.setdefault(holder.id, []).append(gpu.index)
+    found: list[list[Waiting]] = []
+    for gpu in cards:
+        mine = [] if room.unseen(gpu) else gpu.holders
+        found.append([
+            Waiting(h, tuple(on)) for h in mine
+            if h.slices and h.since is not None and h.state != "COMPLETING"
+            and h.id not in astray and gpu.index not in (on := at.get(h.id, ()))
+        ])  # fmt: skip
+    return found
 
 
-def turns(waiting: Sequence[Holder], strays: Sequence[Stray], now: float) -> float:
+def turns(waiting: Sequence[Waiting], strays: Sequence[Stray], now: float) -> float:
     """When the next of them has waited long enough to be called idle, or astray."""
-    moments = [(h.since or 0.0) + IDLE_S for h in waiting]
+    moments = [(w.holder.since or 0.0) + IDLE_S for w in waiting]
     moments += [(s.process.since or 0.0) + NEW_S for s in strays]
     return min((at for at in moments if at >= now), default=math.inf)
 
 
-def _idle(holder: Holder) -> Finding:
+def _idle(waiting: Waiting) -> Finding:
+    holder, busy = waiting
     what = "a slice" if holder.slices == 1 else f"{holder.slices} slices"
-    return _finding(
-        "idle-slice", 1, f"{room.named(holder)} holds {what}, but runs nothing on it",
-        "for more than 10 minutes: it waits, hangs, or never meant to use the card", holder.id,
-    )  # fmt: skip
+    text = f"{room.named(holder)} holds {what}, but runs nothing on it"
+    means = "for more than 10 minutes: it waits, hangs, or never meant to use the card"
+    if busy:
+        text += f", only on card {', '.join(map(str, busy))}"
+        means = "for more than 10 minutes: it works, on fewer cards than it booked"
+    return _finding("idle-slice", 1, text, means, holder.id)
 
 
 def _strays(gpu: Gpu, strays: Sequence[Stray]) -> list[Finding]:

@@ -39,14 +39,14 @@ def cards_of(
     until when this is so, if nothing else changes. `last` spares work where it still holds."""
     cards = measured(inputs)
     found = _Node(inputs, cards, _placement(inputs, cards, last))
+    made = [found.card(at) for at in range(len(cards))]
+    waiting = findings.waiting([gpu for gpu, _ in made], [s for _, mine in made for s in mine])
     result, until = [], math.inf
-    for at in range(len(cards)):
-        gpu, strays = found.card(at)
-        waiting = findings.waiting(gpu)
-        more = findings.of_card(gpu, strays, waiting, now)
-        if own := [*cards[at].findings, *found.findings, *more]:
+    for card, (gpu, strays), idle in zip(cards, made, waiting, strict=True):
+        more = findings.of_card(gpu, strays, idle, now)
+        if own := [*card.findings, *found.findings, *more]:
             gpu = structs.replace(gpu, findings=_sorted(own))
-        until = min(until, findings.turns(waiting, strays, now))
+        until = min(until, findings.turns(idle, strays, now))
         result.append(gpu)
     if found.placed.rest:
         result.append(found.nowhere())
@@ -284,22 +284,25 @@ class _Node:
         cluster = self.inputs.cluster
         keys = {process.job_id, process.pod_uid} - {None}
         places = (*(card.number for card in self.cards), None)
-        elsewhere = tuple(
-            index
+        booked = [
+            (index, lot.booking.holder.id)
             for index, lots in zip(places, (*self.placed.cards, self.placed.rest), strict=True)
-            if any(keys.intersection(lot.booking.keys) for lot in lots)
-        )
+            for lot in lots
+            if keys.intersection(lot.booking.keys)
+        ]
+        elsewhere = tuple(dict.fromkeys(index for index, _ in booked))
+        holders = tuple(dict.fromkeys(id for _, id in booked))
         slurm, kubernetes = cluster.slurm_why is None, cluster.kubernetes_why is None
         if process.job_id is not None:
-            return Stray(process, f"job {process.job_id}", elsewhere, slurm)
+            return Stray(process, f"job {process.job_id}", elsewhere, holders, slurm)
         if process.pod_uid is not None:
             owner = next(
                 (f"pod {pod.namespace}/{pod.name}" for pod in self.inputs.pods
                  if pod.uid == process.pod_uid), f"pod {process.pod_uid}",
             )  # fmt: skip
-            return Stray(process, owner, elsewhere, kubernetes)
+            return Stray(process, owner, elsewhere, holders, kubernetes)
         known = (slurm or not cluster.slurm) and (kubernetes or not cluster.kubernetes)
-        return Stray(process, None, (), known)
+        return Stray(process, None, (), (), known)
 
 
 def _booked(lots: Sequence[Lot]) -> dict[str, int]:

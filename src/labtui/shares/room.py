@@ -10,6 +10,8 @@ from labtui.text import inert, mib
 
 FULL = 0.95
 """Part of the memory in use above which the next allocation is likely to fail."""
+UNSEEN_MIB, UNSEEN_PERCENT = 1024.0, 10.0
+"""Memory and load that the driver does not need for itself: somebody works there."""
 
 
 class Room(NamedTuple):
@@ -36,6 +38,19 @@ def room(gpu: Gpu) -> Room | None:
     return Room(used, total, max(0.0, total - used), tuple(users))
 
 
+def unseen(gpu: Gpu) -> bool:
+    """Somebody works here, and it cannot be seen who: it may be any of the holders."""
+    if "processes" in gpu.na or any(
+        p.since is None and p.job_id is None and p.pod_uid is None for p in gpu.processes
+    ):
+        return True
+    if not gpu.processes and (gpu.util_percent or 0.0) >= UNSEEN_PERCENT:
+        return True
+    used = [p.memory_mib for p in gpu.processes]
+    known = [m for m in used if m is not None]
+    return known == used and (gpu.memory_used_mib or 0.0) - sum(known) > UNSEEN_MIB
+
+
 def named(holder: Holder) -> str:
     return f"{holder.kind} {inert(holder.id, 60)}"
 
@@ -53,7 +68,7 @@ def tight(gpu: Gpu) -> Finding | None:
             text=f"{mib(found.used)} of {mib(found.total)} used, {mib(found.at_most)} left",
             means="nobody is chosen to end: the next allocation fails, in any slice" + _most(found),
         )
-    if (gpu.slices or 0) < 2 or "processes" in gpu.na:
+    if (gpu.slices or 0) < 2 or unseen(gpu):
         return None
     waiting = sum(h.slices for h in gpu.holders if not h.pids)
     even = found.total / max(gpu.slices or 1, held(gpu))
