@@ -38,6 +38,10 @@ class Slurm:
         self.refuses, self.loses, self.forgets = refuses, loses, forgets
         self.jobs: dict[str, dict[str, str]] = {}
         self.told: list[list[str]] = []
+        self.released: set[str] = set()
+        self.answers: dict[str, tuple[int, bool]] = {}
+        """Of scontrol and scancel: (exit status, whether they do anything)."""
+        self.down = False
         self.host = ScriptedHost(self.reply)
         self.client = SlurmClient(self.host, timeout=0.05)
 
@@ -50,11 +54,15 @@ class Slurm:
             return 0, "", "sbatch: Job 1 to start at 1795471840 using 1 processors on nodes n1"
         if argv[0] == "sbatch":
             return self.sbatch(argv, re.findall(r"echo (\w+)", stdin)[0])
+        if argv[0] == "squeue" and self.down:
+            return 1, "", "slurm_load_jobs error: Unable to contact slurm controller"
         if argv[0] == "squeue":
             wanted = argv[argv.index("-j") + 1] if "-j" in argv else ""
             rows = [
                 record(marks_of(argv), JobArrayID=i, JobID=i, State=job["state"],
-                       Comment=job["comment"])
+                       Comment=job["comment"],
+                       Reason="JobHeldUser" if job["held"] == "True" and i not in self.released
+                       else "Resources")
                 for i, job in self.jobs.items()
                 if wanted in ("", i)
             ]  # fmt: skip
@@ -62,10 +70,13 @@ class Slurm:
                 return 1, "", "slurm_load_jobs error: Invalid job id specified"
             return 0, "".join(rows), ""
         self.told.append(argv)
-        if argv[0] == "scancel":
+        rc, effect = self.answers.get(argv[0], (0, True))
+        if effect and argv[0] == "scancel":
             for job_id in argv[1:]:
                 self.jobs[job_id]["state"] = "CANCELLED"
-        return 0, "", ""
+        if effect and argv[:2] == ["scontrol", "release"]:
+            self.released.update(argv[2].split(","))
+        return rc, "", "Access/permission denied" if rc == 1 else ""
 
     def sbatch(self, argv: list[str], name: str) -> Answer:
         given = dict(part[2:].partition("=")[::2] for part in argv if part.startswith("--"))
@@ -155,6 +166,59 @@ async def test_neither_accepted_nor_answered(whole: Pipeline, kept: Kept) -> Non
     _, outcome, _ = await submit(slurm, whole, kept)
     assert outcome.kind == "failed" and "no job carries its mark" in outcome.message
     assert [job["state"] for job in slurm.jobs.values()] == ["CANCELLED"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "words"),
+    [
+        ((0, False), "failed", "three: prepare 11, train 12, deploy 13; submitted but held: "
+         "release 11"),
+        ((124, False), "unknown", "three: prepare 11, train 12, deploy 13; submitted but held: "
+         "release 11"),
+        ((124, True), "done", "three is submitted: prepare 11, train 12, deploy 13"),
+        ((1, False), "failed", "scontrol release 11: Access/permission denied; submitted: "
+         "11, 12, 13; held until it is released: 11"),
+    ],
+)  # fmt: skip
+async def test_whether_the_first_were_let_go_is_read_back(
+    whole: Pipeline, kept: Kept, answer: tuple[int, bool], kind: str, words: str
+) -> None:
+    slurm = Slurm()
+    slurm.answers["scontrol"] = answer
+    _, outcome, _ = await submit(slurm, whole, kept)
+    assert (outcome.kind, outcome.message) == (kind, words)
+    assert len(slurm.jobs) == 3
+
+
+async def test_whether_what_these_replace_is_gone_is_read_back(whole: Pipeline, kept: Kept) -> None:
+    slurm = Slurm()
+    _, _, first = await submit(slurm, whole, kept)
+    slurm.jobs["11"]["state"] = "COMPLETED"
+    slurm.answers["scancel"] = (0, False)
+    _, outcome, _ = await submit(slurm, whole, kept, "train", first.run_record)
+    assert outcome.kind == "failed"
+    assert outcome.message == "three: train 14, deploy 15; not cancelled: 12, 13"
+    slurm.answers["scancel"] = (124, False)
+    _, outcome, _ = await submit(slurm, whole, kept, "train", first.run_record)
+    assert outcome.kind == "unknown"
+    assert outcome.message.endswith("submitted but held: release 16; not cancelled: 12, 13")
+
+
+async def test_a_mark_that_cannot_be_looked_for_is_not_known_to_be_missing(
+    whole: Pipeline, kept: Kept
+) -> None:
+    slurm = Slurm(forgets="train")
+    answer = slurm.reply
+
+    def reply(argv: list[str], stdin: str) -> Answer | None:
+        slurm.down = slurm.down or (argv[0] == "sbatch" and "echo train" in stdin
+                                    and "--test-only" not in argv)  # fmt: skip
+        return answer(argv, stdin)
+
+    slurm.host.reply = reply
+    _, outcome, _ = await submit(slurm, whole, kept)
+    assert outcome.kind == "unknown" and "slurmctld does not answer" in outcome.message
+    assert slurm.told == [] and [run.job_of("prepare") for run in kept.runs()] == ["11"]
 
 
 async def test_from_the_stage_that_failed(whole: Pipeline, kept: Kept) -> None:

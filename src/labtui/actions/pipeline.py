@@ -15,7 +15,17 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step
+from labtui.actions.base import (
+    Action,
+    ActionError,
+    Outcome,
+    OutcomeKind,
+    Plan,
+    Progress,
+    Step,
+    Unknown,
+)
+from labtui.actions.queue import is_held
 from labtui.actions.submit import LOOK, folder_for
 from labtui.kept import Kept
 from labtui.model import Job
@@ -56,6 +66,8 @@ class SubmitPipeline(Action):
         """Stages that are not submitted again, whose jobs are still to end."""
         self._left: list[str] = []
         """Jobs of the earlier submission that these replace and that still wait or run."""
+        self._doubt = False
+        """A command that changes something gave no answer."""
         self._kept = kept
         self._look = look
         self._warnings = tuple(warnings)
@@ -161,8 +173,12 @@ class SubmitPipeline(Action):
         for argv in self._cancels():
             await self._tell(argv)
             progress(f"cancelled what these replace: {', '.join(self._left)}")
-        if held := [self.jobs[s.name] for s in self.stages if self._is_first(s)]:
+        if held := self._first():
             await self._tell(scontrol_argv("release", held))
+
+    def _first(self) -> list[str]:
+        """Jobs that were submitted held, to be let go when all is well."""
+        return [self.jobs[s.name] for s in self.stages if s.name in self.jobs and self._is_first(s)]
 
     async def _submit(self, stage: Stage) -> str:
         waits = {**self._earlier, **self.jobs}
@@ -183,10 +199,14 @@ class SubmitPipeline(Action):
         while True:
             try:
                 job = await self.client.find_by_token(token)
-            except RPCError:
-                job = None
+            except RPCError as error:
+                job, silent = None, error.msg
+            else:
+                silent = ""
             if job is not None:
                 return job.job_id.partition("_")[0]
+            if time.monotonic() > deadline and silent:
+                raise Unknown(f"{stage.name}: {doubt}; its mark cannot be looked for: {silent}")
             if time.monotonic() > deadline:
                 raise ActionError(f"{doubt}, and no job carries its mark")
             await asyncio.sleep(1.0)
@@ -211,25 +231,37 @@ class SubmitPipeline(Action):
         try:
             await self.client.tell(argv)
         except RPCError as error:
-            made = ", ".join(self.jobs.values()) or "none"
-            raise ActionError(f"{shlex.join(argv)}: {error.msg}; submitted: {made}") from None
+            said = f"{shlex.join(argv)}: {error.msg}"
+            if error.kind == "timeout":
+                self._doubt = True
+                raise Unknown(said) from None
+            said += f"; submitted: {', '.join(self.jobs.values())}"
+            if held := self._first():
+                said += f"; held until it is released: {', '.join(held)}"
+            raise ActionError(said) from None
 
     async def verify(self) -> Outcome:
-        """Every stage by its id: there, and not held."""
-        states = {}
-        for name, job_id in self.jobs.items():
-            job = await self._job(job_id)
-            states[name] = "" if job is None else job.state
+        """Every stage by its id: there, and not held; and what they replace is cancelled."""
+        deadline = time.monotonic() + self._look
+        while True:
+            seen = {name: await self._job(job_id) for name, job_id in self.jobs.items()}
+            first = [seen[n] for n, job_id in self.jobs.items() if job_id in self._first()]
+            held = [job.job_id.partition("_")[0] for job in first if job and is_held(job)]
+            still = [job_id for job_id in self._left if not _ends(await self._job(job_id))]
+            if not (held or still) or time.monotonic() > deadline:
+                break
+            await asyncio.sleep(min(1.0, self._look))
         self._remember()
-        words = ", ".join(f"{name} {job_id}" for name, job_id in self.jobs.items())
+        words = ", ".join(f"{name} {job_id}" for name, job_id in self.jobs.items()) or "nothing"
         details = {"pipeline": self.pipeline.name, "run": self.run_record.id}
         details |= {f"job {name}": job_id for name, job_id in self.jobs.items()}
-        lost = [name for name, state in states.items() if not state]
-        if len(self.jobs) < len(self.stages) or lost:
-            missing = [s.name for s in self.stages if s.name not in self.jobs] + lost
-            return Outcome(
-                "unknown", f"{words or 'nothing'}; not seen: {', '.join(missing)}", details
-            )
+        missing = [stage.name for stage in self.stages if not seen.get(stage.name)]
+        wrong = [f"not seen: {', '.join(missing)}"] if missing else []
+        wrong += [f"submitted but held: release {','.join(held)}"] if held else []
+        wrong += [f"not cancelled: {', '.join(still)}"] if still else []
+        if wrong:
+            kind: OutcomeKind = "unknown" if missing or self._doubt else "failed"
+            return Outcome(kind, f"{self.pipeline.name}: {'; '.join([words, *wrong])}", details)
         return Outcome("done", f"{self.pipeline.name} is submitted: {words}", details)
 
     async def _job(self, job_id: str) -> Job | None:
@@ -248,3 +280,8 @@ class SubmitPipeline(Action):
         old = tuple(s for s in self.run_record.stages if s.stage not in self.tokens)
         self.run_record = msgspec.structs.replace(self.run_record, stages=old + new)
         self._kept.remember(self.run_record)
+
+
+def _ends(job: Job | None) -> bool:
+    """Whether a job is over, or on its way there."""
+    return job is None or job.state in FINISHED or job.state == "COMPLETING"
