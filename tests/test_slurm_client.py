@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from labtui.slurm import client as module
+from labtui.slurm import commands as module
 from labtui.slurm.argv import cancel_argv, exact_id, scontrol_argv, whole_id
 from labtui.slurm.client import SlurmClient
 from labtui.slurm.errors import RPCError

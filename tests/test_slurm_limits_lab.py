@@ -206,7 +206,7 @@ def test_who_is_no_operator_is_told_beforehand(limited: Lab, on: Callable[[Body]
                 "where", "name=ana", "format=User,AdminLevel")  # fmt: skip
     assert told == "ana|None"
     assert on(accounting.is_operator) is True  # the lab's operator
-    assert on(accounting.me) == "labop"
+    assert on(SlurmClient.whoami) == "labop"
 
 
 def test_shares_and_reservations(limited: Lab, on: Callable[[Body], Any]) -> None:

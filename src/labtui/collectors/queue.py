@@ -28,7 +28,7 @@ LIMITS: tuple[tuple[str, str, Callable[[SlurmClient], Awaitable[Any]], float], .
     ("shares", "slurm", accounting.shares, 60.0),
     ("licenses", "slurm", accounting.licenses, 60.0),
     ("settings", "slurm", accounting.settings, 300.0),
-    ("me", "slurm", accounting.me, 3600.0),
+    ("me", "slurm", SlurmClient.whoami, 3600.0),
 )
 """What changes seldom: feed, who answers, question, seconds between two answers while a screen
 wants it."""

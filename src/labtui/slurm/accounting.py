@@ -24,7 +24,7 @@ async def qos(client: SlurmClient) -> list[Qos]:
     found = accounts.qos(await _sacctmgr(client, "show", "qos", asked))
     if any(one.grp_tres_mins for one in found):
         try:
-            known = await client._read(["scontrol", "-o", "show", "assoc_mgr", "flags=qos"])
+            known = await client.read(["scontrol", "-o", "show", "assoc_mgr", "flags=qos"])
         except RPCError:  # PrivateData may keep it from us
             return found
         return accounts.with_usage(found, known.stdout)
@@ -39,35 +39,29 @@ async def associations(client: SlurmClient) -> list[Association]:
 
 async def shares(client: SlurmClient) -> list[Share]:
     """The fair-share tree. RPCError "not-found" where priorities do not know of one."""
-    done = await client._read(["sshare", "-a", "-n", "-P", "-o", ",".join(accounts.SHARE_FIELDS)])
+    done = await client.read(["sshare", "-a", "-n", "-P", "-o", ",".join(accounts.SHARE_FIELDS)])
     return accounts.shares(done.stdout)
 
 
 async def reservations(client: SlurmClient) -> list[Reservation]:
-    done = await client._read(["scontrol", "-a", "-o", "show", "reservation"])
+    done = await client.read(["scontrol", "-a", "-o", "show", "reservation"])
     return accounts.reservations(done.stdout)
 
 
 async def licenses(client: SlurmClient) -> list[License]:
-    done = await client._read(["scontrol", "-o", "show", "licenses"])
+    done = await client.read(["scontrol", "-o", "show", "licenses"])
     return accounts.licenses(done.stdout)
 
 
 async def settings(client: SlurmClient) -> dict[str, str]:
     """slurm.conf as slurmctld runs with it: `AccountingStorageEnforce`, `MaxArraySize`, ..."""
-    done = await client._read(["scontrol", "show", "config"])
+    done = await client.read(["scontrol", "show", "config"])
     return accounts.settings(done.stdout)
-
-
-async def me(client: SlurmClient) -> str:
-    """The account that asks, on the login node."""
-    done = await client._run(["id", "-un"], timeout=5.0)
-    return done.stdout.strip() if done.rc == 0 else ""
 
 
 async def is_operator(client: SlurmClient) -> bool | None:
     """Whether Slurm lets the account that asks do what only operators may; None: not known."""
-    user = await me(client)
+    user = await client.whoami()
     if user == "root" or not user:
         return True if user else None
     try:
@@ -91,7 +85,7 @@ async def operator_note(client: SlurmClient, what: str) -> tuple[str, ...]:
 
 
 async def _sacctmgr(client: SlurmClient, *more: str) -> str:
-    done = await client._run(["sacctmgr", "-n", "-P", *more])
+    done = await client.run(["sacctmgr", "-n", "-P", *more])
     said = f"{done.stdout}\n{done.stderr}"
     if "not running a supported accounting_storage" in said:
         text = "Slurm keeps no accounting here: there are no QoS, accounts and limits of them"

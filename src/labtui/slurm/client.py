@@ -1,77 +1,49 @@
-"""Slurm through its own commands, on a login node reached by any transport.
-
-One client a cluster. Every command runs under coreutils' `timeout` on the node itself, so that a
-command that hangs there ends there, also when the connection to it is gone; a submission that
-timed out is therefore decided (accepted or not) when that time is over.
-"""
+"""Slurm through its own commands, on a login node reached by any transport."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 from msgspec import structs
 
-from labtui.hosts.base import Completed, Host, HostError, Sink
+from labtui.hosts.base import Host
 from labtui.hosts.early import EarlyHost
 from labtui.model import Job, Node
 from labtui.slurm import efficiency, polling, scontrol
 from labtui.slurm.allocations import allocations
 from labtui.slurm.argv import cancel_argv, exact_id, node_argv, scontrol_argv, submit_argv, whole_id
+from labtui.slurm.commands import READ_ENV, Commands, limited
 from labtui.slurm.errors import RPCError, error_of
 from labtui.slurm.joblist import Book, JobList
 from labtui.slurm.linebook import LineBook
 from labtui.slurm.script import TOKEN_PREFIX
-from labtui.slurm.types import Allocation, Estimate, Partition, PingResponse
-from labtui.text import inert, inert_lines
+from labtui.slurm.types import Allocation, Estimate, Partition
+from labtui.text import inert_lines
 
-PATIENCE = 2.0
-"""Seconds after which a silent command makes us ask whether slurmctld answers at all: with it
-down, squeue blocks for 9 s where `scontrol ping` knows at once."""
-PING_TIMEOUT = 1.5
-MARGIN = 2.0
-"""Seconds that the transport may take beyond the command's own limit."""
 REMEMBERED = 5000
 """Jobs that ended, kept in mind for where Slurm keeps no accounting."""
 JSON_MOST = 2000
 """Jobs up to which a listing of all of them as JSON is bearable."""
 
-# What would change the output that we parse; a person's own settings must not.
-_UNSET = (
-    "SQUEUE_FORMAT", "SQUEUE_FORMAT2", "SQUEUE_SORT", "SQUEUE_ARRAY", "SQUEUE_ACCOUNT",
-    "SQUEUE_USERS", "SQUEUE_STATES", "SQUEUE_PARTITION", "SQUEUE_NAMES", "SQUEUE_QOS",
-    "SQUEUE_LICENSES", "SQUEUE_PRIORITY", "SLURM_CLUSTERS", "SLURM_BITSTR_LEN", "SLURM_JSON",
-    "SLURM_YAML", "SACCT_FORMAT", "SLURM_DEBUG_FLAGS",
-)  # fmt: skip
-READ_ENV = (
-    "env",
-    *(part for name in _UNSET for part in ("-u", name)),
-    "LC_ALL=C.UTF-8",
-    "SLURM_TIME_FORMAT=%s",
-    # Any zone will do for unix seconds; without one libc looks at /etc/localtime for every field:
-    # more than half of what squeue takes for 100,000 jobs.
-    "TZ=UTC0",
-)
 _ENDED = "CA,CD,DL,F,NF,OOM,PR,TO,BF"
 
 
-class SlurmClient:
-    """Asks and tells Slurm. All methods raise HostError or RPCError."""
+class SlurmClient(Commands):
+    """Asks and tells Slurm; one a cluster. All methods raise HostError or RPCError."""
 
     def __init__(self, host: Host, timeout: float = 8.0, *, tasks_apart: bool = False) -> None:
-        self.host = host
-        self.timeout = timeout
+        super().__init__(host, timeout)
         self.tasks_apart = tasks_apart
         """Every task of an array on a record of its own (`squeue -r`)."""
-        self._marks = polling.Marks()
-        self._book = Book(self._marks)
+        self.marks = polling.Marks()
+        self._book = Book(self.marks)
         self._node_lines = LineBook(scontrol.node)
         self._polling = asyncio.Lock()
         self._ended: dict[tuple[str, float | None], Job] = {}
-        self._doubt = False
         self._columns: tuple[str, ...] = ()
         self._numbers: tuple[int, ...] = ()
 
@@ -85,7 +57,7 @@ class SlurmClient:
         """
         async with self._polling:
             poll = self._book.begin()
-            await self._read(self._squeue("-t", "all"), sink=poll.feed)
+            await self.read(self.squeue("-t", "all"), sink=poll.feed)
             found = await poll.settle()
             self.remember(found.just_ended())
             return found
@@ -103,7 +75,7 @@ class SlurmClient:
 
     def begin(self, host: EarlyHost) -> None:
         """Start what the first call of `jobs` asks, before there is an event loop."""
-        host.begin(_limited(self._squeue("-t", "all"), READ_ENV, self.timeout))
+        host.begin(limited(self.squeue("-t", "all"), READ_ENV, self.timeout))
 
     async def job(self, job_id: str) -> Job | None:
         """One job (an array's first row for an array's id), also a finished one; None: unknown."""
@@ -114,16 +86,16 @@ class SlurmClient:
         """All rows of one id: an array has one for its waiting tasks and one a started task."""
         plain = whole_id(job_id)
         try:
-            done = await self._read(self._squeue("-t", "all", "-j", plain))
+            done = await self.read(self.squeue("-t", "all", "-j", plain))
         except RPCError as error:
             if error.kind != "not-found":
                 raise
         else:
-            found = polling.records(done.stdout, self._marks.end)
-            if jobs := [polling.queued_job(record, self._marks) for record in found]:
+            found = polling.records(done.stdout, self.marks.end)
+            if jobs := [polling.queued_job(record, self.marks) for record in found]:
                 return jobs
         try:
-            return await self._sacct("-j", plain)
+            return await self.sacct("-j", plain)
         except RPCError:
             return []
 
@@ -132,17 +104,17 @@ class SlurmClient:
 
         RPCError "not-found" where Slurm keeps no accounting.
         """
-        jobs = await self._sacct("-a", "-s", _ENDED, "-S", f"uts{int(since)}", "-E", "now")
+        jobs = await self.sacct("-a", "-s", _ENDED, "-S", f"uts{int(since)}", "-E", "now")
         return [job for job in jobs if job.end_time is None or job.end_time >= since]
 
     async def nodes(self) -> list[Node]:
         """Every node, with the fields that Slurm knows."""
         answer = self._node_lines.begin()
-        await self._read(["scontrol", "-a", "-d", "-o", "show", "node"], sink=answer.feed)
+        await self.read(["scontrol", "-a", "-d", "-o", "show", "node"], sink=answer.feed)
         return answer.done()
 
     async def partitions(self) -> list[Partition]:
-        done = await self._read(["scontrol", "-a", "-o", "show", "partition"])
+        done = await self.read(["scontrol", "-a", "-o", "show", "partition"])
         return scontrol.partitions(done.stdout)
 
     async def allocations(self) -> list[Allocation]:
@@ -157,7 +129,7 @@ class SlurmClient:
         if jobs is not None and len(jobs) > JSON_MOST and await self._release() < (24, 5):
             # Before 24.05 it lists every job, whatever it is asked for, at 6 KB each.
             raise RPCError(msg=f"squeue --json of this release would list all {len(jobs)} jobs")
-        done = await self._read(["squeue", "--local", "-a", "-t", "R,S,CG", "--json"])
+        done = await self.read(["squeue", "--local", "-a", "-t", "R,S,CG", "--json"])
         try:
             return allocations(msgspec.json.decode(done.stdout))
         except (msgspec.DecodeError, ValueError, TypeError, AttributeError, KeyError):
@@ -165,7 +137,7 @@ class SlurmClient:
 
     async def show(self, job_id: str) -> list[str]:
         """`scontrol -d show job` as inert lines: everything that slurmctld knows about it."""
-        done = await self._read(["scontrol", "-d", "show", "job", exact_id(job_id)])
+        done = await self.read(["scontrol", "-d", "show", "job", exact_id(job_id)])
         return inert_lines(done.stdout.rstrip())
 
     async def record(self, job: Job) -> dict[str, str]:
@@ -175,7 +147,7 @@ class SlurmClient:
         """
         argv = ["scontrol", "-d", "-o", "show", "job"]
         folded = "[" in job.job_id
-        done = await self._read([*argv, whole_id(job.job_id) if folded else exact_id(job.job_id)])
+        done = await self.read([*argv, whole_id(job.job_id) if folded else exact_id(job.job_id)])
         text = done.stdout.replace(f"JobName={job.name} UserId=", "JobName=- UserId=")
         found = [scontrol.pairs(line) for line in text.split("\n") if line.startswith("JobId=")]
         waiting = [one for one in found if one.get("JobState") == "PENDING"]
@@ -184,7 +156,7 @@ class SlurmClient:
     async def batch_script(self, job_id: str) -> str:
         """The script of a job that slurmctld still knows (one's own, or as an operator)."""
         argv = ["scontrol", "write", "batch_script", whole_id(job_id), "-"]
-        done = await self._read(argv)
+        done = await self.read(argv)
         if not done.stdout.strip():  # it exits 0 for an unknown job too
             raise error_of("scontrol", self.host.name, done.stdout, done.stderr)
         return done.stdout
@@ -192,7 +164,7 @@ class SlurmClient:
     async def accounted_script(self, job_id: str) -> str | None:
         """The script that the accounting keeps of a job (AccountingStoreFlags=job_script, and only
         for its owner and operators); None where it keeps none."""
-        done = await self._run(["sacct", "-B", "-j", whole_id(job_id)], env=READ_ENV)
+        done = await self.run(["sacct", "-B", "-j", whole_id(job_id)], env=READ_ENV)
         head, _, rest = done.stdout.partition("\n")
         rule, _, script = rest.partition("\n")
         found = done.rc == 0 and head.startswith("Batch Script for") and rule.startswith("---")
@@ -218,7 +190,7 @@ class SlurmClient:
         """What the accounting has of a job and its steps, for `efficiency.parse`."""
         fields = ",".join(efficiency.ACCOUNTED)
         argv = ["sacct", "-n", "-P", f"--format={fields}"]
-        done = await self._run([*argv, "-j", exact_id(job_id)], env=READ_ENV)
+        done = await self.run([*argv, "-j", exact_id(job_id)], env=READ_ENV)
         if done.rc != 0:
             raise error_of("sacct", self.host.name, done.stdout, done.stderr)
         return done.stdout
@@ -227,31 +199,18 @@ class SlurmClient:
         """What slurmd measures of a running job's steps; "" where this account may not ask."""
         fields = ",".join(efficiency.LIVE)
         argv = ["sstat", "-a", "-n", "-P", f"--format={fields}"]
-        done = await self._run([*argv, "-j", exact_id(job_id)], env=READ_ENV)
+        done = await self.run([*argv, "-j", exact_id(job_id)], env=READ_ENV)
         return done.stdout if done.rc == 0 else ""
 
     async def whoami(self) -> str:
         """The account that jobs are submitted as; empty where it cannot be told."""
-        done = await self._run(["id", "-un"], timeout=5.0)
+        done = await self.run(["id", "-un"], timeout=5.0)
         return done.stdout.strip() if done.rc == 0 else ""
 
     async def version(self) -> str:
         """`24.11.5`. Asks no daemon."""
-        done = await self._run(["sinfo", "--version"])
+        done = await self.run(["sinfo", "--version"])
         return done.stdout.split()[-1] if done.stdout.split() else "unknown"
-
-    async def ping(self) -> list[PingResponse]:
-        """Every slurmctld and whether it answers. A silent one counts as not responding."""
-        try:
-            done = await self._run(["scontrol", "ping"], timeout=PING_TIMEOUT)
-        except RPCError as error:
-            if error.kind != "timeout":
-                raise
-            return [PingResponse(True, False, 0, "")]
-        found = scontrol.ping(done.stdout)
-        if not found:
-            raise error_of("scontrol", self.host.name, done.stdout, done.stderr)
-        return found
 
     # -- telling ---------------------------------------------------------------------------
 
@@ -266,7 +225,7 @@ class SlurmClient:
     ) -> str:
         """Submit a script; its id. RPCError "timeout": unknown, look with `find_by_token`."""
         argv = submit_argv(script, token=token, chdir=chdir, hold=hold, dependency=dependency)
-        done = await self._run(argv, stdin=script, timeout=self.timeout + 7)
+        done = await self.run(argv, stdin=script, timeout=self.timeout + 7)
         job_id = scontrol.submitted_id(done.stdout) if done.rc == 0 else None
         if job_id is None:
             raise error_of("sbatch", self.host.name, done.stdout, done.stderr)
@@ -278,7 +237,7 @@ class SlurmClient:
         RPCError with Slurm's sentence where it would refuse.
         """
         argv = submit_argv(script, test_only=True, chdir=chdir)
-        done = await self._run(argv, env=("env", "SLURM_TIME_FORMAT=%s"), stdin=script)
+        done = await self.run(argv, env=("env", "SLURM_TIME_FORMAT=%s"), stdin=script)
         found = scontrol.estimate(done.stderr, time.time()) if done.rc == 0 else None
         if found is None:
             raise error_of("sbatch", self.host.name, done.stdout, done.stderr)
@@ -286,11 +245,11 @@ class SlurmClient:
 
     async def find_by_token(self, token: str) -> Job | None:
         """The job that a submission with this token became; None: there is none."""
-        done = await self._read(self._squeue("-t", "all"))
-        for record in polling.records(done.stdout, self._marks.end):
+        done = await self.read(self.squeue("-t", "all"))
+        for record in polling.records(done.stdout, self.marks.end):
             if token not in record:
                 continue
-            job = polling.queued_job(record, self._marks)
+            job = polling.queued_job(record, self.marks)
             if job.comment and f"{TOKEN_PREFIX}{token}" in job.comment.split():
                 return job
         return None
@@ -321,38 +280,25 @@ class SlurmClient:
     async def resume_node(self, name: str, *, user: str | None = None) -> None:
         await self.tell(node_argv(name, "resume"), user=user)
 
-    async def tell(
-        self, argv: Sequence[str], *, user: str | None = None, stdin: str | None = None
-    ) -> Completed:
-        """Run a command that changes something. RPCError where Slurm refused it."""
-        done = await self._run(argv, user=user, stdin=stdin)
-        if done.rc != 0:
-            raise error_of(argv[0], self.host.name, done.stdout, done.stderr)
-        return done
-
-    async def read(self, argv: Sequence[str], sink: Sink | None = None) -> Completed:
-        """Run a command that only reads, in an environment that does not change its output."""
-        return await self._read(argv, sink)
-
     async def is_writable(self, folder: str) -> bool:
         """Whether the login node can write into a folder; False also where its mount hangs."""
         try:
-            return (await self._run(["test", "-w", folder], timeout=2.0)).rc == 0
+            return (await self.run(["test", "-w", folder], timeout=2.0)).rc == 0
         except RPCError:
             return False
 
-    # -- the ways to run -------------------------------------------------------------------
+    # -- what is asked ----------------------------------------------------------------------
 
-    def _squeue(self, *more: str) -> list[str]:
+    def squeue(self, *more: str) -> list[str]:
         apart = ["-r"] if self.tasks_apart else []
-        return ["squeue", "--local", "-a", "-h", *apart, *more, "-O", self._marks.squeue_format()]
+        return ["squeue", "--local", "-a", "-h", *apart, *more, "-O", self.marks.squeue_format()]
 
-    async def _sacct(self, *more: str) -> list[Job]:
-        mark = self._marks.text
+    async def sacct(self, *more: str) -> list[Job]:
+        mark = self.marks.text
         argv = ["sacct", "-X", "-n", "-p", "--noconvert", f"--delimiter={mark}"]
         names = await self._accounted()
         argv += [f"--format={','.join(names)}", *more]
-        done = await self._run(argv, env=READ_ENV)
+        done = await self.run(argv, env=READ_ENV)
         if done.rc != 0:
             raise error_of("sacct", self.host.name, done.stdout, done.stderr)
         return polling.accounted_jobs(done.stdout, mark, names)
@@ -369,65 +315,3 @@ class SlurmClient:
             paths = polling.PATHS if await self._release() >= (24, 5) else ()
             self._columns = polling.ACCOUNTED + paths
         return self._columns
-
-    async def _read(self, argv: Sequence[str], sink: Sink | None = None) -> Completed:
-        """Ask slurmctld. When it is down, the error says so within some three seconds."""
-        if self._doubt:
-            await self._check()
-        task = asyncio.ensure_future(self._run(argv, env=READ_ENV, sink=sink))
-        try:
-            await asyncio.wait({task}, timeout=PATIENCE)
-            if not task.done():
-                await self._check()
-            done = await task
-        finally:
-            if not task.done():
-                task.cancel()
-        if done.rc != 0:
-            raise error_of(argv[0], self.host.name, done.stdout, done.stderr)
-        return done
-
-    async def _check(self) -> None:
-        controllers = await self.ping()
-        self._doubt = not any(c.is_responding for c in controllers)
-        if self._doubt:
-            names = ", ".join(inert(c.hostname, 80) for c in controllers if c.hostname)
-            if not names:
-                text = f"slurmctld does not answer (asked from {self.host.name})"
-                raise RPCError(msg=text, kind="timeout")
-            raise RPCError(msg=f"slurmctld on {names} does not answer", kind="refused")
-
-    async def _run(
-        self,
-        argv: Sequence[str],
-        *,
-        env: Sequence[str] = (),
-        stdin: str | None = None,
-        timeout: float | None = None,
-        user: str | None = None,
-        sink: Sink | None = None,
-    ) -> Completed:
-        limit = timeout or self.timeout
-        full = _limited(argv, env, limit)
-        command = argv[0]
-        try:
-            more = {} if sink is None else {"sink": sink}
-            done = await self.host.run(full, stdin=stdin, timeout=limit + MARGIN, user=user, **more)
-        except HostError as error:
-            if error.kind != "timeout":
-                raise
-            raise self._silent(command, limit) from None
-        if done.rc in (124, 137):
-            raise self._silent(command, limit)
-        if done.rc in (126, 127):
-            text = f"{command} cannot be run on {self.host.name}: is Slurm's client in its PATH?"
-            raise RPCError(msg=text, kind="not-found")
-        return done
-
-    def _silent(self, command: str, limit: float) -> RPCError:
-        text = f"{command} on {self.host.name} gave no answer within {limit:g} s"
-        return RPCError(msg=text, kind="timeout")
-
-
-def _limited(argv: Sequence[str], env: Sequence[str], limit: float) -> list[str]:
-    return ["timeout", "-k", "1", f"{limit:g}", *env, *argv]

@@ -87,7 +87,7 @@ async def nice(client: SlurmClient, job_ids: Sequence[str]) -> dict[str, int]:
         for more in ([], ["-r"]):
             argv = ["squeue", "--local", "-a", "-h", *more, "-t", "all", "-j", ",".join(part)]
             try:
-                done = await client._read([*argv, "-O", "JobArrayID:\x1f,Nice:\x1f"])
+                done = await client.read([*argv, "-O", "JobArrayID:\x1f,Nice:\x1f"])
             except RPCError as error:
                 if error.kind == "not-found":
                     continue
@@ -103,17 +103,17 @@ async def nice(client: SlurmClient, job_ids: Sequence[str]) -> dict[str, int]:
 
 async def _queued(client: SlurmClient, *more: str, states: str = "all") -> list[Job]:
     try:
-        done = await client._read(client._squeue("-t", states, *more))
+        done = await client.read(client.squeue("-t", states, *more))
     except RPCError as error:
         if error.kind == "not-found":  # of none of them
             return []
         raise
-    marks = client._marks
+    marks = client.marks
     return [polling.queued_job(record, marks) for record in polling.records(done.stdout, marks.end)]
 
 
 async def _accounted(client: SlurmClient, ids: list[str]) -> list[Job]:
     try:
-        return await client._sacct("-j", ",".join(ids))
+        return await client.sacct("-j", ",".join(ids))
     except RPCError:
         return []

@@ -9,7 +9,8 @@ import re
 import weakref
 from collections.abc import Sequence
 
-from labtui.slurm.client import READ_ENV, SlurmClient
+from labtui.slurm.client import SlurmClient
+from labtui.slurm.commands import READ_ENV
 from labtui.slurm.core.aio import cluster as own_cluster
 from labtui.slurm.db.assoc import Association, AssociationFilter, Associations, named
 from labtui.slurm.db.connection import Connection
@@ -215,7 +216,7 @@ async def reach(client: SlurmClient) -> None:
 
 async def _run(client: SlurmClient, argv: Sequence[str]) -> str:
     """Ask slurmdbd, not slurmctld. RPCError where it does not answer."""
-    done = await client._run(argv, env=READ_ENV, timeout=TIMEOUT)
+    done = await client.run(argv, env=READ_ENV, timeout=TIMEOUT)
     if done.rc != 0 or "not running a supported accounting_storage" in done.stderr:
         raise error_of(argv[0], client.host.name, done.stdout, done.stderr)
     return done.stdout
@@ -223,7 +224,7 @@ async def _run(client: SlurmClient, argv: Sequence[str]) -> str:
 
 async def _change(client: SlurmClient, argv: Sequence[str]) -> str:
     """Tell slurmdbd. RPCError "Nothing was modified" where nothing was."""
-    done = await client._run(argv, timeout=TIMEOUT)
+    done = await client.run(argv, timeout=TIMEOUT)
     said = f"{done.stdout}\n{done.stderr}"
     if "didn't affect anything" in said or "Nothing modified" in said:
         raise RPCError(msg="Nothing was modified")

@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 
 from labtui.slurm import documents
-from labtui.slurm.client import PING_TIMEOUT, SlurmClient
+from labtui.slurm.client import SlurmClient
+from labtui.slurm.commands import PING_TIMEOUT
 from labtui.slurm.documents import slurmctld as slurmctld_documents
 from labtui.slurm.errors import PyslurmError, RPCError, error_of
 from labtui.slurm.release import has_json
@@ -20,7 +21,7 @@ from labtui.slurm.slurmctld.stats import Statistics
 async def pings(client: SlurmClient) -> list[PingResponse]:
     """Every controller, also those that do not answer; `latency` is the whole command's time."""
     before = time.perf_counter()
-    done = await client._run(["scontrol", "ping"], timeout=PING_TIMEOUT + 5)
+    done = await client.run(["scontrol", "ping"], timeout=PING_TIMEOUT + 5)
     took = round((time.perf_counter() - before) * 1000, 3)
     try:
         found = slurmctld_documents.pings(done.stdout)
