@@ -15,13 +15,21 @@ from labtui.sources.nvml import throttle_words
 
 CARD = r"""
 #include <string.h>
+#ifndef COUNT
+#define COUNT 1
+#define CLOSED 0
+#define CODE 2
+#endif
 typedef struct { unsigned gpu, memory; } Rates;
 typedef struct { unsigned long long total, free, used; } Memory;
 int nvmlInitWithFlags(unsigned f) { return INIT; }
 int nvmlInit_v2(void) { return INIT; }
 int nvmlShutdown(void) { return 0; }
-int nvmlDeviceGetCount_v2(unsigned *n) { *n = 1; return 0; }
-int nvmlDeviceGetHandleByIndex_v2(unsigned i, void **d) { *d = (void *)1; return i ? 2 : 0; }
+int nvmlDeviceGetCount_v2(unsigned *n) { *n = COUNT; return 0; }
+int nvmlDeviceGetHandleByIndex_v2(unsigned i, void **d)
+  { *d = (void *)(i + 1ULL); return (CLOSED >> i) & 1 ? CODE : 0; }
+int nvmlDeviceGetMinorNumber(void *d, unsigned *n)
+  { *n = COUNT - (unsigned)(unsigned long long)d; return 0; }
 int nvmlDeviceGetName(void *d, char *s, unsigned n) { strncpy(s, "RTX \033[31m4090", n); return 0; }
 int nvmlDeviceGetUUID(void *d, char *s, unsigned n) { strncpy(s, "GPU-42", n); return 0; }
 int nvmlDeviceGetUtilizationRates(void *d, Rates *r) { r->gpu = UTIL; return 0; }
@@ -98,6 +106,30 @@ def test_no_library(tmp_path: Path) -> None:
     if isinstance(found[0], dict):
         pytest.skip("this machine has a card")
     assert found[0] == "not-found" and "no NVIDIA driver" in str(found[1])
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "kinds"),
+    [
+        (8, "power cables", ["lost"]), (11, "interrupts", ["lost"]), (15, "off the bus", ["lost"]),
+        (999, "Unknown", ["lost"]), (4, "may not read", []),
+    ],
+)  # fmt: skip
+def test_a_card_that_cannot_be_opened_costs_its_own_row_only(
+    tmp_path: Path, code: int, words: str, kinds: list[str]
+) -> None:
+    cards = ask(tmp_path, INIT=0, UTIL=97, COUNT=3, CLOSED=0b010, CODE=code)
+    assert all(isinstance(card, dict) for card in cards), cards
+    first, closed, last = [dict(card) for card in cards]  # type: ignore[call-overload]
+    assert (first["util_percent"], last["util_percent"]) == (97, 97)
+    assert (closed["index"], closed["util_percent"]) == (1, None)
+    assert words in closed["na"]["util_percent"]
+    assert [finding["kind"] for finding in closed["findings"]] == kinds
+
+
+def test_where_no_card_can_be_opened_the_source_fails(tmp_path: Path) -> None:
+    found = ask(tmp_path, INIT=0, UTIL=97, COUNT=2, CLOSED=0b11, CODE=4)
+    assert found[0] == "permission" and "may not" in str(found[1])
 
 
 def test_throttle_words() -> None:

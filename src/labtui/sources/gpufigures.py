@@ -27,6 +27,8 @@ LIMITS: dict[str, tuple[float, float]] = {
 }
 """Field of a Gpu -> the lowest and the highest that can be. No card draws more than 1.5 kW yet;
 the rest of the limits are as generous."""
+LOCK_UNTOLD = "no driver tells to what its clocks are locked"
+UNDER_MIG = "under MIG each instance is busy apart; there is no figure for all"
 
 
 def possible(values: dict[str, Any], na: dict[str, str], who: str) -> dict[str, Any]:

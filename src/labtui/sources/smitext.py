@@ -15,7 +15,7 @@ from msgspec import structs
 from labtui.model import Finding, Gpu
 from labtui.sources import processes
 from labtui.sources.base import SourceError, number
-from labtui.sources.gpufigures import possible
+from labtui.sources.gpufigures import LOCK_UNTOLD, UNDER_MIG, possible
 from labtui.sources.nvml import throttle_words
 from labtui.store import FaultKind
 from labtui.text import inert
@@ -60,7 +60,6 @@ _SILENT = re.compile(
     r"(?:([0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.\d): )?(.+)"
 )
 """With the card's index, its place or both, as the driver's age has it."""
-LOCK_UNTOLD = "no driver tells to what its clocks are locked"
 WSL = "Windows does not tell it to WSL"
 
 _FAULTS: tuple[tuple[str, FaultKind, str], ...] = (
@@ -176,7 +175,7 @@ def _card(row: dict[str, str], node: str, wsl: bool) -> Card | None:
         na[field] = "this driver does not know the question"
     told = possible(told, na, "nvidia-smi")
     if mig and told.get("util_percent") is None:
-        na["util_percent"] = "under MIG each instance is busy apart; there is no figure for all"
+        na["util_percent"] = UNDER_MIG
     mask, ecc = told.pop("throttle", None), told.pop("ecc_uncorrected", None)
     gone = {word for word in map(said, row.values()) if word in _LOST}
     return Card(
