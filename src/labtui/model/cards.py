@@ -124,6 +124,8 @@ class Gpu(Item, frozen=True, kw_only=True):
     """Errors since the driver was loaded that memory could not mend."""
     xid_at: float | None = None
     driver: str | None = None
+    minor: int | None = None
+    """Of its device file, /dev/nvidia0: how Slurm counts cards; `index` is by place on the bus."""
 
 
 class GpuHours(Item, frozen=True, kw_only=True):
