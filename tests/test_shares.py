@@ -531,6 +531,35 @@ def test_a_job_on_a_card_that_it_did_not_book() -> None:
     assert free(second) == 1
 
 
+def test_slurm_counts_cards_by_their_device_files() -> None:
+    """NVML counts them by PCI: device 0 is /dev/nvidia0, wherever that is plugged in."""
+    smi = [card(0, minor=1, processes=(process(1, job_id="13"),)),
+           card(1, minor=0, processes=(process(2, job_id="12"),))]  # fmt: skip
+    booked = [alloc("12", 1, 0), alloc("13", 1, 1)]
+    values = {"slurm.nodes": gres("gpu:2"), "slurm.allocations": booked, "smi.n": smi}
+    first, second = cards(values)
+    assert (holds(first), holds(second)) == ([("13", 1)], [("12", 1)])
+    assert kinds(first) == kinds(second) == []
+    blind = [replace(c, minor=None) for c in smi]
+    first, second = cards(values | {"smi.n": blind})
+    assert "job 12 runs on card 1 but booked card 0" in said(second, "unknown-process")
+    assert said(second, "unknown-process").endswith("or Slurm counts the cards in another order")
+    both = [replace(blind[0], processes=(process(2, job_id="12"),)), blind[1]]
+    _, second = cards(values | {"smi.n": both, "slurm.allocations": booked[:1]})
+    assert "another order" not in said(second, "unknown-process"), "it runs on its own as well"
+
+
+def test_shards_and_instances_lie_by_device_files_too() -> None:
+    mig = (MigInstance(id=1, profile="3g.40gb"), MigInstance(id=2, profile="3g.40gb"))
+    values = {
+        "smi.n": [card(0, minor=1), card(1, minor=0, mig=mig)], "slurm.nodes": gres("gpu:3"),
+        "slurm.allocations": [alloc("1", 1, 1), alloc("2", 1, 2)],
+    }  # fmt: skip
+    first, second = cards(values)
+    assert (first.slices, second.slices) == (1, 2)
+    assert holds(first) == [("2", 1)] and [h and h.id for h in slots(second)] == [None, "1"]
+
+
 def test_booked_and_idle() -> None:
     resting = card(util_percent=0.0, memory_used_mib=400.0)
     values = BOTH | {

@@ -17,8 +17,8 @@ from labtui.shares.inputs import Inputs, Source
 from labtui.sources.gpufigures import LIMITS
 from labtui.text import inert, mib
 
-LASTING = ("memory_total_mib", "product", "uuid", "driver", "power_default_w", "power_min_w",
-           "power_max_w", "clock_max_mhz")  # fmt: skip
+LASTING = ("memory_total_mib", "product", "uuid", "minor", "driver", "power_default_w",
+           "power_min_w", "power_max_w", "clock_max_mhz")  # fmt: skip
 """What a card does not change by the second: kept of a source that is silent."""
 FIELDS = (
     *FIGURES, *(f for f in LASTING if f not in FIGURES), "throttle", "xid", "xid_at",

@@ -7,10 +7,11 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from labtui.model import Finding, Gpu, GpuProcess, Holder
+from labtui.model import Finding, Gpu, Holder
 from labtui.shares import room, xid
 from labtui.shares.inputs import Inputs
 from labtui.shares.place import held
+from labtui.shares.strays import Stray
 from labtui.text import inert
 
 HOT_C, TOO_HOT_C = 85.0, 92.0
@@ -32,20 +33,6 @@ _HELD_DOWN = {
     "display clocks": (1, "a display sets its clocks"),
 }
 """Reason (sources/nvml.py) -> severity and what it means."""
-
-
-class Stray(NamedTuple):
-    """A process on a card on which its owner holds nothing."""
-
-    process: GpuProcess
-    owner: str | None
-    """`job 12`, `a pod`; None: nobody knows an owner."""
-    elsewhere: tuple[int | None, ...]
-    """The cards of the node that its owner booked; None: one that is not known."""
-    holders: tuple[str, ...]
-    """Under which ids."""
-    known: bool
-    """All schedulers that could know it were asked."""
 
 
 class Waiting(NamedTuple):
@@ -218,10 +205,12 @@ def _strays(gpu: Gpu, strays: Sequence[Stray]) -> list[Finding]:
         if owner is not None and one.elsewhere:
             where = ", ".join(str(i) for i in one.elsewhere if i is not None)
             booked = f"but booked card {where}" if where else "beyond what it booked"
+            means = "it set CUDA_VISIBLE_DEVICES itself, or nothing keeps it to its devices"
+            if one.reordered:
+                means += ", or Slurm counts the cards in another order"
             found.append(_finding(
                 "unknown-process", 2, f"{owner} runs on card {gpu.index} {booked} ({pids})",
-                "it set CUDA_VISIBLE_DEVICES itself, or nothing keeps it to its devices",
-                str(one.process.pid),
+                means, str(one.process.pid),
             ))  # fmt: skip
         elif not one.known:
             continue

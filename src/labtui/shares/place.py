@@ -39,22 +39,30 @@ class Placed(NamedTuple):
     rest: list[Lot]
 
 
-def layout(gres: Gres, cards: Sequence[Mig]) -> Layout:
-    """n devices on c cards are n/c a card, in order; with MIG they are the instances."""
+def layout(gres: Gres, cards: Sequence[Mig], minors: Sequence[int | None] = ()) -> Layout:
+    """n devices on c cards are n/c a card, in order; with MIG they are the instances. Slurm's order
+    is that of the device files: the cards' minor numbers, where all of them are known."""
+    order = sorted(range(len(minors)), key=lambda at: minors[at] or 0)
+    if None not in minors and order != list(range(len(minors))):
+        devices, slots = layout(gres, [cards[at] for at in order])
+        return Layout(
+            devices and tuple((order[at], slot) for at, slot in devices),
+            slots and tuple(slots[order.index(at)] for at in range(len(order))),
+        )
     count = len(cards)
     if any(cards):
         sizes = [len(mig) or 1 for mig in cards]
         if sum(sizes) == gres.gpu and not gres.shard:
-            devices = tuple((at, slot) for at, size in enumerate(sizes) for slot in range(size))
-            return Layout(devices, tuple(sizes))
+            mine = tuple((at, slot) for at, size in enumerate(sizes) for slot in range(size))
+            return Layout(mine, tuple(sizes))
     gpus = gres.gpu or (count if gres.shard or gres.mps else 0)
     if gpus % count:
         return Layout(None, None)
     per, each = gpus // count, gres.per_gpu
     if gres.shard and gres.shard % gpus:
         return Layout(tuple((at // per, 0) for at in range(gpus)), None)
-    devices = tuple((at // per, at % per * each) for at in range(gpus))
-    return Layout(devices, (per * each,) * count)
+    even = tuple((at // per, at % per * each) for at in range(gpus))
+    return Layout(even, (per * each,) * count)
 
 
 def kubernetes_slots(node: KubeNode, cards: Sequence[Mig]) -> tuple[int, ...] | None:

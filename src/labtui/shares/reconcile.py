@@ -13,9 +13,9 @@ from labtui.model import Finding, Gpu, GpuProcess, Holder
 from labtui.shares import findings
 from labtui.shares.bookings import Gres, of_kubernetes, of_slurm
 from labtui.shares.figures import Measured, measured
-from labtui.shares.findings import Stray
 from labtui.shares.inputs import Inputs
 from labtui.shares.place import Layout, Lot, Placed, kubernetes_slots, layout, placed
+from labtui.shares.strays import Stray, stray
 
 _TITLE = {"slurm": "Slurm", "kubernetes": "Kubernetes"}
 _TOLD_BY = {"smi": "nvidia-smi"}
@@ -56,10 +56,11 @@ def cards_of(
 def _placement(inputs: Inputs, cards: Sequence[Measured], last: Placement | None) -> Placement:
     migs = tuple([tuple([m.profile for m in card.mig]) for card in cards])
     gres = inputs.slurm.gres if inputs.slurm else None
-    key = (gres, inputs.parts, inputs.kube, inputs.pods, migs, _seen(inputs, cards))
+    minors = [card.values.get("minor") for card in cards]
+    key = (gres, inputs.parts, inputs.kube, inputs.pods, migs, minors, _seen(inputs, cards))
     if last is not None and last.key == key:
         return last
-    on = layout(gres, migs) if gres is not None else Layout(None, None)
+    on = layout(gres, migs, minors) if gres is not None else Layout(None, None)
     gres = gres or Gres()
     bookings = [*of_slurm(inputs.parts, gres), *of_kubernetes(inputs.pods)]
     slots = kubernetes_slots(inputs.kube, migs) if inputs.kube else None
@@ -259,7 +260,7 @@ class _Node:
                 mine.setdefault(place, []).append(process)
                 continue
             if process.pid not in bare and self._schedulers:
-                strays.append(self._stray(process))
+                strays.append(stray(process, self.inputs, self.cards, self.placed))
             bare.setdefault(process.pid, []).append(process)
         holders = [
             _using(lot.holder, mine[at]) if at in mine else lot.holder
@@ -279,30 +280,6 @@ class _Node:
     @property
     def _schedulers(self) -> bool:
         return self.inputs.cluster.slurm or self.inputs.cluster.kubernetes
-
-    def _stray(self, process: GpuProcess) -> Stray:
-        cluster = self.inputs.cluster
-        keys = {process.job_id, process.pod_uid} - {None}
-        places = (*(card.number for card in self.cards), None)
-        booked = [
-            (index, lot.booking.holder.id)
-            for index, lots in zip(places, (*self.placed.cards, self.placed.rest), strict=True)
-            for lot in lots
-            if keys.intersection(lot.booking.keys)
-        ]
-        elsewhere = tuple(dict.fromkeys(index for index, _ in booked))
-        holders = tuple(dict.fromkeys(id for _, id in booked))
-        slurm, kubernetes = cluster.slurm_why is None, cluster.kubernetes_why is None
-        if process.job_id is not None:
-            return Stray(process, f"job {process.job_id}", elsewhere, holders, slurm)
-        if process.pod_uid is not None:
-            owner = next(
-                (f"pod {pod.namespace}/{pod.name}" for pod in self.inputs.pods
-                 if pod.uid == process.pod_uid), f"pod {process.pod_uid}",
-            )  # fmt: skip
-            return Stray(process, owner, elsewhere, holders, kubernetes)
-        known = (slurm or not cluster.slurm) and (kubernetes or not cluster.kubernetes)
-        return Stray(process, None, (), (), known)
 
 
 def _booked(lots: Sequence[Lot]) -> dict[str, int]:
