@@ -63,6 +63,18 @@ def test_two_h100() -> None:
     assert first.holders == () and first.origin == {} and list(first.na) == ["clock_lock_mhz"]
 
 
+def test_the_device_number_that_slurm_counts_by() -> None:
+    minors = (
+        "/proc/driver/nvidia/gpus/0000:19:00.0/information:Device Minor: \t 1\n"
+        "/proc/driver/nvidia/gpus/0000:3b:00.0/information:Device Minor: \t 0"
+    )
+    rows = sample("h100-550-made.txt").split("@@ cards\n")[1].split("@@ code")[0].strip()
+    assert [(card.index, card.minor) for card in read(around(rows, minors=minors))] == [
+        (0, 1), (1, 0),
+    ]  # fmt: skip
+    assert [card.minor for card in read(around(rows))] == [None, None]
+
+
 def test_a_geforce_that_tells_little() -> None:
     (card,) = read(sample("geforce-470-made.txt"))
     assert (card.memory_used_mib, card.temperature_c, card.persistence) == (1211, 54, False)

@@ -132,6 +132,11 @@ def test_where_no_card_can_be_opened_the_source_fails(tmp_path: Path) -> None:
     assert found[0] == "permission" and "may not" in str(found[1])
 
 
+def test_the_driver_counts_its_devices_in_an_order_of_its_own(tmp_path: Path) -> None:
+    cards = ask(tmp_path, INIT=0, UTIL=97, COUNT=2, CLOSED=0, CODE=0)
+    assert [card["minor"] for card in cards] == [1, 0]  # type: ignore[index]
+
+
 def test_throttle_words() -> None:
     assert throttle_words(0) is None and throttle_words(1) is None
     assert throttle_words(0x4 | 0x1) == "power cap"

@@ -156,6 +156,7 @@ class Nvml:
             index=index,
             product=known.get("product"),
             uuid=known.get("uuid"),
+            minor=known.get("minor"),
             driver=self._driver,
             na=dict.fromkeys(fields, f"nvml: {why}"),
             findings=(Finding(kind="lost", severity=3, text=why, means=means),) * lost,
@@ -168,6 +169,7 @@ def _unchanging(ask: Ask) -> _Fixed:
     values = {
         "product": _text(ask("product", "nvmlDeviceGetName")),
         "uuid": _text(ask("uuid", "nvmlDeviceGetUUID")),
+        "minor": ask("minor", "nvmlDeviceGetMinorNumber"),
         "power_min_w": _watts(low),
         "power_max_w": _watts(high),
         "power_default_w": _watts(
@@ -175,6 +177,7 @@ def _unchanging(ask: Ask) -> _Fixed:
         ),
         "clock_max_mhz": number(ask("clock_max_mhz", "nvmlDeviceGetMaxClockInfo", 1)),
     }
+    ask.na.pop("minor", None)  # no figure: nobody misses it on a screen
     return _Fixed(possible(values, ask.na, "NVML"), ask.na)
 
 

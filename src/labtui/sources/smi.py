@@ -48,6 +48,8 @@ fi
 say owners
 pids=$(printf '%s\n' "$apps" | sed -n 's/^[^,]*, \([0-9]\{1,9\}\),.*/\1/p' | sort -u | head -n 256)
 owners $pids
+say minors
+grep -s '^Device Minor' /dev/null /proc/driver/nvidia/gpus/*/information
 say xids
 found=$(timeout -s KILL 1 journalctl -k -q --no-pager -o short-unix -n 50 "--since=$3" \
   --grep 'NVRM: Xid' 2>/dev/null)

@@ -155,8 +155,21 @@ def cards(answer: Answer, node: str, fields: Sequence[str], known: Mapping[str, 
             seen = Gpu(node=node, index=int(index))
         if seen is not None and all(c.gpu.index != seen.index for c in found):
             found.append(Card(bus(place), _lost(seen, inert(why, 80))))
-    found = [Card(c.bus, _with_xid(c, answer, known)) for c in found]
+    minors = _minors(answer)
+    for i, (place, gpu) in enumerate(found):
+        gpu = structs.replace(gpu, minor=minors.get(place, gpu.minor))
+        found[i] = Card(place, _with_xid(Card(place, gpu), answer, known))
     return sorted(found, key=lambda c: c.gpu.index or 0)
+
+
+def _minors(answer: Answer) -> dict[str, int]:
+    """Place -> number of the device file, as the driver's files in /proc have it."""
+    found = re.findall(
+        r"/gpus/([\da-fA-F:.]+)/information:Device Minor:\s*(\d{1,4})$",
+        answer.parts.get("minors", ""),
+        re.MULTILINE,
+    )
+    return {bus(place): int(minor) for place, minor in found if bus(place)}
 
 
 def _card(row: dict[str, str], node: str, wsl: bool) -> Card | None:
@@ -231,7 +244,8 @@ def _lost(seen: Gpu, why: str) -> Gpu:
     na = dict.fromkeys((*_OURS.values(), "processes"), f"it does not answer: {words}")
     return Gpu(
         node=seen.node, index=seen.index, uuid=seen.uuid, product=seen.product,
-        driver=seen.driver, na=na, findings=(lost(f"the card does not answer: {words}"),),
+        minor=seen.minor, driver=seen.driver, na=na,
+        findings=(lost(f"the card does not answer: {words}"),),
     )  # fmt: skip
 
 
