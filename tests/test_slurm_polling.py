@@ -70,6 +70,17 @@ def test_gpus_without_accounting_are_multiplied_by_nodes() -> None:
     assert one(tres_alloc="cpu=1", tres_per_node="N/A").gres is None
 
 
+def test_gpus_of_which_not_every_type_is_told() -> None:
+    assert one(tres_alloc="gres/gpu=3,gres/gpu:a100=1").gres == "gpu:a100:1,gpu:2"
+    assert one(tres_alloc="gres/gpu=3,gres/gpu:a100=1,gres/gpu:h100=2").gres == (
+        "gpu:a100:1,gpu:h100:2"
+    )
+    assert one(tres_alloc="gres/gpu=1,gres/gpu:a100=2,gres/shard=4").gres == "gpu:a100:2,shard:4"
+    assert one(tres_alloc="cpu=1", tres_per_node="gres:gpu:a100:1,gres:gpu:2").gres == (
+        "gpu:a100:1,gpu:2"
+    )
+
+
 @given(name=HOSTILE, comment=HOSTILE, work_dir=HOSTILE, reason=HOSTILE)
 def test_no_text_can_imitate_the_format(
     name: str, comment: str, work_dir: str, reason: str

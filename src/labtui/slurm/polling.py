@@ -172,15 +172,20 @@ def _resources(
             kind, _, sort = name.removeprefix("gres/").partition(":")
             found[kind, sort or None] = count
     if not found:
-        for kind, wanted_type, count, _ in values.gres(per_job):
-            found[kind, wanted_type] = count
-        for kind, wanted_type, count, _ in values.gres(per_node):
-            found[kind, wanted_type] = count * max(1, values.whole(nodes) or 1)
-    typed = {kind for kind, sort in found if sort}
+        for asked, times in ((per_job, 1), (per_node, max(1, values.whole(nodes) or 1))):
+            wanted = [(kind, sort, count * times) for kind, sort, count, _ in values.gres(asked)]
+            found |= {(kind, sort): count for kind, sort, count in wanted if sort}
+            for kind in {kind for kind, _, _ in wanted}:
+                count = sum(count for name, _, count in wanted if name == kind)
+                found[kind, None] = max(found.get((kind, None), 0), count)
+    for kind in {kind for kind, sort in found if sort}:
+        # The whole is told beside its parts: what is of no type that is told is left.
+        typed = sum(count for (name, sort), count in found.items() if name == kind and sort)
+        found[kind, None] = found.get((kind, None), 0) - typed
     parts = [
         f"{kind}:{sort}:{count}" if sort else f"{kind}:{count}"
         for (kind, sort), count in sorted(found.items(), key=lambda item: str(item[0]))
-        if sort or kind not in typed
+        if sort or count > 0
     ]
     return memory, ",".join(parts) or None
 
