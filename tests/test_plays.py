@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -335,6 +336,35 @@ async def test_out_of_time_it_is_ended(tmp_path: Path) -> None:
     assert not report.ended
     assert report.said == "not done within 4 s"
     assert "nothing was changed" in report.left()
+
+
+async def test_connections_that_hang_hold_up_neither_the_console_nor_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ssh = tmp_path / "bin/ssh"
+    ssh.parent.mkdir()
+    ssh.write_text("#!/bin/sh\nexec sleep 30\n")
+    ssh.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{ssh.parent}:{os.environ['PATH']}")
+    turns: list[float] = []
+
+    async def count() -> None:
+        while True:
+            turns.append(time.monotonic())
+            await asyncio.sleep(0.02)
+
+    one = written(tmp_path, "one", put(tmp_path / "t"))
+    async with runs.prepared(config(), one.path, ["here"]) as ready:
+        for name in "abc":
+            (ready.folder / "cp" / name).touch()
+        began = time.monotonic()
+        counter = asyncio.create_task(count())
+    took = time.monotonic() - began
+    counter.cancel()
+    assert not ready.folder.exists()
+    assert took < runs.CLOSING + 1.5
+    assert max(b - a for a, b in itertools.pairwise(turns)) < 0.5
+    assert len(turns) > 20
 
 
 def _running(word: str) -> bool:

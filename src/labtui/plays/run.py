@@ -17,7 +17,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ TIMEOUT = 900.0
 """Seconds for a whole run."""
 GRACE = 3.0
 """Seconds between asking it to end and killing it."""
+CLOSING = 2.0
+"""Seconds that ssh has to end the connections of a run."""
 STDERR = 8192
 """Bytes kept of what it says beside its events: the last ones."""
 MOST = 64 << 20
@@ -71,22 +74,36 @@ def memory() -> str | None:
     return None
 
 
-@contextlib.contextmanager
-def folder() -> Iterator[Path]:
+@contextlib.asynccontextmanager
+async def folder() -> AsyncIterator[Path]:
     """A folder for one run. Connections that ssh left open in it are ended with it."""
     # A socket's path may have 108 bytes: hence the short names.
     made = Path(tempfile.mkdtemp(prefix="labtui-", dir=memory()))
     try:
         yield made
     finally:
-        for control in made.glob("cp/*"):
-            with contextlib.suppress(OSError, subprocess.SubprocessError):
-                subprocess.run(
+        await asyncio.shield(asyncio.to_thread(_give_back, made))
+
+
+def _give_back(made: Path) -> None:
+    """All connections are asked at once; one that hangs is not waited for."""
+    asked = []
+    for control in made.glob("cp/*"):
+        with contextlib.suppress(OSError):
+            asked.append(
+                subprocess.Popen(
                     ["ssh", "-o", f"ControlPath={control}", "-O", "exit", "labtui"],
                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                    timeout=2,
-                )  # fmt: skip
-        shutil.rmtree(made, ignore_errors=True)
+                )
+            )  # fmt: skip
+    deadline = time.monotonic() + CLOSING
+    for one in asked:
+        try:
+            one.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            one.kill()
+            one.wait()
+    shutil.rmtree(made, ignore_errors=True)
 
 
 @contextlib.asynccontextmanager
@@ -104,7 +121,7 @@ async def prepared(
     playbook may look up, without any file having a name for it. Raises PlayError."""
     told = {"labtui_handed_fd": handed} if handed >= 0 else {}
     machines = inventory(config, hosts, variables(config) | dict(extra or {}) | told)
-    with folder() as place:
+    async with folder() as place:
         (place / "tmp").mkdir()
         (place / "cp").mkdir()
         (place / "ansible.cfg").touch()
