@@ -24,7 +24,7 @@ from labtui.sources.base import SourceError
 from labtui.sources.gpufigures import LIMITS
 from labtui.sources.smi import Smi
 from labtui.sources.smiparts import with_processes
-from labtui.sources.smitext import FIELDS, Answer, cards, fault
+from labtui.sources.smitext import FIELDS, HIDDEN, Answer, cards, fault
 
 SAMPLES = Path(__file__).parent / "samples/gpu"
 H100 = "GPU-8c35f4c9-4dff-c9a2-866f-afb5d82e1dd7"
@@ -35,6 +35,7 @@ def sample(name: str) -> str:
 
 
 def around(text: str, code: int = 0, **parts: str) -> str:
+    parts = {"log": "read"} | parts
     more = "".join(f"@@ {name}\n{body}\n" for name, body in parts.items())
     return f"@@ begin\n1795502700\n@@ cards\n{text}\n@@ code\n{code}\n{more}@@ end\n"
 
@@ -61,6 +62,57 @@ def test_two_h100() -> None:
     assert process.since == 1795501000.0
     assert (second.throttle, second.ecc_uncorrected, second.xid) == (None, 2, 79)
     assert first.holders == () and first.origin == {} and list(first.na) == ["clock_lock_mhz"]
+
+
+ROW = (
+    "0, GPU-a, NVIDIA A100, 00000000:3B:00.0, 550, 0, 10, 40960, 40, 60, 400, 400, 100, 400, "
+    "Enabled, 1000, 1410, 0x0000000000000000, 0, Disabled"
+)
+BOOT = 1795000000
+
+
+def xid(code: int, at: float = BOOT + 500.0) -> str:
+    return f"{at} host kernel: NVRM: Xid (PCI:0000:3b:00): {code}, pid=1, gone"
+
+
+def told(now: int, xids: str = "", row: str = ROW, boot: int = BOOT, **parts: str) -> str:
+    owners = f"btime {boot}\nusers"
+    answer = around(row, 0, owners=owners, xids=xids, **parts)
+    return answer.replace("@@ begin\n1795502700", f"@@ begin\n{now}")
+
+
+async def polled(*answers: str) -> list[tuple[int | None, float | None]]:
+    """The XID of the card at each poll."""
+    source = Smi("n", Told(*answers))  # type: ignore[arg-type]
+    return [(card.xid, card.xid_at) for _ in answers for card in await source.cards(5.0)]
+
+
+async def test_an_xid_goes_with_the_boot_that_it_asks_for() -> None:
+    seen, kept, rebooted = await polled(
+        told(BOOT + 600, xid(79)), told(BOOT + 90_000_000), told(BOOT + 900, boot=BOOT + 800)
+    )
+    assert seen == kept == (79, BOOT + 500.0)
+    assert rebooted == (None, None)
+
+
+async def test_an_xid_goes_with_the_card_that_had_it() -> None:
+    other = ROW.replace("GPU-a", "GPU-b")
+    assert (await polled(told(BOOT + 600, xid(79)), told(BOOT + 700, row=other)))[1] == (None, None)
+
+
+@pytest.mark.parametrize("code", [13, 31, 43, 45])
+async def test_an_xid_of_a_program_is_told_for_a_day(code: int) -> None:
+    day = BOOT + 500 + 86400
+    seen = await polled(told(BOOT + 600, xid(code)), told(day - 1), told(day + 1))
+    assert seen == [(code, BOOT + 500.0)] * 2 + [(None, None)]
+
+
+def test_no_xid_and_a_log_that_nobody_may_read_are_not_the_same() -> None:
+    (none,) = read(told(BOOT + 600))
+    assert none.xid is None and "xid" not in none.na
+    (hidden,) = read(told(BOOT + 600, log=""))
+    assert hidden.xid is None
+    assert hidden.na["xid"] == "the kernel's log may not be read by this account"
 
 
 def test_the_device_number_that_slurm_counts_by() -> None:
@@ -329,6 +381,7 @@ async def test_the_script_on_the_stand_in(smi: Path) -> None:
     (process,) = card.processes
     assert (process.pid, process.memory_mib) == (os.getpid(), 700)
     assert process.job_id is None and process.since is not None
+    assert card.na.get("xid", HIDDEN) == HIDDEN, "the log of this machine was read, or was not"
 
     tell(smi, state_of(lost=1))
     (lost,) = await source.cards(10.0)

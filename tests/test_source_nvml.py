@@ -137,6 +137,12 @@ def test_the_driver_counts_its_devices_in_an_order_of_its_own(tmp_path: Path) ->
     assert [card["minor"] for card in cards] == [1, 0]  # type: ignore[index]
 
 
+def test_nobody_asks_it_for_xids_and_it_says_so(tmp_path: Path) -> None:
+    (card,) = ask(tmp_path, INIT=0, UTIL=97)
+    assert isinstance(card, dict)
+    assert card["xid"] is None and "not asked for XIDs" in card["na"]["xid"]
+
+
 def test_throttle_words() -> None:
     assert throttle_words(0) is None and throttle_words(1) is None
     assert throttle_words(0x4 | 0x1) == "power cap"

@@ -37,6 +37,9 @@ def throttle_words(mask: int) -> str | None:
     return ", ".join(words for bit, words in _THROTTLE.items() if mask & bit) or None
 
 
+NO_XIDS = "NVML is not asked for XIDs; DCGM or nvidia-smi tell them"
+
+
 class _Fixed(NamedTuple):
     """What does not change of a card while NVML is initialised."""
 
@@ -97,7 +100,7 @@ class Nvml:
         fixed = self._fixed.get(index)
         if fixed is None:
             fixed = self._fixed[index] = _unchanging(Ask(ask.nvml, ask.device))
-        ask.na |= {"clock_lock_mhz": LOCK_UNTOLD, **fixed.na}
+        ask.na |= {"clock_lock_mhz": LOCK_UNTOLD, "xid": NO_XIDS, **fixed.na}
         told = possible(_figures(ask), ask.na, "NVML")
         mask, ecc = told.pop("throttle", None), told.pop("ecc_uncorrected", None)
         persistence = ask("persistence", "nvmlDeviceGetPersistenceMode")
@@ -158,7 +161,7 @@ class Nvml:
             uuid=known.get("uuid"),
             minor=known.get("minor"),
             driver=self._driver,
-            na=dict.fromkeys(fields, f"nvml: {why}"),
+            na={**dict.fromkeys(fields, f"nvml: {why}"), "xid": NO_XIDS},
             findings=(Finding(kind="lost", severity=3, text=why, means=means),) * lost,
         )
 

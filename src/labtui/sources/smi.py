@@ -50,10 +50,17 @@ pids=$(printf '%s\n' "$apps" | sed -n 's/^[^,]*, \([0-9]\{1,9\}\),.*/\1/p' | sor
 owners $pids
 say minors
 grep -s '^Device Minor' /dev/null /proc/driver/nvidia/gpus/*/information
+say log
+log() { timeout -s KILL 1 journalctl -k -q --no-pager "$@" 2>/dev/null; }
+found=$(log -o short-unix -n 50 "--since=$3" --grep 'NVRM: Xid'); code=$?
+# An account that may not read the journal is shown an empty one.
+if [ -n "$found" ]; then echo read
+elif ring=$(timeout -s KILL 1 dmesg 2>/dev/null); then
+  found=$(printf '%s\n' "$ring" | grep 'NVRM: Xid' | tail -n 50); echo read
+elif [ $code = 137 ]; then echo slow
+elif [ -n "$(log -n 1)" ]; then echo read
+fi
 say xids
-found=$(timeout -s KILL 1 journalctl -k -q --no-pager -o short-unix -n 50 "--since=$3" \
-  --grep 'NVRM: Xid' 2>/dev/null)
-[ -n "$found" ] || found=$(timeout -s KILL 1 dmesg 2>/dev/null | grep 'NVRM: Xid' | tail -n 50)
 printf '%s\n' "$found"
 say end
 """

@@ -60,6 +60,13 @@ _SILENT = re.compile(
     r"(?:([0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.\d): )?(.+)"
 )
 """With the card's index, its place or both, as the driver's age has it."""
+OF_A_PROGRAM = frozenset({13, 31, 43, 45})
+"""XIDs that tell of a program, not of the card: over after a day. The others stay until the machine
+is started anew."""
+OF_A_PROGRAM_S = 86400.0
+HIDDEN = "the kernel's log may not be read by this account"
+_UNREAD = {"": HIDDEN, "slow": "the kernel's log did not answer within a second"}
+"""What the script says of the kernel's log, where it was not read."""
 WSL = "Windows does not tell it to WSL"
 
 _FAULTS: tuple[tuple[str, FaultKind, str], ...] = (
@@ -249,16 +256,29 @@ def _lost(seen: Gpu, why: str) -> Gpu:
     )  # fmt: skip
 
 
+def _same(one: Gpu, other: Gpu) -> bool:
+    """Unless both have names, and others: a card was changed."""
+    return None in (one.uuid, other.uuid) or one.uuid == other.uuid
+
+
 def _with_xid(card: Card, answer: Answer, known: Mapping[str, Gpu]) -> Gpu:
-    """The newest XID of the kernel's log, else the one that was seen before."""
-    before = known.get(card.bus)
-    xid, at = (before.xid, before.xid_at) if before else (None, None)
+    """The newest XID that still says something, of the kernel's log or seen before."""
+    before, gpu = known.get(card.bus), card.gpu
     boot = processes.boot_time(answer.parts.get("owners", ""))
+    seen: list[tuple[int | None, float | None]] = []
+    if before and (before.xid_at or 0.0) >= (boot or 0.0) and _same(before, gpu):
+        seen.append((before.xid, before.xid_at))
     pattern = r"^\s*(\[)?\s*(\d{1,12}(?:\.\d+)?)\]?.*NVRM: Xid \(PCI:([\da-fA-F:.]+)\): (\d{1,5}),"
     for relative, moment, place, code in re.findall(
         pattern, answer.parts.get("xids", ""), re.MULTILINE
     ):
         if card.bus and bus(place) == card.bus:
             since = (boot or 0.0) if relative else 0.0
-            xid, at = int(code), float(moment) + since if since or not relative else None
-    return structs.replace(card.gpu, xid=xid, xid_at=at)
+            seen.append((int(code), float(moment) + since if since or not relative else None))
+    over = answer.taken_at - OF_A_PROGRAM_S
+    seen = [(xid, at) for xid, at in seen if xid not in OF_A_PROGRAM or at is None or at > over]
+    xid, at = seen[-1] if seen else (None, None)
+    na = gpu.na
+    if xid is None and (why := _UNREAD.get(answer.parts.get("log", "").strip(), "")):
+        na = {**na, "xid": why}
+    return structs.replace(gpu, xid=xid, xid_at=at, na=na)
