@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from labtui.actions.base import Action
+from labtui.actions.base import Action, Outcome
 from labtui.keyholder.holder import Keyholder
 
 
@@ -26,6 +26,18 @@ class Standing:
     """Why no share can be given, where it is neither under way nor done."""
     waiting: str = ""
     """What it waits for by itself, where every share is in and it is not done yet."""
+
+
+def unanswered(before: Standing, now: Standing) -> Outcome:
+    """What became of a share whose answer never came, by what the server has now."""
+    said = f"no answer came in time; {now.progress} of {now.required} shares are in"
+    same = now.nonce == before.nonce
+    if same and now.progress == before.progress:
+        return Outcome("failed", f"{said}, as before: it did not arrive")
+    if now.progress > before.progress and (same or not before.nonce):
+        return Outcome("unknown", f"{said}: it was this one, or somebody else's")
+    changed = ", and more were before" if same else " and the nonce is another one"
+    return Outcome("unknown", said + changed, {"began_anew": "yes"})
 
 
 class Ceremony(Protocol):

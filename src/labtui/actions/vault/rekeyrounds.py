@@ -15,7 +15,7 @@ from labtui.actions.vault.rekeystate import (
     prints,
     state,
 )
-from labtui.actions.vault.rounds import GiveShare, nonce8, so_far
+from labtui.actions.vault.rounds import GiveShare, nonce8
 from labtui.collectors.vault import standing
 from labtui.keyholder.holder import Keyholder
 from labtui.keyholder.operations import rekey
@@ -39,7 +39,7 @@ class GiveOldShare(GiveShare):
         if now.get("nonce") != self._told["nonce"]:
             return Outcome("failed", f"{node}: this rekey is not under way any more: look who did")
         if not now.get("verifying"):
-            return Outcome("done", f"{node}: {so_far(now.get('progress'), now.get('required'))}")
+            return self.counted(now.get("progress"), now.get("required"), now.get("nonce"))
         return Outcome("done", f"{node}: there are enough: the new shares are made")
 
 
@@ -61,7 +61,7 @@ class GiveNewShare(GiveShare):
                 f"{node}: the verification is over: the new shares are in force, or it was "
                 "cancelled elsewhere; keep both sets until one of them has unsealed it",
             )
-        return Outcome("done", f"{node}: {so_far(verifying.get('progress'), verifying.get('t'))}")
+        return self.counted(verifying.get("progress"), verifying.get("t"), verifying.get("nonce"))
 
 
 class NewShares(Action):

@@ -138,7 +138,7 @@ class GiveRootShare(GiveShare):
                 f"{node}: it is over: cancelled, or the token was made and its answer lost. Then a "
                 "root token lives that nobody has: list and revoke it by its accessor",
             )
-        return Outcome("done", f"{node}: {so_far(now.get('progress'), now.get('required'))}")
+        return self.counted(now.get("progress"), now.get("required"), now.get("nonce"))
 
 
 class RootMade(Action):

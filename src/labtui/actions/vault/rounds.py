@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step
 from labtui.actions.vault.asking import called
+from labtui.actions.vault.ceremony import Standing, unanswered
 from labtui.keyholder.holder import Keyholder
 from labtui.text import inert
 
@@ -59,6 +60,7 @@ class GiveShare(Action):
         self._door = doors.door(node)
         self._told, self._lines = told, lines
         self.answer: Mapping[str, Any] = {}
+        """Empty while there is none: also of one that never came."""
 
     async def plan(self) -> Plan:
         nonce = nonce8(self._told["nonce"])
@@ -82,6 +84,13 @@ class GiveShare(Action):
     @abstractmethod
     async def standing(self) -> Outcome:
         """What is so now, where the share was taken or nothing is known of it."""
+
+    def counted(self, progress: Any, required: Any, nonce: Any) -> Outcome:
+        """The round goes on: how many are in, and whether this one is among them."""
+        if self.answer:
+            return Outcome("done", f"{self._node}: {so_far(progress, required)}")
+        now = Standing(int(progress or 0), int(required or 0), str(nonce or ""))
+        return unanswered(Standing(self._number - 1, now.required, str(self._told["nonce"])), now)
 
 
 class CancelRound(Action):

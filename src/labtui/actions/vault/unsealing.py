@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step, Unknown
-from labtui.actions.vault.ceremony import Ceremony, Standing
+from labtui.actions.vault.ceremony import Ceremony, Standing, unanswered
 from labtui.actions.vault.unsealed import CheckUnsealed, look
 from labtui.keyholder.holder import HolderError, Keyholder
 from labtui.model import VaultNode
@@ -206,18 +206,10 @@ class GiveShare(Action):
 
     def _guessed(self, now: Standing) -> Outcome:
         """No answer came: what the server has now tells more."""
-        node, before = self._ceremony.node, self._before
-        silent = "no answer came in time"
         if now.done:
-            return Outcome("done", f"{silent}, but {node} is unsealed")
-        if now.nonce == before.nonce and now.progress == before.progress:
-            return Outcome("failed", f"{silent}; {now.progress} of {now.required} shares are in,"
-                           " as before: it did not arrive")  # fmt: skip
-        if now.progress > before.progress and before.nonce in ("", now.nonce):
-            return Outcome("unknown", f"{silent}; {now.progress} of {now.required} shares are in:"
-                           " it was this one, or somebody else's")  # fmt: skip
-        return Outcome("unknown", f"{silent}; {now.progress} of {now.required} shares are in"
-                       " and the nonce is another one", {"began_anew": "yes"})  # fmt: skip
+            said = f"no answer came in time, but {self._ceremony.node} is unsealed"
+            return Outcome("done", said)
+        return unanswered(self._before, now)
 
 
 class ResetShares(Action):
