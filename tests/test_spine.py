@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import sqlite3
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +18,15 @@ from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, St
 from labtui.actions.runner import Runner
 from labtui.collectors.base import CollectError, Collector
 from labtui.collectors.schedule import Scheduler
-from labtui.history import AuditLine, History, open_db, read_audit
+from labtui.history import AuditLine, History, open_db, read_audit, trim
 from labtui.hosts.base import HostError
 from labtui.model import Job, Node
+from labtui.slurm.joblist import Book
+from labtui.slurm.polling import Marks
 from labtui.store import Fault, Feed, Reading, Store
 from labtui.views.filtering import FilterError, compile_filter
 from labtui.views.summary import freshness, top_line
+from slurmhost import record
 
 
 def reading(name: str, value: Any = None, error: Fault | None = None, at: float = 0) -> Any:
@@ -281,6 +287,55 @@ class TestHistory:
         assert len(rows) == 3
         assert rows[2] == ("refused", None)
         assert path.stat().st_mode & 0o077 == 0
+
+    def test_a_running_queue_does_not_fill_the_disk(self, tmp_path: Path) -> None:
+        path = tmp_path / "lab.db"
+        history, store, book = History(path), Store(), Book(Marks("c0ffee00"))
+        store.declare("slurm.jobs", "slurm", 2.0)
+        history.follow(store)
+        for second in range(20):
+            poll = book.begin()
+            for number in range(300):
+                used = {"State": "RUNNING", "TimeUsed": f"1:{second:02}"}
+                poll.feed(record(book.marks, JobArrayID=str(number), **used).encode())
+            store.put(reading("slurm.jobs", poll.done()))
+        history.close()
+        (row,) = sqlite3.connect(path).execute("select value from reading").fetchall()
+        assert json.loads(row[0]) == {"items": 300, "states": {"RUNNING": 300}}
+
+    def test_json_is_made_beside_the_event_loop(self, tmp_path: Path) -> None:
+        made: set[int] = set()
+
+        class Noted(list[int]):
+            def __iter__(self) -> Iterator[int]:
+                made.add(threading.get_ident())
+                return super().__iter__()
+
+        history, store = History(tmp_path / "lab.db"), Store()
+        store.declare("x", "x", 1.0)
+        history.follow(store)
+        store.put(reading("x", Noted([1])))
+        history.close()
+        assert made and threading.get_ident() not in made
+
+    def test_readings_are_bounded_by_their_size(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("labtui.history.KEEP_BYTES", 5000)
+        monkeypatch.setattr("labtui.history.MAX_VALUE", 2000)
+        path = tmp_path / "lab.db"
+        history, store = History(path), Store()
+        store.declare("x", "x", 1.0)
+        history.follow(store)
+        for number in range(9):
+            store.put(reading("x", [number, "x" * 890]))
+        store.put(reading("x", ["x" * 600] * 4))
+        history.close()
+        with contextlib.closing(open_db(path)) as db, db:
+            trim(db)
+            kept = [json.loads(row[0]) for row in db.execute("select value from reading")]
+        assert [one[0] for one in kept[:-1]] == [5, 6, 7, 8], "the newest"
+        assert kept[-1] == {"items": 4}, "too long by itself"
 
     def test_the_audit_is_append_only(self, tmp_path: Path) -> None:
         path = tmp_path / "lab.db"

@@ -1,7 +1,8 @@
 """What the console saw and did, in SQLite: bounded readings, an append-only audit.
 
-One writer thread owns the connection, so that no disk ever holds up the event loop. Readings are
-kept when they change; the audit is kept for good, and triggers refuse to change a line of it.
+One writer thread owns the connection and makes the JSON, so that neither holds up the event loop.
+Readings are kept when they change, of the queue only how many jobs are in which state; the audit is
+kept for good, and triggers refuse to change a line of it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +23,17 @@ import msgspec
 
 from labtui.model import Job
 from labtui.slurm.joblist import JobList
-from labtui.store import Feed, Store
+from labtui.store import Feed, Reading, Store
 
 KEEP_DAYS = 7.0
-KEEP_ROWS = 200_000
-MAX_VALUE = 256 * 1024
-"""Bytes of one reading that are kept; a larger one is kept as its size only."""
-MAX_ITEMS = 2000
-"""Items beyond which a reading is not even encoded: it would hold up the event loop."""
+KEEP_BYTES = 64 << 20
+"""Bytes that all readings may take."""
+MAX_VALUE = 256 << 10
+"""Bytes of one reading that are kept; a longer list is kept as its length only."""
+ROW = 100
+"""Bytes that a reading takes beside its value, about."""
+TRIM_S, TRIM_BYTES = 600.0, 8 << 20
+"""Seconds, and bytes that were written, after which the oldest are forgotten again."""
 
 SCHEMA = """
 create table if not exists reading (
@@ -71,15 +76,46 @@ def default_path(cluster: str) -> Path:
     return root / "labtui" / f"{cluster}.db"
 
 
+class Ended(msgspec.Struct, frozen=True):
+    """Jobs that were seen to end."""
+
+    jobs: Sequence[Job]
+    at: float
+    """When that was seen, for those whose end Slurm does not tell."""
+
+
+Told = AuditLine | Reading[Any] | Ended
+
+
+def _brief(value: Any) -> Any:
+    """What is kept of a value. Jobs are too many, and their times change with every answer."""
+    if isinstance(value, JobList):
+        states = {state: count for state, count in sorted(value.states.items()) if count}
+        return {"items": len(value), "states": states}
+    if isinstance(value, Sequence) and value and isinstance(value[0], Job):
+        return {"items": len(value)}
+    return value
+
+
 def _encoded(value: Any) -> bytes:
-    """As JSON; of what is too long only how long it is."""
-    if isinstance(value, Sized) and len(value) > MAX_ITEMS:
-        return json.dumps({"items": len(value)}).encode()
+    """As JSON; of what is too long only how long it is.
+
+    Item by item: one call of the encoder keeps all other threads from running, however long it is.
+    """
     try:
-        found = msgspec.json.encode(value, enc_hook=_items)
-    except (TypeError, ValueError):
+        if not isinstance(value, (list, tuple)):
+            found = msgspec.json.encode(value, enc_hook=_items)
+            return found if len(found) <= MAX_VALUE else json.dumps({"bytes": len(found)}).encode()
+        parts: list[bytes] = []
+        room = MAX_VALUE
+        for item in value:
+            parts.append(msgspec.json.encode(item, enc_hook=_items))
+            room -= len(parts[-1]) + 1
+            if room < 0:
+                return json.dumps({"items": len(value)}).encode()
+        return b"[" + b",".join(parts) + b"]"
+    except (TypeError, ValueError, RuntimeError):
         return json.dumps({"unserialisable": type(value).__name__}).encode()
-    return found if len(found) <= MAX_VALUE else json.dumps({"bytes": len(found)}).encode()
 
 
 def _items(value: Any) -> Any:
@@ -95,9 +131,10 @@ class History:
         self.path = path
         self.problem: str | None = None
         """Why nothing is being kept, in a sentence; None while all is well."""
-        self._jobs: queue.Queue[tuple[str, tuple[Any, ...]] | None] = queue.Queue(10_000)
+        self._told: queue.Queue[Told | None] = queue.Queue(10_000)
         self._last: dict[str, int] = {}
         self._dropped = 0
+        self._trimmed, self._written = 0.0, 0
         self._thread = threading.Thread(target=self._work, name="history", daemon=True)
         self._thread.start()
 
@@ -106,40 +143,88 @@ class History:
         store.subscribe(["*"], self._on_reading)
 
     def audit(self, line: AuditLine) -> None:
-        self._put(
-            "insert into audit (at, who, origin, action, targets, steps, outcome, message, took,"
-            " cluster) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                line.at, line.who, line.origin, line.action, json.dumps(line.targets),
-                json.dumps(line.steps), line.outcome, line.message, line.took_s, line.cluster,
-            ),
-        )  # fmt: skip
+        self._put(line)
 
     def close(self, timeout: float = 2.0) -> None:
         """Write what is queued, at most `timeout` seconds long."""
         with contextlib.suppress(queue.Full):
-            self._jobs.put_nowait(None)
+            self._told.put_nowait(None)
         self._thread.join(timeout)
 
     def _on_reading(self, _old: Feed, new: Feed) -> None:
         reading = new.latest
         if reading is None:
             return
-        if isinstance(reading.value, JobList):
-            for job in reading.value.just_ended():
-                self._put(
-                    "insert or replace into ended (job_id, submitted, ended, job)"
-                    " values (?, ?, ?, ?)",
-                    (job.job_id, job.submit_time or 0.0, job.end_time or reading.taken_at,
-                     msgspec.json.encode(job)),
-                )  # fmt: skip
-        value = None if reading.error else _encoded(reading.value)
-        mark = hash((value, reading.error))
+        if isinstance(reading.value, JobList) and (jobs := reading.value.just_ended()):
+            self._put(Ended(jobs, reading.taken_at))
+        self._put(replace(reading, value=_brief(reading.value)))
+
+    def _put(self, told: Told) -> None:
+        try:
+            self._told.put_nowait(told)
+        except queue.Full:
+            self._dropped += 1
+            self.problem = f"history: the disk is too slow, {self._dropped} entries not kept"
+
+    # -- in the writer's thread ------------------------------------------------------------
+
+    def _work(self) -> None:
+        try:
+            db = open_db(self.path)
+        except (OSError, sqlite3.Error) as error:
+            self.problem = f"history: {self.path} cannot be written: {error}"
+            while self._told.get() is not None:
+                pass
+            return
+        with contextlib.closing(db):
+            while True:
+                told = self._told.get()
+                if told is None:
+                    return
+                try:
+                    with db:
+                        self._write(db, told)
+                        while not self._told.empty():
+                            more = self._told.get_nowait()
+                            if more is None:
+                                return
+                            self._write(db, more)
+                        if time.time() - self._trimmed > TRIM_S or self._written > TRIM_BYTES:
+                            trim(db)
+                            self._trimmed, self._written = time.time(), 0
+                except sqlite3.Error as error:
+                    self.problem = f"history: {self.path}: {error}"
+
+    def _write(self, db: sqlite3.Connection, told: Told) -> None:
+        if isinstance(told, AuditLine):
+            db.execute(
+                "insert into audit (at, who, origin, action, targets, steps, outcome, message,"
+                " took, cluster) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    told.at, told.who, told.origin, told.action, json.dumps(told.targets),
+                    json.dumps(told.steps), told.outcome, told.message, told.took_s, told.cluster,
+                ),
+            )  # fmt: skip
+        elif isinstance(told, Ended):
+            db.executemany(
+                "insert or replace into ended (job_id, submitted, ended, job) values (?, ?, ?, ?)",
+                (
+                    (j.job_id, j.submit_time or 0.0, j.end_time or told.at, msgspec.json.encode(j))
+                    for j in told.jobs
+                ),
+            )
+        else:
+            self._write_reading(db, told)
+
+    def _write_reading(self, db: sqlite3.Connection, reading: Reading[Any]) -> None:
+        error = reading.error
+        value = None if error else _encoded(reading.value)
+        mark = hash((value, error))
         if self._last.get(reading.source) == mark:
             return
         self._last[reading.source] = mark
-        error = reading.error
-        self._put(
+        self._written += ROW + len(value or b"")
+        db.execute(
             "insert into reading (source, taken_at, took, error_kind, error, value)"
             " values (?, ?, ?, ?, ?, ?)",
             (
@@ -147,41 +232,6 @@ class History:
                 error.kind if error else None, error.message if error else None, value,
             ),
         )  # fmt: skip
-
-    def _put(self, sql: str, values: tuple[Any, ...]) -> None:
-        try:
-            self._jobs.put_nowait((sql, values))
-        except queue.Full:
-            self._dropped += 1
-            self.problem = f"history: the disk is too slow, {self._dropped} entries not kept"
-
-    def _work(self) -> None:
-        try:
-            db = open_db(self.path)
-        except (OSError, sqlite3.Error) as error:
-            self.problem = f"history: {self.path} cannot be written: {error}"
-            while self._jobs.get() is not None:
-                pass
-            return
-        trimmed = 0.0
-        with contextlib.closing(db):
-            while True:
-                job = self._jobs.get()
-                if job is None:
-                    return
-                try:
-                    with db:
-                        db.execute(*job)
-                        while not self._jobs.empty():
-                            more = self._jobs.get_nowait()
-                            if more is None:
-                                return
-                            db.execute(*more)
-                        if time.time() - trimmed > 600:
-                            trim(db)
-                            trimmed = time.time()
-                except sqlite3.Error as error:
-                    self.problem = f"history: {self.path}: {error}"
 
 
 def open_db(path: Path) -> sqlite3.Connection:
@@ -195,13 +245,15 @@ def open_db(path: Path) -> sqlite3.Connection:
 
 
 def trim(db: sqlite3.Connection) -> None:
-    """Forget readings older than KEEP_DAYS or beyond KEEP_ROWS; the audit stays."""
+    """Forget readings older than KEEP_DAYS or beyond KEEP_BYTES; the audit stays."""
     oldest = time.time() - KEEP_DAYS * 86400
     db.execute("delete from reading where taken_at < ?", (oldest,))
     db.execute("delete from ended where ended < ?", (oldest,))
     db.execute(
-        "delete from reading where id <= (select max(id) from reading) - ?",
-        (KEEP_ROWS,),
+        "delete from reading where id <= (select max(id) from (select id, sum(? +"
+        " coalesce(length(value), 0)) over (order by id desc) as taken from reading)"
+        " where taken > ?)",
+        (ROW, KEEP_BYTES),
     )
 
 
