@@ -21,6 +21,11 @@ from labtui.views.efficiency import lines as efficiency_lines
 from labtui.views.whynot import FEEDS as WHY_FEEDS
 from labtui.views.whynot import lines as why_lines
 
+ASK = 10.0
+"""Seconds between two questions whether a job is over whose log is followed."""
+LAST = 1.0
+"""Seconds for what it wrote last."""
+
 
 @click.group()
 def job() -> None:
@@ -118,13 +123,20 @@ def log(context: click.Context, job_id: str, stderr: bool, following: bool, line
                     click.echo(line)
                 return OK
             reading = asyncio.create_task(_follow(host, path, lines))
-            while not reading.done():
-                now = await slurm.job(job_id)
-                if now is None or (now.end_time is not None and now.state not in _GOING):
-                    await asyncio.sleep(1.0)
-                    break
-                await asyncio.sleep(2.0)
-            reading.cancel()
+            try:
+                while not _over(found):
+                    await asyncio.wait({reading}, timeout=ASK)
+                    if reading.done():
+                        break
+                    found = await slurm.job(job_id)
+                await asyncio.wait({reading}, timeout=LAST)
+                if reading.done():
+                    reading.result()  # raises what ended it
+                if not _over(found):
+                    click.echo(f"labtui: {inert(path, 300)} is not followed any more", err=True)
+                    return UNREACHABLE
+            finally:
+                reading.cancel()
         except (HostError, RPCError) as error:
             click.echo(f"labtui: {inert(error)}", err=True)
             return UNREACHABLE
@@ -195,6 +207,10 @@ def why(context: click.Context, job_id: str, as_json: bool) -> None:
         return OK
 
     with_session(context, work)
+
+
+def _over(job: Job | None) -> bool:
+    return job is None or (job.end_time is not None and job.state not in _GOING)
 
 
 _GOING = frozenset({"PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED"})
