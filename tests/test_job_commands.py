@@ -1,4 +1,4 @@
-"""`labtui job log -f` without a lab: how it ends."""
+"""`labtui job log -f` and `labtui submit -` without a lab: how they end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from labtui.actions.base import Action, Outcome, Plan, Progress, Step
+from labtui.actions.runner import Runner
 from labtui.commands import job as job_commands
+from labtui.commands import submit as submit_commands
 from labtui.hosts.base import HostError
 from labtui.model import Job
 
@@ -28,7 +31,8 @@ def run(
     def with_session(context: Any, work: Callable[[Any], Awaitable[int]]) -> None:
         sys.exit(asyncio.run(work(session)))  # type: ignore[arg-type]
 
-    monkeypatch.setattr(job_commands, "with_session", with_session)
+    for module in (job_commands, submit_commands):
+        monkeypatch.setattr(module, "with_session", with_session)
     return CliRunner().invoke(command, words, input=stdin)
 
 
@@ -79,3 +83,49 @@ def test_following_ends_when_the_job_is_over(monkeypatch: pytest.MonkeyPatch) ->
         session = Follows(monkeypatch, *states)
         done = run(job_commands.log, ["7", "-f"], session, monkeypatch)
         assert (done.exit_code, done.stdout, session.asked) == (0, "line one\n", len(states))
+
+
+class Submits(Action):
+    """What would be sent, and whether it asks for a word."""
+
+    id = "queue.submit"
+    dangerous = False
+    sent = 0
+
+    def __init__(self, *more: Any, **options: Any) -> None:
+        pass
+
+    async def plan(self) -> Plan:
+        word = "root" if self.dangerous else ""
+        return Plan("Submit", ("x",), (Step("login", "sbatch"),), dangerous=self.dangerous,
+                    confirm_word=word)  # fmt: skip
+
+    async def run(self, progress: Progress) -> None:
+        type(self).sent += 1
+
+    async def verify(self) -> Outcome:
+        return Outcome("done", "job 9 is pending")
+
+
+@pytest.mark.parametrize(
+    ("dangerous", "words", "code", "sent"),
+    [(False, [], 0, 1), (True, [], 2, 0), (True, ["--yes"], 0, 1)],
+)
+def test_a_script_on_standard_input_implies_yes_where_there_is_no_danger(
+    monkeypatch: pytest.MonkeyPatch, dangerous: bool, words: list[str], code: int, sent: int
+) -> None:
+    async def can(session: Any) -> bool:
+        return True
+
+    monkeypatch.setattr(Submits, "dangerous", dangerous)
+    monkeypatch.setattr(Submits, "sent", 0)
+    for name, value in (("SubmitJob", Submits), ("_can_be_asked", can), ("Kept", str),
+                        ("problems", lambda *more: []), ("context_of", str)):  # fmt: skip
+        monkeypatch.setattr(submit_commands, name, value)
+    session = SimpleNamespace(
+        runner=Runner(lambda line: None, cluster="x"), need_slurm=lambda: None, store=None,
+        config=SimpleNamespace(cluster=SimpleNamespace(name="x")),
+    )  # fmt: skip
+    done = run(submit_commands.submit, ["-", *words], session, monkeypatch, "#!/bin/sh\ntrue\n")
+    assert (done.exit_code, Submits.sent) == (code, sent), done.output
+    assert ("--yes" in done.stderr) is (code == 2)

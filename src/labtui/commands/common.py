@@ -70,11 +70,13 @@ def echo_json(data: bytes) -> None:
 
 
 async def perform(
-    session: Session, action: Action, *, yes: bool, as_json: bool, confirm: str | None = None
-) -> int:
+    session: Session, action: Action, *, yes: bool, as_json: bool, confirm: str | None = None,
+    implied: bool = False,
+) -> int:  # fmt: skip
     """Plan, ask on a terminal, run, verify: the same steps as on screen.
 
     With a `confirm`, be it empty, a dangerous action takes no `yes`: its word is given or typed.
+    `implied` is a `yes` that holds only where there is no danger.
     """
     plan = await session.runner.plan(action)
     for step in plan.steps:
@@ -88,7 +90,7 @@ async def perform(
     if plan.dangerous and confirm is not None:
         if not _named(plan, confirm):
             return OK
-    elif not yes:
+    elif not yes and (plan.dangerous or not implied):
         if not sys.stdin.isatty():
             fail("asks before it changes anything: give --yes when there is nobody to ask", USAGE)
         if not click.confirm(inert(plan.title), default=False, err=True):

@@ -80,7 +80,7 @@ def submit(
             return await _estimate(session, final, job, as_json)
         kept = Kept(session.config.cluster.name)
         action = SubmitJob(slurm, final, chdir=job.get("chdir"), kept=kept, warnings=warnings)
-        return await perform(session, action, yes=yes or script == "-", as_json=as_json)
+        return await perform(session, action, yes=yes, as_json=as_json, implied=script == "-")
 
     with_session(context, work)
 
