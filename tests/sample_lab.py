@@ -309,7 +309,7 @@ GPU_READINGS: dict[str, Any] = READINGS | {
     "prom.gpuhours": GpuHours(
         util={"desktop-gpu:0": (12.0, 30.0, 64.0, 70.0, None, 88.0, 90.0, 92.0, 91.0, 95.0, 90.0,
                                 91.0)},
-        throttled={"desktop-gpu:0": 0.12},
+        throttled={"desktop-gpu:0": (7, 60)},
     ),
 }  # fmt: skip
 

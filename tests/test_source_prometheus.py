@@ -259,15 +259,22 @@ def test_the_last_hour_of_a_card() -> None:
         [series((now, 4.0), (now - 60, 1.0), (now - 120, 0.0), (now - 180, 1e18))], [], config, now,
     )  # fmt: skip
     assert found.util == {"n:1": (5.0, *[None] * 9, 30.0, 90.0)}
-    assert found.throttled == {"n:1": 0.25}
-    grown = hours([], [], [series((now, 0.0), (now - 60, 12.0), (now - 120, None))], config, now)
-    assert grown.throttled == {"n:1": 0.5}
+    assert found.throttled == {"n:1": (1, 4)} and found.violated == {}
+    grew = [series((now, 0.0), (now - 60, 12.0), (now - 120, None))]
+    grown = hours([], [], grew, config, now)
+    assert grown.violated == {"n:1": (1, 2)} and grown.throttled == {}
+    both = hours([], [series((now, 4.0))], [*grew, series((now, 1.0), gpu="2")], config, now)
+    assert (both.throttled, both.violated) == ({"n:1": (1, 1)}, {"n:2": (1, 1)})
 
 
 async def test_the_last_hour_by_a_real_prometheus(tmp_path: Path) -> None:
     def export(handler: BaseHTTPRequestHandler) -> None:
-        masked = EXPORTED + f"DCGM_FI_DEV_CLOCKS_EVENT_REASONS{{{LABELS}}} 4\n"
-        answer(200, masked.replace("\\u001b", "").encode(), "text/plain")(handler)
+        second, told = LABELS.replace('gpu="0"', 'gpu="1"'), EXPORTED.replace("\\u001b", "")
+        told += f"DCGM_FI_DEV_CLOCKS_EVENT_REASONS{{{LABELS}}} 4\n"
+        for card in (LABELS, second):
+            told += f"DCGM_FI_DEV_POWER_VIOLATION{{{card}}} 7\n"
+            told += f"DCGM_FI_DEV_THERMAL_VIOLATION{{{card}}} {time.monotonic():.3f}\n"
+        answer(200, told.encode(), "text/plain")(handler)
 
     with standing_in(export) as exporter:
         there = exporter.url.removeprefix("http://")
@@ -280,10 +287,13 @@ async def test_the_last_hour_by_a_real_prometheus(tmp_path: Path) -> None:
             collector = PromGpuHours(config)
             assert collector.lazy
             deadline = time.monotonic() + 15
-            while not (found := await collector.ask()).util:
+            while not (found := await collector.ask()).violated.get("desktop-gpu:1", (0, 0))[0]:
                 assert time.monotonic() < deadline
                 time.sleep(0.2)  # noqa: ASYNC251 - nothing else runs on this loop
             assert list(found.util) == ["desktop-gpu:0"]
             assert found.util["desktop-gpu:0"] == (*[None] * 11, 91.0)
-            assert found.throttled == {"desktop-gpu:0": 1.0}
+            held, seen = found.throttled["desktop-gpu:0"]
+            assert held == seen and 1 <= seen <= 2, "only what was seen of the hour"
+            assert list(found.throttled) == ["desktop-gpu:0"], "the other has no mask"
+            assert list(found.violated) == ["desktop-gpu:1"], "asked for all the same"
             await collector.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import msgspec
 import pytest
@@ -128,11 +129,28 @@ def test_one_that_is_not_shared_is_one_row() -> None:
     assert gpucells.whose(row) is not None
 
 
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"throttled": {"desktop-gpu:0": (2, 2)}}, "throttled 100 % of the 2 min seen"),
+        ({"throttled": {"desktop-gpu:0": (0, 60)}}, ""),
+        ({"violated": {"desktop-gpu:0": (3, 60)}}, "throttled at times in 3 of 60 min"),
+    ],
+)
+def test_of_the_hour_only_what_was_seen_is_told(told: dict[str, Any], words: str) -> None:
+    store = Store()
+    store.declare("prom.gpuhours", "prom", 60.0)
+    store.put(Reading("prom.gpuhours", GpuHours(**told), None, NOW, 0.1))
+    calm = msgspec.structs.replace(CARD, throttle=None)
+    lines = [line for line in details(rows(calm)[0], store) if "throttled" in line]
+    assert lines == [words] * bool(words)
+
+
 def test_detail_of_a_card() -> None:
     store = Store()
     store.declare("prom.gpuhours", "prom", 60.0)
     hours = GpuHours(
-        util={"desktop-gpu:0": (10.0, None, 50.0, 100.0)}, throttled={"desktop-gpu:0": 0.12}
+        util={"desktop-gpu:0": (10.0, None, 50.0, 100.0)}, throttled={"desktop-gpu:0": (7, 60)}
     )
     store.put(Reading("prom.gpuhours", hours, None, NOW, 0.1))
     assert details(rows(CARD)[0], store) == [
@@ -166,7 +184,7 @@ def test_a_card_that_is_the_same_object_keeps_its_rows(monkeypatch: pytest.Monke
     before = gpus.rows(store, Config(), NOW)
     assert all(a is b for a, b in zip(before, gpus.rows(store, Config(), NOW + 1), strict=True))
     store.declare("prom.gpuhours", "prom", 60.0)
-    hours = GpuHours(util={"desktop-gpu:0": (1.0, 99.0)}, throttled={"desktop-gpu:0": 0.5})
+    hours = GpuHours(util={"desktop-gpu:0": (1.0, 99.0)}, throttled={"desktop-gpu:0": (30, 60)})
     store.put(Reading("prom.gpuhours", hours, None, NOW, 0.1))
     after = gpus.rows(store, Config(), NOW)
     assert text(after[0], "hour") == "▁█" and after[5] is before[5]

@@ -1,13 +1,14 @@
 """`prom.gpuhours`: the last hour of each card, for a strip of it.
 
-Means of five minutes, and the part of the hour in which the clocks were held down: by DCGM's
-mask of reasons, else by the time that its counters of violations gained.
+Means of five minutes, and in how many minutes the clocks were held down: by DCGM's mask of reasons,
+of a card without it by its counters of violations, which tell that they were, not for how long.
 """
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 
 from labtui.collectors.dcgm import key_of
 from labtui.collectors.source import SourceCollector
@@ -22,6 +23,12 @@ _UTIL = ("DCGM_FI_DEV_GPU_UTIL", "jetson_gpu_utilization_percent")
 _MASKS = "DCGM_FI_DEV_CLOCK_THROTTLE_REASONS|DCGM_FI_DEV_CLOCKS_EVENT_REASONS"
 _VIOLATIONS = ("DCGM_FI_DEV_POWER_VIOLATION", "DCGM_FI_DEV_THERMAL_VIOLATION")
 """Counters of time, whose unit has changed: only that they grew counts."""
+_GROWTH = [f"increase({name}[120s])" for name in _VIOLATIONS]
+_GROWN = (
+    f"({' or '.join([*(f'{one} > 0' for one in _GROWTH), *_GROWTH])}) "
+    f'unless on (instance, gpu) {{__name__=~"{_MASKS}"}}'
+)
+"""Of the cards without a mask: of the counters of a card, one that grew, else any of them."""
 _IDLE = 0x1
 
 
@@ -45,10 +52,7 @@ class PromGpuHours(SourceCollector):
         means = " or ".join(f"avg_over_time({name}[{STEP_S:.0f}s])" for name in _UTIL)
         util = await self._range(means, now, STEP_S)
         masks = await self._range(f'{{__name__=~"{_MASKS}"}}', now, 60.0)
-        grown = []
-        if not masks:
-            query = " or ".join(f"increase({name}[120s])" for name in _VIOLATIONS)
-            grown = await self._range(query, now, 60.0)
+        grown = await self._range(_GROWN, now, 60.0)
         return await self._lane.call(self._budget, hours, util, masks, grown, self._config, now)
 
     async def _range(self, query: str, now: float, step: float) -> list[Sample]:
@@ -62,7 +66,7 @@ class PromGpuHours(SourceCollector):
 def hours(
     util: list[Sample], masks: list[Sample], grown: list[Sample], config: Config, now: float
 ) -> GpuHours:
-    """Series as strips of 12 means. A card without a series of reasons has no `throttled`."""
+    """Series as strips of 12 means, and minutes that were looked at."""
     strips: dict[str, list[float | None]] = {}
     for sample in util:
         if sample.labels.get("GPU_I_ID"):
@@ -73,28 +77,33 @@ def hours(
             place = len(strip) - 1 - round((now - at) / STEP_S)
             if value is not None and 0 <= value <= 100 and 0 <= place < len(strip):
                 strip[place] = value
-    held: dict[str, dict[int, bool]] = {}
-    for samples, is_held in ((masks, _by_mask), (grown, _by_growth)):
-        for sample in samples:
-            minutes = held.setdefault(_name(sample, config), {})
-            for at, value in sample.values:
-                if value is not None:
-                    minute = math.floor(at / 60)
-                    minutes[minute] = minutes.get(minute, False) or is_held(value)
+    throttled = _minutes(masks, _by_mask, config)
+    violated = _minutes(grown, lambda value: value > 0, config)
     return GpuHours(
         util={name: tuple(strip) for name, strip in sorted(strips.items())},
-        throttled={n: sum(m.values()) / len(m) for n, m in sorted(held.items()) if m},
+        throttled=throttled,
+        violated={name: told for name, told in violated.items() if name not in throttled},
         step_s=STEP_S,
     )
+
+
+def _minutes(
+    samples: list[Sample], is_held: Callable[[float], bool], config: Config
+) -> dict[str, tuple[int, int]]:
+    """Of each card the minutes that are held, and all that have a sample."""
+    found: dict[str, dict[int, bool]] = {}
+    for sample in samples:
+        minutes = found.setdefault(_name(sample, config), {})
+        for at, value in sample.values:
+            if value is not None:
+                minute = math.floor(at / 60)
+                minutes[minute] = minutes.get(minute, False) or is_held(value)
+    return {name: (sum(m.values()), len(m)) for name, m in sorted(found.items()) if m}
 
 
 def _by_mask(value: float) -> bool:
     """A mask that can be, with a reason other than that there is nothing to do."""
     return 0 <= value < 1 << 32 and bool(int(value) & ~_IDLE)
-
-
-def _by_growth(value: float) -> bool:
-    return value > 0
 
 
 def _name(sample: Sample, config: Config) -> str:

@@ -133,6 +133,10 @@ class GpuHours(Item, frozen=True, kw_only=True):
 
     util: dict[str, tuple[float | None, ...]] = {}
     """`node:index` -> means of STEP_S seconds each, the oldest first; None: nothing was scraped."""
-    throttled: dict[str, float] = {}
-    """`node:index` -> the part of the hour in which the clocks were held down, 0 to 1."""
+    throttled: dict[str, tuple[int, int]] = {}
+    """`node:index` -> looks at the end of a minute that found the clocks held down, and all looks
+    of the hour: 60, or as many as there were."""
+    violated: dict[str, tuple[int, int]] = {}
+    """The same of a card without such looks: minutes in which its counters of violations grew, if
+    only for a moment."""
     step_s: float = 300.0

@@ -36,7 +36,7 @@ _FIELDS = {
     "temperature_c": "temperature", "power_w": "power", "clock_mhz": "clock",
     "power_limit_w": "power limit", "ecc_uncorrected": "ECC", "clock_lock_mhz": "clock lock",
     "clock_max_mhz": "highest clock", "power_default_w": "power limit",
-    "power_min_w": "power limit", "power_max_w": "power limit",
+    "power_min_w": "power limit", "power_max_w": "power limit", "xid": "XID",
 }  # fmt: skip
 
 
@@ -139,8 +139,7 @@ def _lately(gpu: Gpu, store: Store) -> Iterator[Line]:
     why = inert(gpu.throttle or "") + (f" ({limit:.0f} W)" if limit else "")
     hours = store.value("prom.gpuhours")
     known = hours if isinstance(hours, GpuHours) else GpuHours()
-    part = known.throttled.get(card_name(gpu))
-    told = [f"throttled {part * 100:.0f} % of 1 h"] if part else []
+    told = [text] if (text := _throttled(known, card_name(gpu))) else []
     told += [f"now by {why}" if told else f"throttled now by {why}"] if why else []
     bars, since = strip(known.util.get(card_name(gpu), ()), 12), "1 h"
     if not bars:
@@ -150,6 +149,16 @@ def _lately(gpu: Gpu, store: Store) -> Iterator[Line]:
     if told or curve:
         text = ", ".join(told) + (" · " if told and curve else "") + curve
         yield Cell(text, "warn" if told else "")
+
+
+def _throttled(hours: GpuHours, card: str) -> str:
+    """How much of the hour, of what was seen of it."""
+    held, seen = hours.throttled.get(card, (0, 0))
+    if held:
+        of = "1 h" if seen >= 60 else f"the {seen} min seen"
+        return f"throttled {100 * held / seen:.0f} % of {of}"
+    held, seen = hours.violated.get(card, (0, 0))
+    return f"throttled at times in {held} of {seen} min" if held else ""
 
 
 def _sources(gpu: Gpu) -> Iterator[Line]:
