@@ -351,6 +351,31 @@ def test_mig() -> None:
     assert [h and h.id for h in slots(first)] == ["nim/b", "nim/a", None]
 
 
+def test_mig_instances_that_are_shared_themselves() -> None:
+    """7 instances of 2 replicas each are 14 slices, and 9 pods are no overbooking."""
+    mig = tuple(MigInstance(id=i, profile="1g.5gb") for i in range(7))
+    pods = tuple(pod(f"p{i}", 0, mig={"mig-1g.5gb": 1}) for i in range(9))
+    node = KubeNode(name="n", node="n", slices=0, mig={"mig-1g.5gb": 14}, cards=1, replicas=2)
+    values = {"smi.n": [card(mig=mig, sharing="mig")]}
+    (gpu,) = cards(values | {"k8s.gpus": KubeGpus(nodes=(node,), pods=pods)})
+    assert (gpu.slices, held(gpu), free(gpu), kinds(gpu)) == (14, 9, 5, [])
+    assert len(slots(gpu)) == 14
+    single = replace(node, slices=28, mig={}, cards=2)
+    two = {"smi.n": [card(0, mig=mig), card(1, mig=mig)]}
+    assert [g.slices for g in cards(two | {"k8s.gpus": KubeGpus(nodes=(single,))})] == [14, 14]
+    wide = (MigInstance(id=8, profile="3g.20gb"),)
+    mixed = replace(node, mig={"mig-1g.5gb": 14, "mig-3g.20gb": 1}, cards=2)
+    two = {"smi.n": [card(0, mig=mig), card(1, mig=wide)]}
+    assert [g.slices for g in cards(two | {"k8s.gpus": KubeGpus(nodes=(mixed,))})] == [14, 1]
+
+
+def test_more_than_there_is_of_one_scheduler_alone() -> None:
+    node = KubeNode(name="n", node="n", slices=2, cards=1)
+    (gpu,) = cards({"smi.n": [card()], "k8s.gpus": KubeGpus(nodes=(node,), pods=(pod("a", 3),))})
+    text = said(gpu, "overbooked")
+    assert text.startswith("3 slices booked of 2: kubernetes 3") and "each other" not in text
+
+
 def test_the_shapes_of_gres_detail() -> None:
     document = {"jobs": [
         {"job_id": 21, "array_job_id": 20, "array_task_id": 3, "nodes": "n[1-2]", "job_state":
@@ -459,6 +484,35 @@ def test_pods_are_found_by_process_by_exporter_or_not_at_all() -> None:
     assert holds(second) == [("nim/b", 1)]
     assert holds(nowhere) == [("nim/a", 1), ("nim/c", 1)]
     assert first.na["holders"] == "Kubernetes does not say on which card"
+
+
+def kube(cards: int, given: int, pods: tuple[Pod, ...] = (), **more: Any) -> dict[str, Any]:
+    node = KubeNode(name="n", node="n", slices=given, cards=cards, **more)
+    return {
+        "smi.n": [card(i) for i in range(cards)],
+        "k8s.gpus": KubeGpus(nodes=(node,), pods=pods),
+    }
+
+
+@pytest.mark.parametrize(
+    ("count", "replicas", "given", "whole"), [(8, 8, 56, 64), (2, 4, 4, 8), (4, 1, 3, 4)]
+)
+def test_one_card_of_several_is_unhealthy(
+    count: int, replicas: int, given: int, whole: int
+) -> None:
+    """The label says how many a card has; which card has none now nobody says."""
+    for more in ({"replicas": replicas}, {"capacity": whole}):
+        for gpu in cards(kube(count, given, **more)):
+            assert gpu.slices == replicas and free(gpu) is None
+            assert f"Kubernetes gives {given} of {whole} slices" in said(gpu, "source")
+            assert gpu.na["holders"].startswith(f"Kubernetes gives {given} of {whole} slices: not")
+    for gpu in cards(kube(count, whole, replicas=replicas)):
+        assert (gpu.slices, free(gpu), kinds(gpu)) == (replicas, replicas, [])
+
+
+def test_a_label_that_is_behind_is_not_believed() -> None:
+    assert [g.slices for g in cards(kube(2, 8, replicas=2))] == [4, 4], "more are given than that"
+    assert [g.slices for g in cards(kube(1, 2, replicas=4))] == [2], "one card: it is that one"
 
 
 def test_a_node_that_kubernetes_does_not_use() -> None:

@@ -153,6 +153,7 @@ def kubernetes(draw: st.DrawFn) -> KubeGpus:
                 unschedulable=draw(st.booleans()),
                 slices=draw(st.none() | st.integers(0, 16)),
                 mig=draw(st.dictionaries(st.sampled_from([f"mig-{p}" for p in PROFILES]), small)),
+                capacity=draw(st.none() | st.integers(0, 16)),
                 cards=draw(st.none() | st.integers(0, 8)),
                 replicas=draw(st.none() | small),
                 sharing=draw(st.sampled_from([None, "none", "time-slicing", "mps"])),
@@ -253,7 +254,7 @@ def check_slots(gpu: Gpu) -> None:
     over = gpu.slices is not None and held(gpu) > gpu.slices
     assert over == any(f.kind == "overbooked" for f in gpu.findings)
     if gpu.mig:
-        assert gpu.slices == len(gpu.mig)
+        assert gpu.slices == max(len(gpu.mig), *gpu.capacity.values(), 0)
 
 
 def check_figures(gpu: Gpu) -> None:

@@ -58,11 +58,16 @@ def of_node(inputs: Inputs) -> list[Finding]:
                 "source", 1, "Kubernetes: the node is cordoned",
                 "no new pod comes here; Slurm's jobs still do",
             ))  # fmt: skip
-        whole = (kube.cards or 0) * (kube.replicas or 1) or kube.capacity or 0
+        whole = max((kube.cards or 0) * (kube.replicas or 1), kube.capacity or 0)
         if whole and not kube.slices and not kube.mig:
             found.append(_finding(
                 "source", 2, f"Kubernetes: 0 of {whole} slices can be given",
                 "the device plug-in is gone, starts anew, or finds no healthy card",
+            ))  # fmt: skip
+        elif kube.slices and not kube.mig and kube.slices < whole:
+            found.append(_finding(
+                "source", 2, f"Kubernetes gives {kube.slices} of {whole} slices",
+                "a card is unhealthy, or the device plug-in starts anew: its log says which",
             ))  # fmt: skip
     if inputs.up is False:
         found.append(_finding(
@@ -104,11 +109,12 @@ def of_card(
     found: list[Finding] = []
     slices, taken = gpu.slices, held(gpu)
     if slices is not None and taken > slices:
-        said = ", ".join(f"{owner} {n}" for owner, n in gpu.booked.items() if n)
-        found.append(_finding(
-            "overbooked", 2, f"{taken} slices booked of {slices}: {said}",
-            "the schedulers do not know of each other; the card is shared by more than planned",
-        ))  # fmt: skip
+        owners = [f"{owner} {n}" for owner, n in gpu.booked.items() if n]
+        means = "the schedulers do not know of each other; the card is shared by more than planned"
+        if len(owners) == 1:
+            means = "it was cut anew under what runs, or its scheduler counts other slices"
+        text = f"{taken} slices booked of {slices}: {', '.join(owners)}"
+        found.append(_finding("overbooked", 2, text, means))
     given = {n for n in gpu.capacity.values() if n}
     if len(given) > 1 and gpu.sharing != "mps":
         said = ", ".join(f"{owner} {n}" for owner, n in gpu.capacity.items())

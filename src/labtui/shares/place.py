@@ -6,12 +6,13 @@ says of it, or because the node has one card. What nobody can place is kept apar
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from labtui.model import Gpu, Holder, KubeNode
+from labtui.model import Gpu, Holder, KubeNode, MigInstance
 from labtui.shares.bookings import MOST, Booking, Gres
 
 Mig = tuple[str | None, ...]
@@ -66,21 +67,39 @@ def layout(gres: Gres, cards: Sequence[Mig], minors: Sequence[int | None] = ()) 
 
 
 def kubernetes_slots(node: KubeNode, cards: Sequence[Mig]) -> tuple[int, ...] | None:
-    """Card -> slices that Kubernetes has there; None where they cannot be told apart."""
-    whole, parts = min(node.slices or 0, MOST), min(sum(node.mig.values()), MOST)
-    if any(cards):
-        if parts:
-            found = [sum(f"mig-{profile}" in node.mig for profile in mig) for mig in cards]
-            bare = sum(not mig for mig in cards)
-            if sum(found) == parts and (not whole or (bare and whole % bare == 0)):
-                return tuple(
-                    n if mig else (whole // bare if bare else 0)
-                    for n, mig in zip(found, cards, strict=True)
-                )
-        elif sum(len(mig) or 1 for mig in cards) == whole:
-            return tuple(len(mig) or 1 for mig in cards)
-    total = whole + parts
-    return (total // len(cards),) * len(cards) if total % len(cards) == 0 else None
+    """Card -> slices that Kubernetes has there; None where they cannot be told apart. More in all
+    than it gives now: one of the cards has none, and nobody says which."""
+    whole, parts, count = min(node.slices or 0, MOST), sum(node.mig.values()), len(cards)
+    if parts:
+        if (found := _of_profiles(node.mig, whole, cards)) is not None:
+            return found
+    elif any(cards):
+        sizes = [len(mig) or 1 for mig in cards]
+        if whole % sum(sizes) == 0:
+            return tuple(size * whole // sum(sizes) for size in sizes)
+    elif whole and count > 1:
+        for full in ((node.replicas or 0) * count, node.capacity or 0):
+            if full >= whole and full % count == 0:
+                return (min(full // count, MOST),) * count
+    total = whole + min(parts, MOST)
+    return (total // count,) * count if total % count == 0 else None
+
+
+def _of_profiles(
+    given: Mapping[str, int], whole: int, cards: Sequence[Mig]
+) -> tuple[int, ...] | None:
+    """All instances of a profile are shared into as many; cards without MIG are given whole."""
+    there = Counter(f"mig-{profile}" for mig in cards for profile in mig)
+    bare = sum(not mig for mig in cards)
+    if any(n % there[profile] if there[profile] else n for profile, n in given.items()):
+        return None
+    if whole and (not bare or whole % bare):
+        return None
+    each = {profile: min(n, MOST) // there[profile] for profile, n in given.items() if n}
+    return tuple(
+        sum(each.get(f"mig-{profile}", 0) for profile in mig) if mig else whole // (bare or 1)
+        for mig in cards
+    )
 
 
 def placed(
@@ -155,7 +174,7 @@ def slots(gpu: Gpu) -> list[Holder | None]:
     for holder in loose:
         mine = room[: holder.slices]
         if gpu.mig and holder.share:
-            profiles = {i: f"mig-{m.profile}" for i, m in enumerate(gpu.mig)}
+            profiles = {i: f"mig-{m.profile}" for i, m in enumerate(instances(gpu))}
             fit = [i for i in room if profiles.get(i) == holder.share]
             mine = (fit + [i for i in room if i not in fit])[: holder.slices]
         for i in mine:
@@ -163,6 +182,12 @@ def slots(gpu: Gpu) -> list[Holder | None]:
         taken = set(mine)
         room = [i for i in room if i not in taken]
     return found
+
+
+def instances(gpu: Gpu) -> tuple[MigInstance, ...]:
+    """The MIG instance of each slice: of one that is shared itself, all its slices in a row."""
+    each, left = divmod(gpu.slices or 0, len(gpu.mig) or 1)
+    return gpu.mig if left or each < 2 else tuple(m for m in gpu.mig for _ in range(each))
 
 
 def held(gpu: Gpu) -> int:

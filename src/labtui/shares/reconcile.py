@@ -125,6 +125,9 @@ class _Node:
             reasons.append(cluster.slurm_why)
         if inputs.could_kubernetes and cluster.kubernetes_why is not None:
             reasons.append(cluster.kubernetes_why)
+        kube, full = inputs.kube, sum(self.kube_slots or ())
+        if kube is not None and kube.slices and not kube.mig and full > kube.slices:
+            reasons.append(f"Kubernetes gives {kube.slices} of {full} slices: not known where")
         owners = dict.fromkeys(_TITLE[lot.booking.owner] for lot in self.placed.rest)
         if owners:
             names = " and ".join(owners)
@@ -134,7 +137,7 @@ class _Node:
     def card(self, at: int) -> tuple[Gpu, list[Stray]]:
         card, lots = self.cards[at], self.placed.cards[at]
         capacity = self._capacity(at, lots)
-        slices = len(card.mig) or (max(capacity.values()) if capacity else None)
+        slices = max((len(card.mig), *capacity.values())) if capacity or card.mig else None
         booked = _booked(lots)
         na = card.na
         if slices is None or self.unknown:

@@ -8,6 +8,7 @@ from labtui.config import Config
 from labtui.model import Gpu, GpuHours, Holder, Item, MigInstance
 from labtui.shares import cards as shares
 from labtui.shares.cards import free, held, slots
+from labtui.shares.place import instances
 from labtui.store import Store
 from labtui.text import inert
 
@@ -98,12 +99,13 @@ def rows_of(gpu: Gpu, hour: tuple[float | None, ...] = ()) -> Iterator[GpuRow]:
 
 def _slices(gpu: Gpu, places: Sequence[Holder | None]) -> Iterator[GpuRow]:
     card, level, told = card_name(gpu), card_level(gpu), set[str]()
+    mig = instances(gpu)
     for i, holder in enumerate(places):
         first = holder is not None and holder.id not in told
         yield GpuRow(
             node=gpu.node, index=gpu.index, gpu=gpu, slice=i + 1, holder=holder,
             over=is_over(gpu, i), first=first,
-            mig=gpu.mig[i] if i < len(gpu.mig) else None, key=f"{card}/{i + 1}", level=level,
+            mig=mig[i] if i < len(mig) else None, key=f"{card}/{i + 1}", level=level,
         )  # fmt: skip
         if first and holder is not None:
             told.add(holder.id)
