@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import PurePosixPath
 
 from labtui.hosts.base import Completed, HostError
-from labtui.slurm.polling import FREE, LEAD, PLAIN, Marks
+from labtui.slurm.polling import FREE, LEAD, PLAIN, USED, Marks
 
 Answer = tuple[int, str, str]
 Reply = Callable[[list[str], str], "Answer | None"]
@@ -100,7 +100,8 @@ def record(marks: Marks, **changes: str) -> str:
     for key, value in changes.items():
         of[key.replace("_", "-") if key.startswith("tres") else key] = value
     lead, plain = ("\x1f".join(of[name] for name in names) for names in (LEAD, PLAIN))
-    return marks.text.join([lead, plain, *(of[name] for name in FREE)]) + marks.end + "\n"
+    rest = (of[name] for name in (*FREE, USED))
+    return marks.text.join([lead, plain, *rest]) + marks.end + "\n"
 
 
 def marks_of(argv: Sequence[str]) -> Marks:

@@ -158,3 +158,45 @@ def test_tasks_are_counted() -> None:
         ("9_[1,3]", 2),
     ):  # fmt: skip
         assert count_tasks(job_id) == tasks, job_id
+
+
+def test_what_goes_on_running_is_parsed_once_whatever_its_time_used() -> None:
+    book = Book(MARKS)
+
+    def poll(second: int, **more: str) -> JobList:
+        used = {"TimeUsed": f"1:{second:02}"}
+        return answer(book, one("7", "RUNNING", **used), one("8", "RUNNING", **used, **more))
+
+    first, second = poll(1), poll(2)
+    assert second is not first
+    assert [job.time_used_s for job in second] == [62, 62]
+    assert second.active() is first.active(), "nothing else of them changed"
+    third = poll(3, Partition="cpu")
+    assert third.active()[0] is first.active()[0]
+    assert [job.partition for job in third.active()] == ["gpu", "cpu"]
+    assert [job.partition for job in first.active()] == ["gpu", "gpu"], "an old list stays"
+
+
+def test_a_job_that_goes_on_is_found_also_while_an_answer_is_taken_in() -> None:
+    book = Book(MARKS)
+    old = answer(book, one("7", "RUNNING", TimeUsed="1:00"), one("8"))
+    poll = book.begin()
+    poll.feed("".join(record(MARKS, **one("7", "RUNNING", TimeUsed="1:02"))).encode())
+    for _ in poll._steps():
+        assert old.has("7") and find(old, "7") is not None
+
+
+async def test_many_running_and_ended_jobs_leave_the_loop_free() -> None:
+    book = Book(MARKS)
+    raw = "".join(
+        record(MARKS, **one(str(n), state))
+        for state, start in (("RUNNING", 0), ("COMPLETED", 5000))
+        for n in range(start, start + 2000)
+    )
+    poll = book.begin()
+    poll.feed(raw.encode())
+    steps = sum(1 for _ in poll._steps())
+    assert steps > 4, "several pauses"
+    assert book.latest is not None
+    assert len(book.latest.active()) == 2000
+    assert len(book.latest.just_ended()) == 1000

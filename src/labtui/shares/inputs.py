@@ -183,7 +183,7 @@ class Reader:
         self._config = config
         self._slurm = _Grouped(_nodes)
         self._allocations = _Grouped(_allocations)
-        self._jobs = _Grouped(lambda value: dict(holding(active(value))))
+        self._jobs = _Grouped(lambda jobs: dict(holding(jobs)))
         self._prom = _Grouped(_cards)
         self._seen = _Grouped(_seen)
         self._kube, self._pods = _Grouped(_kube_nodes), _Grouped(_pods)
@@ -205,7 +205,7 @@ class Reader:
         elif told is exact:
             parts = self._allocations.of(told.value)
         else:
-            parts = self._jobs.of(told.value)
+            parts = self._jobs.of(active(told.value))
         slurm = self._slurm.of(nodes.value if nodes else None)
         answer = kube.value if kube and isinstance(kube.value, KubeGpus) else None
         kube_nodes, pods = self._kube.of(answer), self._pods.of(answer)

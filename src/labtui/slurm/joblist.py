@@ -15,12 +15,13 @@ from itertools import islice
 from operator import attrgetter
 from typing import overload
 
-import msgspec
+from msgspec import structs
 
 from labtui.model import Job
 from labtui.slurm import urgency
 from labtui.slurm.errors import RPCError
-from labtui.slurm.polling import Marks, end_of, queued_job
+from labtui.slurm.polling import Marks, end_of
+from labtui.slurm.row import Row
 
 MOST_ENDED = 1000
 """Jobs that are taken note of as ended in one answer."""
@@ -28,44 +29,10 @@ RESTING = urgency.FINISHED | {"PENDING"}
 """States in which a job holds nothing."""
 STEP = 5000
 """New rows that are taken in between two pauses."""
+PIECE = 0.004
+"""Seconds of parsing between two pauses."""
 KEPT = 4000
 """Jobs that are kept parsed; beyond that all are forgotten and parsed again when looked at."""
-
-
-class Row(msgspec.Struct, eq=False, gc=False):
-    """One job of the queue. It changes only where it remembers what was worked out from it.
-
-    A struct outside Python's search for cycles: there may be 100,000, and none can be in one.
-    """
-
-    key: str
-    """As Slurm writes it: `1431`, `1430_7`, `1430_[8-99]`."""
-    state: str
-    order: int
-    array: str
-    """The id of the array that it is of; empty for a job of its own."""
-    record: bytes = b""
-    seen: int = 0
-    memo: tuple[object, object] | None = None
-    """(what asked, its answer): a filter's verdict."""
-    kept: Job | None = None
-    """The record parsed, while it is on screen."""
-
-    @classmethod
-    def of(cls, job: Job) -> Row:
-        """A job from elsewhere, the accounting."""
-        leading = urgency.rank(job.state, job.reason, job.end_time)
-        head, task, _ = job.job_id.partition("_")
-        order = urgency.place(leading, job.job_id)
-        row = cls(job.job_id, job.state, order, head if task else "")
-        row.kept = job
-        return row
-
-    def job(self, marks: Marks | None) -> Job:
-        if self.kept is not None:
-            return self.kept
-        assert marks is not None
-        return queued_job(self.record.decode(errors="replace"), marks)
 
 
 class JobList(Sequence[Job]):
@@ -77,7 +44,8 @@ class JobList(Sequence[Job]):
         self.states = Counter(book.states)
         """How many jobs there are in each state."""
         self.has_arrays = book.arrays > 0
-        self._just_ended: list[Row] = []
+        self._active = book.holders
+        self._just_ended: list[Job] = []
         self._book = book
 
     def __len__(self) -> int:
@@ -112,11 +80,13 @@ class JobList(Sequence[Job]):
 
     def just_ended(self) -> list[Job]:
         """Those that were not over in the answer before; of very many the latest."""
-        return [row.job(self.marks) for row in self._just_ended]
+        return self._just_ended
 
     def active(self) -> list[Job]:
-        """Those that have started and are not over: they are few where the queue is long."""
-        return [self.look(row) for row in self._book.active.values()]
+        """Those that have started and are not over, without `time_used_s`: each is the same
+        object from answer to answer for as long as nothing else of it changes, and so is the list.
+        """
+        return self._active
 
     def task_rows(self, array: str) -> list[Row]:
         return [row for row in self.rows if row.array == array]
@@ -131,6 +101,10 @@ class Book:
         self.known: dict[bytes, Row] = {}
         self.by_key: dict[str, Row] = {}
         self.active: dict[str, Row] = {}
+        self.holders: list[Job] = []
+        """The jobs of `active`, see `JobList.active`."""
+        self._bare: dict[str, tuple[bytes, Job]] = {}
+        """Of each of them its record without the time used, and what was made of it."""
         self.states: Counter[str] = Counter()
         self.arrays = 0
         self.turn = 0
@@ -192,21 +166,53 @@ class Book:
             return latest
         before = latest.rows if latest else []
         rows = [row for row in before if row.seen == turn]
-        if len(rows) < len(before):
-            for row in [row for row in before if row.seen != turn]:
-                self._drop(row)
+        gone = [row for row in before if row.seen != turn] if len(rows) < len(before) else []
         yield
+        # The new first: who asks meanwhile finds a job that goes on.
         for start in range(0, len(added), STEP):
             self._add(added[start : start + STEP])
+            yield
+        for start in range(0, len(gone), STEP):
+            for row in gone[start : start + STEP]:
+                self._drop(row)
             yield
         added.sort(key=attrgetter("order"))
         yield
         rows += added
         rows.sort(key=attrgetter("order"))  # two sorted runs
-        self.latest = JobList(rows, self.marks, self)
+        yield
+        yield from self._hold()
         ended = (row for row in added if row.state in urgency.FINISHED)
-        self.latest._just_ended = list(islice(ended, MOST_ENDED))
+        just_ended = []
+        pause = time.perf_counter() + PIECE
+        for row in islice(ended, MOST_ENDED):
+            just_ended.append(row.job(self.marks))
+            if time.perf_counter() > pause:
+                yield
+                pause = time.perf_counter() + PIECE
+        self.latest = JobList(rows, self.marks, self)
+        self.latest._just_ended = just_ended
         return self.latest
+
+    def _hold(self) -> Generator[None, None, None]:
+        """Parse what started; what goes on was parsed when it did."""
+        before, mark = self._bare, self._reason_ends
+        bare: dict[str, tuple[bytes, Job]] = {}
+        same = len(before) == len(self.active)
+        pause = time.perf_counter() + PIECE
+        for key, row in self.active.items():
+            record = row.record[: row.record.rfind(mark)]
+            known = before.get(key)
+            if known is None or known[0] != record:
+                same = False
+                known = record, structs.replace(row.job(self.marks), time_used_s=None)
+            bare[key] = known
+            if time.perf_counter() > pause:
+                yield
+                pause = time.perf_counter() + PIECE
+        self._bare = bare
+        if not same:
+            self.holders = [job for _, job in bare.values()]
 
     def _add(self, rows: list[Row]) -> None:
         self.known.update((row.record, row) for row in rows)

@@ -24,12 +24,14 @@ LEAD = ("JobArrayID", "State", "EndTime", "Reason")
 """squeue fields that come first: what orders the queue."""
 PLAIN = (
     "JobID", "ArrayJobID", "ArrayTaskID", "UserName", "Partition", "NumCPUs", "NumNodes",
-    "SubmitTime", "StartTime", "TimeLimit", "TimeUsed", "exit_code", "PriorityLong", "QOS",
+    "SubmitTime", "StartTime", "TimeLimit", "exit_code", "PriorityLong", "QOS",
     "Account", "tres-alloc", "tres-per-node", "tres-per-job", "NodeList",
 )  # fmt: skip
 """squeue fields whose text Slurm itself makes or has checked."""
 FREE = ("Dependency", "STDOUT", "STDERR", "WorkDir", "Comment", "Name")
 """squeue fields that hold what people wrote."""
+USED = "TimeUsed"
+"""The last field: all that changes of a job that goes on running."""
 
 ACCOUNTED = (
     "JobID", "JobIDRaw", "State", "User", "Partition", "AllocCPUS", "ReqCPUS", "NNodes", "Submit",
@@ -59,8 +61,8 @@ class Marks:
         """The argument of `squeue -O`: no widths, so that nothing is cut."""
         lead = [f"{name}:\x1f" for name in LEAD[:-1]] + [f"{LEAD[-1]}:{self.text}"]
         plain = [f"{name}:\x1f" for name in PLAIN[:-1]] + [f"{PLAIN[-1]}:{self.text}"]
-        free = [f"{name}:{self.text}" for name in FREE[:-1]] + [f"{FREE[-1]}:{self.end}"]
-        return ",".join(lead + plain + free)
+        free = [f"{name}:{self.text}" for name in FREE]
+        return ",".join([*lead, *plain, *free, f"{USED}:{self.end}"])
 
 
 def records(output: str, end: str) -> Iterator[str]:
@@ -85,7 +87,7 @@ def queued_job(record: str, marks: Marks) -> Job:
     first = lead.split("\x1f", 3)
     plain = parts[0].split("\x1f") if parts else []
     free = dict(zip(FREE, parts[1:], strict=False))
-    if len(first) != len(LEAD) or len(plain) != len(PLAIN) or len(parts) != len(FREE) + 1:
+    if len(first) != len(LEAD) or len(plain) != len(PLAIN) or len(parts) != len(FREE) + 2:
         raise RPCError(msg="a line of squeue is not in the asked format")
     # Before the first record may stand what a login script printed; before others, a newline.
     job_id = first[0].rsplit("\n", 1)[-1].strip()
@@ -116,7 +118,7 @@ def queued_job(record: str, marks: Marks) -> Job:
         start_time=values.moment(of["StartTime"]),
         end_time=ended,
         time_limit_s=values.seconds(of["TimeLimit"]),
-        time_used_s=None if state == "PENDING" else values.seconds(of["TimeUsed"]),
+        time_used_s=None if state == "PENDING" else values.seconds(parts[-1]),
         exit_code=code,
         account=values.text(of["Account"]),
         qos=values.text(of["QOS"]),

@@ -10,7 +10,8 @@ from typing import Any, TypeVar, overload
 
 from labtui.model import ArrayJob, Job
 from labtui.slurm import urgency
-from labtui.slurm.joblist import JobList, Row
+from labtui.slurm.joblist import JobList
+from labtui.slurm.row import Row
 from labtui.slurm.values import count_tasks
 from labtui.spec import Column, SubjectSpec
 from labtui.text import inert
