@@ -264,9 +264,13 @@ class Node:
         self.secret.chmod(mode)
 
     def run(self, script: str, *argv: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        text = (SCRIPTS / script).read_text()
+        return self.run_text((SCRIPTS / script).read_text(), script, *argv, stdin=stdin)
+
+    def run_text(
+        self, text: str, name: str, *argv: str, stdin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         assert text.count('ROOT = ""  # tests look elsewhere') == 1
-        path = self.root / script
+        path = self.root / name
         path.write_text(text.replace('ROOT = ""', f"ROOT = {str(self.root)!r}"))
         return subprocess.run(
             [sys.executable, str(path), *argv], input=stdin, capture_output=True, text=True,
@@ -343,6 +347,50 @@ def test_who_holds_another_value_is_found(node: Node) -> None:
     assert job["variable"] == "H4_TEST_KEY"
     assert (registry["kind"], registry["id"]) == ("registry", "nvcr.io")
     assert "older" not in json.dumps(told)
+
+
+def _deep(file: Path) -> None:
+    file.write_text("[" * 60_000)
+
+
+@pytest.mark.parametrize("make", [_deep, os.mkfifo, lambda f: f.symlink_to("/dev/zero")],
+                         ids=["deep", "fifo", "link"])  # fmt: skip
+def test_no_user_of_a_node_can_blind_its_report(node: Node, make: Callable[[Path], None]) -> None:
+    file = node.root / "home/mallory/.docker/config.json"
+    file.parent.mkdir(parents=True)
+    make(file)
+    node.render()
+    began = time.monotonic()
+    told = node.report(salt="00", registries={"ngc": "nvcr.io"})
+    assert told["files"][0]["sha256"] and told["old"] == [] and told["old_whole"] is True
+    assert time.monotonic() - began < 5
+
+
+def test_a_look_that_does_not_end_costs_itself_alone(node: Node) -> None:
+    """Memory of a process can be made to wait for ever, and so can a home folder."""
+    script = (SCRIPTS / "labtui-agent-report").read_text()
+    hung = script.replace("\ndef processes(wanted, contents):\n",
+                          "\ndef processes(wanted, contents):\n    time.sleep(60)\n")  # fmt: skip
+    assert hung != script
+    node.render()
+    began = time.monotonic()
+    told = json.loads(node.run_text(hung, "hung", stdin='{"salt": "00"}').stdout)
+    assert time.monotonic() - began < 8
+    assert told["files"][0]["sha256"] and told["old_whole"] is False
+    agent = source.parse("here", completed(json.dumps(told))).agent
+    assert "who holds an older value is not fully known" in (agent.detail or "")
+
+
+def test_a_flood_in_a_variable_is_not_told(node: Node) -> None:
+    node.render()
+    env = {"PATH": "/bin:/usr/bin", "H4_TEST_KEY": "older", "SLURM_JOB_ID": "9" * 100_000}
+    run = subprocess.Popen(["sleep", "60"], env=env)
+    try:
+        told = node.report(env={"ngc": ["H4_TEST_KEY"]})
+    finally:
+        run.kill()
+        run.wait()
+    assert [(h["kind"], h["id"]) for h in told["old"]] == [("process", str(run.pid))]
 
 
 def test_the_report_refuses_what_is_no_json(node: Node) -> None:

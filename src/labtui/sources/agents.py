@@ -27,6 +27,7 @@ MOST = 1 << 20
 """Characters of a report that are read."""
 # sh -c RUN SCRIPT: root needs no sudo, and where there is no script sudo would ask for a password.
 RUN = '[ -x "$0" ] || exit 66; [ "$(id -u)" = 0 ] && exec "$0"; exec sudo -n "$0"'
+NOT_WHOLE = "who holds an older value is not fully known: a look at it did not end"
 _KINDS = ("process", "job", "container", "registry")
 
 
@@ -108,6 +109,8 @@ def _report(node: str, told: dict[str, Any]) -> Report:
             )
         )
     alive, state, detail = _state(unit, token, _text(told.get("word"), 300) or "")
+    if told.get("old_whole") is False:
+        detail = f"{detail}; {NOT_WHOLE}" if detail else NOT_WHOLE
     return Report(
         Agent(
             node=node,
