@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -39,15 +41,52 @@ def details(row: processes.ProcessRow) -> list[str]:
 
 def test_those_of_nobody_come_first(shown: list[processes.ProcessRow]) -> None:
     assert [cells(row) for row in shown] == [
-        ["desktop-gpu:0", "7781", "ben", "python", "512M", "-", "nobody"],
         ["desktop-gpu:0", "8000", "-", "eval", "-", "-", "job 1400, no slice"],
+        ["desktop-gpu:0", "7781", "ben", "python", "512M", "-", "not known"],
         ["desktop-gpu:0", "4121", "ana", "python", "17.9G", "2h08", "job 1422 llama-lora"],
         ["desktop-gpu:0", "9907", "root", "nim", "3.1G", "-", "pod nim/llama-0"],
     ]
     assert SUBJECT.heading is not None
-    assert SUBJECT.heading(shown) == "2 that no scheduler knows"
+    assert SUBJECT.heading(shown) == "1 that no scheduler knows, 1 of which it is not known"
     assert "no scheduler has given it a slice" in details(shown[0])[1]
     assert details(shown[2])[1] == "job 1422 llama-lora: its control group says so"
+
+
+def of(monkeypatch: pytest.MonkeyPatch, gpu: Gpu) -> processes.ProcessRow:
+    monkeypatch.setattr(processes, "items", lambda *a: [gpu])
+    processes._made.clear()
+    (row,) = processes.rows(Store(), Config(), NOW)
+    return row
+
+
+SEEN = msgspec.structs.replace(STRAY, since=NOW - 600)
+DENIED = {"holders": "kubernetes: ana may not list pods"}
+
+
+@pytest.mark.parametrize(
+    ("process", "changes", "level", "whose", "why"),
+    [
+        (SEEN, {}, 2, "nobody", "no scheduler has given it a slice"),
+        (SEEN, {"na": DENIED}, 1, "not known", "ana may not list pods"),
+        (SEEN, {"sources": {"nvidia-smi": "1 process"}}, 0, "nobody", "no scheduler is configured"),
+        (STRAY, {}, 1, "not known", "of another container, or /proc is hidden"),
+        (LOST, {"na": DENIED}, 2, "job 1400, no slice", "no scheduler has given it a slice"),
+        (LOST, {"na": {"holders": "slurm: refused"}}, 1, "job 1400", "slurm: refused"),
+        (msgspec.structs.replace(LOST, job_id=None, pod_uid="u"), {"na": DENIED}, 1, "pod u",
+         "ana may not"),
+        (SEEN, {"na": {"holders": "Slurm does not say on which card"}}, 2, "nobody", "no sched"),
+    ],
+)  # fmt: skip
+def test_what_nobody_could_know_is_not_called_nobodys(
+    monkeypatch: pytest.MonkeyPatch, process: GpuProcess, changes: dict[str, Any], level: int,
+    whose: str, why: str,
+) -> None:  # fmt: skip
+    row = of(monkeypatch, card(processes=(process,), holders=(BARE,), **changes))
+    assert (processes.severity(row), processes.whose(row)) == (level, whose)
+    assert why in details(row)[1]
+    assert SUBJECT.heading is not None
+    told = {2: "1 that no scheduler knows", 1: "1 of which it is not known", 0: ""}
+    assert SUBJECT.heading([row]) == told[level]
 
 
 def test_rows_are_printed_with_their_card(shown: list[processes.ProcessRow]) -> None:

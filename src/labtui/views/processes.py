@@ -17,6 +17,8 @@ from labtui.views.gpucells import named
 from labtui.views.gpudetail import when
 from labtui.views.gpurows import card_name
 
+_SCHEDULERS = ("slurm: ", "kubernetes: ")
+_NO_SCHEDULER = "no scheduler is configured"
 _VIA = {
     "cgroup": "its control group says so",
     "slurmstepd": "Slurm's slurmstepd is among its parents",
@@ -33,6 +35,8 @@ class ProcessRow(GpuProcess, frozen=True, kw_only=True):
     key: str = ""
     card: str = ""
     """`desktop-gpu:0`."""
+    why: str | None = None
+    """Of one without a holder: why it is not known whose it is; None: no scheduler knows it."""
 
 
 _made: dict[str, tuple[Gpu, tuple[ProcessRow, ...]]] = {}
@@ -62,32 +66,59 @@ def _of(gpu: Gpu) -> Sequence[ProcessRow]:
         rows.append(
             ProcessRow(
                 **told, index=gpu.index, key=key, card=card_name(gpu),
-                holder=owners.get(process.pid),
+                holder=owners.get(process.pid), why=_why(gpu, process),
             )
         )  # fmt: skip
     return rows
 
 
+def _why(gpu: Gpu, process: GpuProcess) -> str | None:
+    """Why nobody can tell whose it is: a scheduler that may know it is silent, or its owner is
+    hidden. That a slice lies on no card that is known is no such reason."""
+    if gpu.sources.keys().isdisjoint(("slurm", "kubernetes")):
+        return _NO_SCHEDULER
+    mine = ("slurm: ",) if process.job_id else ("kubernetes: ",) if process.pod_uid else _SCHEDULERS
+    silent = [r for r in gpu.na.get("holders", "").split("; ") if r.startswith(mine)]
+    if silent:
+        return "; ".join(silent)
+    hidden = process.since is None and not process.job_id and not process.pod_uid
+    return "of another container, or /proc is hidden from this user" if hidden else None
+
+
 def whose(row: ProcessRow) -> str:
     """`job 1422 llama-lora`, `nobody`; of one that holds no slice what its group tells."""
-    if row.holder is not None and row.holder.kind != "process":
+    if _held(row) and row.holder is not None:
         return named(row.holder)
+    slices = "" if row.why else ", no slice"
     if row.job_id:
-        return f"job {inert(row.job_id, 40)}, no slice"
+        return f"job {inert(row.job_id, 40)}{slices}"
     if row.pod_uid:
-        return f"pod {inert(row.pod_uid, 40)}, no slice"
-    return "nobody"
+        return f"pod {inert(row.pod_uid, 40)}{slices}"
+    return "not known" if severity(row) == 1 else "nobody"
+
+
+def _held(row: ProcessRow) -> bool:
+    return row.holder is not None and row.holder.kind != "process"
 
 
 def severity(row: ProcessRow) -> int:
-    """What no scheduler knows of comes first."""
-    return 0 if row.holder is not None and row.holder.kind != "process" else 2
+    """What no scheduler knows of comes first, then what cannot be known."""
+    if _held(row) or row.why == _NO_SCHEDULER:
+        return 0
+    return 1 if row.why else 2
 
 
 def detail(row: ProcessRow, store: Store, now: float) -> list[str | Cell]:
     head = f"process {row.pid} {inert(row.name or '', 80)} · {inert(row.card)}"
     lines: list[str | Cell] = [Cell(head, "accent")]
-    if severity(row):
+    if _held(row):
+        lines.append(f"{whose(row)}: {_VIA.get(row.via or '', inert(row.via or 'not told how'))}")
+    elif row.why == _NO_SCHEDULER:
+        lines.append(f"{whose(row)}: {row.why}")
+    elif row.why:
+        lines.append(Cell(f"{whose(row)}: whether it has a slice is not known: {inert(row.why)}",
+                          "warn"))  # fmt: skip
+    else:
         lines.append(
             Cell(
                 f"{whose(row)}: no scheduler has given it a slice, its memory is missing to those"
@@ -95,8 +126,6 @@ def detail(row: ProcessRow, store: Store, now: float) -> list[str | Cell]:
                 "warn",
             )
         )
-    else:
-        lines.append(f"{whose(row)}: {_VIA.get(row.via or '', inert(row.via or 'not told how'))}")
     lines.append(
         f"{mib(row.memory_mib)} of the card's memory · user {inert(row.user or 'not known', 60)}"
         + (f" · since {when(row.since, now)}" if row.since else "")
@@ -111,8 +140,11 @@ def _since(row: ProcessRow) -> str:
 
 
 def _heading(found: Sequence[ProcessRow]) -> str:
-    lost = sum(severity(row) > 0 for row in found)
-    return f"{lost} that no scheduler knows" if lost else ""
+    levels = [severity(row) for row in found]
+    lost, unknown = levels.count(2), levels.count(1)
+    told = [f"{lost} that no scheduler knows"] if lost else []
+    told += [f"{unknown} of which it is not known"] if unknown else []
+    return ", ".join(told)
 
 
 SUBJECT = SubjectSpec(
