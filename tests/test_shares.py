@@ -685,6 +685,15 @@ def test_slices_do_not_split_memory() -> None:
     assert "memory-tight" not in kinds(roomy)
 
 
+def test_a_jetson_shares_its_memory_with_the_machine() -> None:
+    """There the kernel does choose who ends."""
+    orin = card(product="Jetson Orin", memory_used_mib=7800.0, memory_total_mib=8000.0)
+    (gpu,) = cards({"jetson.n": [orin]})
+    text = said(gpu, "memory-tight")
+    assert "it is the machine's own memory: when it is full the kernel's OOM killer ends" in text
+    assert "nobody is chosen" not in text
+
+
 def test_mig_splits_memory() -> None:
     mig = tuple(
         MigInstance(id=id, profile="1g.10gb", memory_total_mib=10000.0, memory_used_mib=used)

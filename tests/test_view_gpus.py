@@ -117,10 +117,21 @@ def test_not_known_is_neither_0_nor_free() -> None:
     assert "n/a: util, memory, temperature: host down 41 s" in details(rows(SILENT)[0])
     blind = card(holders=(), na={"holders": "slurm: refused"})
     assert table(blind)[:2] == ["0 of 4, slurm: refused", "1 ? slurm: refused"]
-    assert shares.free(blind) is None and "1 not known" in gpurows.heading(rows(blind))
+    assert shares.free(blind) is None and "4 not known" in gpurows.heading(rows(blind))
     assert "free" not in " ".join([*table(blind), *details(rows(blind)[1])])
     one = card(slices=1, holders=(), na={"holders": "slurm: refused"})
     assert table(one) == ["? slurm: refused"]
+
+
+def test_the_heading_adds_slices_to_slices() -> None:
+    blind = card(na={"holders": "kubernetes: ana may not list pods"})
+    assert gpurows.heading(rows(blind)).startswith("1 card, 4 slices: 3 held, 0 free, 1 not known;")
+    uncounted = card(index=1, slices=None, holders=(), na={"slices": "no gres"})
+    assert gpurows.heading(rows(CARD, uncounted)).startswith(
+        "2 cards, 4 slices: 3 held, 1 free; of 1 card not told;"
+    )
+    over = msgspec.structs.replace(OVER, na={"holders": "slurm: refused"})
+    assert "not known" not in gpurows.heading(rows(over)), "none is left"
 
 
 def test_one_that_is_not_shared_is_one_row() -> None:

@@ -13,6 +13,11 @@ FULL = 0.95
 UNSEEN_MIB, UNSEEN_PERCENT = 1024.0, 10.0
 """Memory and load that the driver does not need for itself: somebody works there."""
 
+_OF_CARD = "nobody is chosen to end: the next allocation fails, in any slice"
+_OF_MACHINE = (
+    "it is the machine's own memory: when it is full the kernel's OOM killer ends what has most"
+)
+
 
 class Room(NamedTuple):
     used: float
@@ -66,7 +71,7 @@ def tight(gpu: Gpu) -> Finding | None:
             kind="memory-tight",
             severity=2 if shared else 1,
             text=f"{mib(found.used)} of {mib(found.total)} used, {mib(found.at_most)} left",
-            means="nobody is chosen to end: the next allocation fails, in any slice" + _most(found),
+            means=(_OF_MACHINE if _is_jetson(gpu) else _OF_CARD) + _most(found),
         )
     if (gpu.slices or 0) < 2 or unseen(gpu):
         return None
@@ -81,6 +86,10 @@ def tight(gpu: Gpu) -> Finding | None:
             means=f"an even share is {mib(even)} a slice; slices do not split memory{_most(found)}",
         )
     return None
+
+
+def _is_jetson(gpu: Gpu) -> bool:
+    return "Jetson" in (gpu.product or "") or gpu.origin.get("memory_used_mib") == "jetson"
 
 
 def _most(room: Room) -> str:
