@@ -433,6 +433,37 @@ def test_a_kept_copy_comes_back_and_is_not_plain(node: Node, sealed: bool) -> No
     assert node.secret.read_text() == "newer"
 
 
+def test_kept_copies_come_back_after_systemd_became_one_that_encrypts(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From openssl's to systemd-creds': each copy is opened by what made it."""
+    creds = node.root / "bin/systemd-creds"
+    creds.parent.mkdir()
+    creds.write_text('#!/bin/sh\n[ "$1" = encrypt ] && exec base64\nexec base64 -d\n')
+    creds.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{creds.parent}:{os.environ['PATH']}")
+    secrets = [{"name": n, "file": f"/run/secrets/{n}"} for n in ("ngc", "hf", "late")]
+    files = {n: node.root / f"run/secrets/{n}" for n in ("ngc", "hf", "late")}
+    kept = node.root / "var/lib/vault-agent"
+    for file in files.values():
+        file.write_text(VALUE)
+    node.about("https://127.0.0.1:1", secrets=secrets)
+    assert node.run("labtui-agent-keep", "save").returncode == 0
+    node.about("https://127.0.0.1:1", secrets=secrets, sealed=True)
+    files["ngc"].write_text("newer")
+    files["late"].unlink()  # its copy is still openssl's, and needs the key
+    assert node.run("labtui-agent-keep", "save").returncode == 0
+    for name in ("ngc", "hf"):
+        base64.b64decode((kept / f"{name}.kept").read_bytes(), validate=False).decode()
+        files[name].unlink()
+    assert (kept / "key").exists()
+    told = node.run("labtui-agent-keep", "restore").stdout
+    assert told.count("back from the kept copy") == 3
+    assert [f.read_text() for f in files.values()] == ["newer", VALUE, VALUE]
+    assert node.run("labtui-agent-keep", "save").returncode == 0
+    assert not (kept / "key").exists()
+
+
 def test_a_kept_copy_that_was_changed_is_not_taken(node: Node) -> None:
     node.render()
     node.run("labtui-agent-keep", "save")
