@@ -172,6 +172,12 @@ def test_nodes() -> None:
         ("IDLE", "idle"), ("MIXED+DRAIN", "draining"), ("IDLE+DRAIN", "drained"),
         ("DOWN+NOT_RESPONDING", "down*"), ("IDLE*", "idle*"), ("DOWN+DRAIN", "down"),
         ("IDLE+POWERED_DOWN", "off"), (None, "-"), ("ALLOCATED", "allocated"),
+        ("IDLE+CLOUD+NOT_RESPONDING+POWERING_UP", "starting"), ("IDLE+POWER_UP", "starting"),
+        ("IDLE+POWERING_DOWN", "going off"), ("IDLE+MAINTENANCE+RESERVED", "maint"),
+        ("IDLE+MAINT", "maint"), ("MIXED+MAINTENANCE", "mixed"), ("IDLE+DRAIN+MAINTENANCE",
+        "drained"), ("IDLE+DRAIN+INVALID_REG", "invalid"),
+        ("ALLOCATED+NOT_RESPONDING+POWERING_UP", "allocated"), ("DOWN+POWERED_DOWN", "down"),
+        ("IDLE+DRAIN+POWERED_DOWN", "drained"),
     ],
 )  # fmt: skip
 def test_node_states_in_words(state: str | None, word: str) -> None:

@@ -14,7 +14,7 @@ from labtui.model import Job, Node, Reservation
 from labtui.slurm import urgency
 from labtui.slurm.types import Association, License, Partition, Qos
 from labtui.slurm.usage import Context, asks, tasks
-from labtui.slurm.waiting import Explained, explain_with
+from labtui.slurm.waiting import Explained, explain_with, takes_jobs
 
 CODES = (Path(__file__).parent / "samples/slurm-reasons.txt").read_text().split()
 NOW = 1_795_500_000.0
@@ -190,6 +190,26 @@ def test_what_is_no_limit(waits: Job, short: str, text: str) -> None:
     soon = at(NOW + HOUR)
     assert (found.short, found.text) == (short.format(soon=soon), text.format(soon=soon))
     assert found.advice
+
+
+OFF = "IDLE+CLOUD+POWERED_DOWN"
+
+
+def test_which_nodes_take_jobs() -> None:
+    """Power saving turns a node on for a job."""
+    for state in ("IDLE", "MIXED", "ALLOCATED+COMPLETING", "MIXED+PLANNED", OFF, "IDLE+POWER_UP",
+                  "IDLE+CLOUD+NOT_RESPONDING+POWERING_UP", "IDLE+RESERVED"):  # fmt: skip
+        assert takes_jobs(state), state
+    for closed in (None, "", "IDLE*", "IDLE+DRAIN", OFF + "+DRAIN", "DOWN+POWERED_DOWN", "FUTURE",
+                   "IDLE+POWERING_DOWN", "IDLE+NOT_RESPONDING", "MIXED+FAIL", "UNKNOWN",
+                   "IDLE+MAINTENANCE+RESERVED", "MIXED+MAINT"):  # fmt: skip
+        assert not takes_jobs(closed), closed
+    assert takes_jobs("IDLE+MAINTENANCE+RESERVED", reserved=True)
+    waits = job("1", reason="Resources")
+    nodes = [Node(name="n1", slurm_state=OFF), Node(name="n2", slurm_state=OFF)]
+    assert "takes jobs" not in told(waits, nodes=nodes).text
+    maint = [Node(name=name, slurm_state="IDLE+MAINTENANCE") for name in ("n1", "n2")]
+    assert told(waits, nodes=maint).text == "no node of gpu takes jobs now"
 
 
 def test_licences_and_reservations() -> None:

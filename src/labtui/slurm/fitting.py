@@ -103,7 +103,7 @@ class Cluster:
 
     def _closed(self, wants: Asked, node: Node) -> list[str]:
         found: list[str] = []
-        if not takes_jobs(node.slurm_state):
+        if not takes_jobs(node.slurm_state, reserved=wants.reservation is not None):
             reason = f": {inert(node.slurm_reason, 120)}" if node.slurm_reason else ""
             found.append(f"{state_word(node.slurm_state)}{reason}")
         now = self.context.now

@@ -135,6 +135,14 @@ def submitted_id(stdout: str) -> str | None:
     return found[-1] if found else None
 
 
+STARTING = frozenset({"powering_up", "power_up"})
+_IDLE = {
+    "maint": "maint", "maintenance": "maint", "powered_down": "off", "power_up": "starting",
+    "powering_up": "starting", "powering_down": "going off",
+}  # fmt: skip
+"""What an idle node is beside; the last one says most."""
+
+
 def state_word(state: str | None) -> str:
     """A node's state as people say it: `DOWN+NOT_RESPONDING` is `down*`, as sinfo writes it."""
     if not state:
@@ -144,7 +152,10 @@ def state_word(state: str | None) -> str:
     if "drain" in flags:
         word = "draining" if base in ("mixed", "allocated") else "drained"
         word = "down" if base == "down" else word
-    for flag in ("maint", "fail", "reboot_requested", "powered_down", "invalid_reg"):
+    elif base == "idle":
+        word = next((said for flag, said in reversed(_IDLE.items()) if flag in flags), word)
+    for flag in ("fail", "reboot_requested", "invalid_reg"):
         if flag in flags:
-            word = {"powered_down": "off", "invalid_reg": "invalid"}.get(flag, flag)
-    return word + ("*" if "not_responding" in flags or state.endswith("*") else "")
+            word = "invalid" if flag == "invalid_reg" else flag
+    silent = "not_responding" in flags and not STARTING & set(flags)
+    return word + ("*" if silent or state.endswith("*") else "")

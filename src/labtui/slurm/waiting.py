@@ -14,7 +14,7 @@ from labtui.slurm import reasons, values
 from labtui.slurm.explained import Explained, when
 from labtui.slurm.limited import explain_limit, too_long
 from labtui.slurm.reasons import limit_code
-from labtui.slurm.scontrol import state_word
+from labtui.slurm.scontrol import STARTING, state_word
 from labtui.slurm.urgency import FINISHED
 from labtui.slurm.usage import Context, amount, asks, ends_at, tasks
 from labtui.text import inert
@@ -96,10 +96,22 @@ def _resources(job: Job, context: Context, plain: Explained) -> Explained | None
     return None
 
 
-def takes_jobs(state: str | None) -> bool:
-    """Whether a node in this state (scontrol's word) can be given a job."""
-    word = state_word(state)
-    return word in ("idle", "mixed", "allocated", "completing", "planned")
+_OPEN = ("idle", "mixed", "allocated", "completing", "planned")
+_SHUT = frozenset({"drain", "fail", "not_responding", "reboot_requested", "reboot_issued",
+                   "powering_down", "invalid_reg", "maint", "maintenance"})  # fmt: skip
+
+
+def takes_jobs(state: str | None, *, reserved: bool = False) -> bool:
+    """Whether a node in this state (scontrol's word) can be given a job; one that power saving has
+    turned off is turned on for it. `reserved`: a job with a reservation, which may be the one for
+    maintenance."""
+    base, *flags = (state or "").lower().split("+")
+    shut = _SHUT & set(flags)
+    if STARTING & set(flags):  # slurmd does not answer before it is up
+        shut -= {"not_responding"}
+    if reserved:
+        shut -= {"maint", "maintenance"}
+    return base in _OPEN and not shut
 
 
 def _priority(job: Job, context: Context, plain: Explained) -> Explained | None:

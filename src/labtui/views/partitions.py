@@ -16,7 +16,8 @@ from labtui.store import Store
 from labtui.text import clock, inert
 from labtui.views import waiting
 
-_KIND = {"idle": "idle", "mixed": "mixed", "allocated": "allocated", "completing": "allocated"}
+_KIND = {"idle": "idle", "mixed": "mixed", "allocated": "allocated", "completing": "allocated",
+         "off": "idle", "starting": "idle"}  # fmt: skip
 
 
 def rows(store: Store, config: Config, now: float) -> list[Partition]:
