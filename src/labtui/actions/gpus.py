@@ -245,7 +245,9 @@ def _ask_slices(row: GpuRow, store: Store) -> tuple[str, str]:
     entries = "? lists the entries that the ConfigMap has"
     if slicing is not None:
         pairs = sorted(slicing.entries.items(), key=lambda pair: (pair[1], pair[0]))
-        entries = "entries: " + ", ".join(f"{inert(name, 24)} {count}" for name, count in pairs)
+        entries = "entries: " + ", ".join(
+            f"{inert(name, 24)} {count}" for name, count in pairs if name not in slicing.mps
+        )
     return f"Slices a card in Kubernetes{said}: a number or an entry", cut(entries, 70).rstrip()
 
 

@@ -1,8 +1,9 @@
 """Into how many slices Kubernetes cuts a machine's cards: the device plug-in's ConfigMap has an
 entry for each way, and the node's label names the one it follows.
 
-The number is what the plug-in calls replicas: slices a card. A new entry is a copy of the one in
-use with another number, so that its other settings stay.
+The number is what the plug-in calls replicas: slices a card. It means an entry that shares as the
+one in use does; where there is none a new one is added, a copy with that number, so that its other
+settings stay. To MPS and back nothing leads from here: it splits memory, and has a daemon.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from labtui.actions.earlier import described
 from labtui.actions.pods import ask, document, kubectl_step
 from labtui.model import Gpu, KubeGpus, KubeNode, Pod, SlicingConfig
 from labtui.sources.kubernetes import Kubectl
-from labtui.sources.slicing import slicing
+from labtui.sources.slicing import recut, slicing
 from labtui.text import inert
 
 LABEL = "nvidia.com/device-plugin.config"
@@ -29,21 +30,14 @@ FOLLOWS = 90.0
 STEP = 1.0
 MOST = 128
 NAMED = 4
-_REPLICAS = re.compile(r"^(\s*(?:- )?replicas:\s*)[0-9]+[ \t]*$", re.MULTILINE)
-_MINIMAL = """\
-version: v1
-sharing:
-  timeSlicing:
-    resources:
-    - name: nvidia.com/gpu
-      replicas: {count}
-"""
 NONE = "no label"
+_BY_MPS = "by MPS, which splits memory as well: change that in the plug-in's configuration"
 
 
 def entries_words(config: SlicingConfig) -> str:
-    """`time-slicing-4 (4), plain (1)`."""
-    return ", ".join(f"{inert(name, 40)} ({n})" for name, n in config.entries.items())
+    """`time-slicing-4 (4), plain (1)`: those that can be chosen."""
+    found = ((name, n) for name, n in config.entries.items() if name not in config.mps)
+    return ", ".join(f"{inert(name, 40)} ({n})" for name, n in found)
 
 
 class Slices(Action):
@@ -89,6 +83,7 @@ class Slices(Action):
         if entry == self._before and not self._new:
             raise ActionError(f"{self.name}: it follows {entry} already: {count} slices a card")
         self._entry = entry
+        config = self._understood(config)
         cards = self._cards(node, config)
         self._want = None if cards is None else cards * count
         return Plan(
@@ -122,10 +117,7 @@ class Slices(Action):
         if node.mig or self.gpu.mig or shared == "mig":
             raise ActionError(f"{self.name}: MIG instances are cut on the card, not by the plug-in")
         if shared == "mps":
-            raise ActionError(
-                f"{self.name}: its cards are shared by MPS, which splits memory as well: change "
-                "that in the plug-in's configuration"
-            )
+            raise ActionError(f"{self.name}: its cards are shared {_BY_MPS}")
         return node
 
     async def _entries(self, seen: SlicingConfig) -> tuple[dict[str, str], SlicingConfig]:
@@ -133,6 +125,18 @@ class Slices(Action):
         path = f"/api/v1/namespaces/{seen.namespace}/configmaps/{seen.name}"
         data = document(await ask(self.kube, "get", "--raw", path)).get("data") or {}
         return data, slicing(seen.namespace, seen.name, seen.default, data)
+
+    def _understood(self, config: SlicingConfig) -> SlicingConfig:
+        """With the new entry; refused where one of both shares by MPS."""
+        data = self._data | self._new
+        config = slicing(config.namespace, config.name, config.default, data)
+        for entry in (self._in_use(config), self._entry or config.default or ""):
+            if entry in config.mps:
+                raise ActionError(f"{self.name}: {inert(entry, 40)} shares its cards {_BY_MPS}")
+        return config
+
+    def _in_use(self, config: SlicingConfig) -> str:
+        return self._before or config.default or ""
 
     async def _read(self) -> dict[str, Any]:
         name = self._node.name if self._node else ""
@@ -151,19 +155,29 @@ class Slices(Action):
         count = int(self.answer)
         if not 1 <= count <= MOST:
             raise ActionError(f"{count} slices a card: write 1 to {MOST}")
-        same = [name for name, n in config.entries.items() if n == count]
+        now = self._in_use(config)
+        same = [
+            name for name, n in config.entries.items()
+            if n == count and name not in config.mps and config.mig.get(name) == config.mig.get(now)
+        ]  # fmt: skip
         if same:
-            return (self._before if self._before in same else same[0]) or same[0], count
+            return now if now in same else same[0], count
         entry = f"slices-{count}"
         while entry in self._data:  # somebody's own, with another number
             entry += "-labtui"
-        self._new = {entry: _entry(self._data.get(self._before or config.default or "", ""), count)}
+        try:
+            self._new = {entry: recut(self._data.get(now, ""), count)}
+        except ValueError as error:
+            raise ActionError(
+                f"entry {inert(now, 40)} cannot be copied with another number: "
+                f"{inert(error, 160)}; add one to the ConfigMap"
+            ) from None
         return entry, count
 
     def _cards(self, node: KubeNode, config: SlicingConfig) -> int | None:
         if node.cards:
             return node.cards
-        each = config.entries.get(self._before or config.default or "")
+        each = config.entries.get(self._in_use(config))
         return self._had // each if self._had and each else None
 
     def _commands(self, config: SlicingConfig) -> list[tuple[tuple[str, ...], str | None]]:
@@ -193,9 +207,14 @@ class Slices(Action):
                          "that starts meanwhile may fail")  # fmt: skip
         if "pods" in told.denied:
             found.append(f"which pods hold slices there is not known: {told.denied['pods']}")
-        if (self._entry in config.renamed) != (self._before in config.renamed):
-            name = RESOURCES[self._entry in config.renamed]
+        now, then = self._in_use(config), self._entry or config.default or ""
+        if (then in config.renamed) != (now in config.renamed):
+            name = RESOURCES[then in config.renamed]
             found.append(f"its slices are called {name} then: pods must ask for that")
+        if config.mig.get(then) != config.mig.get(now):
+            strategy, before = (config.mig.get(name, "none") for name in (then, now))
+            found.append(f"its migStrategy is {strategy} then, {before} now: it changes how MIG "
+                         "instances are offered, if there are any")  # fmt: skip
         if self._new:
             found.append("a new entry reaches the plug-in's pod after up to a minute")
         if slurm := self.gpu.capacity.get("slurm"):
@@ -267,16 +286,6 @@ def allocatable(node: dict[str, Any]) -> int | None:
     had = (node.get("status") or {}).get("allocatable") or {}
     counts = [int(had[name]) for name in RESOURCES if str(had.get(name, "")).isdecimal()]
     return sum(counts) if counts else None
-
-
-def _entry(current: str, count: int) -> str:
-    """The text of a new one; `current` is the one in use."""
-    changed = _REPLICAS.sub(rf"\g<1>{count}", current)
-    if len(_REPLICAS.findall(current)) == 1 and slicing("", "", None, {"x": changed}).entries == {
-        "x": count
-    }:
-        return changed
-    return _MINIMAL.format(count=count)
 
 
 def _beyond(held: Sequence[Pod], room: int | None) -> list[Pod]:

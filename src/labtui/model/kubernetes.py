@@ -66,6 +66,10 @@ class SlicingConfig(Item, frozen=True, kw_only=True):
     """ClusterPolicy's spec.devicePlugin.config.default."""
     renamed: tuple[str, ...] = ()
     """Entries whose slices are called nvidia.com/gpu.shared: pods must ask for that."""
+    mps: tuple[str, ...] = ()
+    """Entries that share by MPS, not by time-slicing."""
+    mig: dict[str, str] = {}
+    """Entry -> its flags.migStrategy, where that is not `none`."""
     unread: dict[str, str] = {}
     """Entry -> why it cannot be understood."""
 

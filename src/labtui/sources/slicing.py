@@ -11,8 +11,8 @@ The format is k8s-device-plugin's api/config/v1: `sharing.timeSlicing` or `shari
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -20,38 +20,69 @@ from labtui.model import SlicingConfig
 from labtui.text import inert
 
 GPU = "nvidia.com/gpu"
+WAYS = ("timeSlicing", "mps")
 SIZE = 1 << 16
 """Characters of one entry that are read; NVIDIA's own are below 1,000."""
 DEPTH = 20
 
 _KEY = re.compile(r"""("[^"]*"|'[^']*'|[^\s:#,&*!|>{}\[\]-][^:#]*?)\s*:(?:\s+(.*))?\Z""")
 _Lines = list[tuple[int, str]]
+_REPLICAS = re.compile(r"^([ ]*(?:- +)?replicas:[ ]*)[0-9]+(?=[ \t]*(?:#.*)?$)", re.MULTILINE)
+_SHARING = """\
+sharing:
+  timeSlicing:
+    resources:
+    - name: nvidia.com/gpu
+      replicas: {count}
+"""
+
+
+class _Entry(NamedTuple):
+    replicas: int = 1
+    """Slices of a whole card."""
+    renamed: bool = False
+    """They are offered as nvidia.com/gpu.shared."""
+    way: str = ""
 
 
 def slicing(namespace: str, name: str, default: str | None, data: Mapping[str, str]
             ) -> SlicingConfig:  # fmt: skip
     """The ConfigMap's `data`, understood; an entry that cannot be read is named in `unread`."""
-    entries: dict[str, int] = {}
-    renamed: list[str] = []
+    found: dict[str, _Entry] = {}
+    mig: dict[str, str] = {}
     unread: dict[str, str] = {}
     for entry, text in data.items():
         try:
-            entries[entry], other_name = _replicas(read(text))
+            document = _mapping(read(text), "the entry")
+            found[entry] = _entry(document)
+            flags = _mapping(document.get("flags"), "flags")
         except ValueError as error:
             unread[entry] = inert(error, 200)
             continue
-        if other_name:
-            renamed.append(entry)
+        strategy = inert(flags.get("migStrategy") or "none", 40)
+        if strategy != "none":
+            mig[entry] = strategy
     return SlicingConfig(
-        namespace=namespace, name=name, entries=entries, default=default or None,
-        renamed=tuple(renamed), unread=unread,
+        namespace=namespace, name=name, entries={e: one.replicas for e, one in found.items()},
+        default=default or None, renamed=tuple(e for e, one in found.items() if one.renamed),
+        mps=tuple(e for e, one in found.items() if one.way == "mps"), mig=mig, unread=unread,
     )  # fmt: skip
 
 
-def _replicas(document: Any) -> tuple[int, bool]:
-    """Slices of a whole card, and whether they are offered as nvidia.com/gpu.shared."""
-    sharing = _mapping(_mapping(document, "the entry").get("sharing"), "sharing")
-    for way in ("timeSlicing", "mps"):
+def _entry(document: dict[str, Any]) -> _Entry:
+    for way, shared, one in _whole_cards(document):
+        count = one.get("replicas")
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise ValueError(f"replicas is {inert(count, 40)}, not a number above 0")
+        renamed = shared.get("renameByDefault") is True or bool(one.get("rename"))
+        return _Entry(count, count > 1 and renamed, way)
+    return _Entry()
+
+
+def _whole_cards(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """What the entry says of whole cards: the way, all that it shares so, and the resource."""
+    sharing = _mapping(document.get("sharing"), "sharing")
+    for way in WAYS:
         shared = _mapping(sharing.get(way), way)
         resources = shared.get("resources") or []
         if not isinstance(resources, list):
@@ -59,13 +90,30 @@ def _replicas(document: Any) -> tuple[int, bool]:
         for one in resources:
             one = _mapping(one, "a resource")
             if one.get("name") in (GPU, "gpu"):
-                count = one.get("replicas")
-                if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-                    raise ValueError(f"replicas is {inert(count, 40)}, not a number above 0")
-                return count, count > 1 and bool(
-                    shared.get("renameByDefault") is True or one.get("rename")
-                )
-    return 1, False
+                yield way, shared, one
+
+
+def recut(text: str, count: int) -> str:
+    """The entry with another number of slices a card and nothing else changed. Raises ValueError
+    where that cannot be written."""
+    text = text if text.strip() else "version: v1\n"
+    wanted = _mapping(read(text), "the entry")
+    _, _, resource = next(_whole_cards(wanted), ("", {}, None))
+    tries = [text.rstrip() + "\n" + _SHARING.format(count=count)]
+    if resource is not None:
+        resource["replicas"] = count
+        tries = [
+            text[: hit.start()] + f"{hit[1]}{count}" + text[hit.end() :]
+            for hit in _REPLICAS.finditer(text)
+        ]
+    elif "sharing" in wanted:
+        raise ValueError("it shares, but no whole cards")
+    else:
+        wanted = {**wanted, **read(_SHARING.format(count=count))}
+    for changed in tries:
+        if read(changed) == wanted:
+            return changed
+    raise ValueError("its number of replicas does not stand in a line of its own")
 
 
 def _mapping(value: Any, what: str) -> dict[str, Any]:
