@@ -253,7 +253,7 @@ async def test_those_for_which_it_makes_no_sense_are_left_out_and_named() -> Non
         await slurm.plan(ReleaseJob(slurm.client, ["5", "6"]))
 
 
-def test_ids_go_in_parts_that_fit_a_command() -> None:
+async def test_ids_go_in_parts_that_fit_a_command() -> None:
     ids = [str(10_000_000 + n) for n in range(10_000)]
     parts = many.chunks(ids)
     assert [job_id for part in parts for job_id in part] == ids
@@ -263,6 +263,8 @@ def test_ids_go_in_parts_that_fit_a_command() -> None:
     assert all(len(" ".join(argv)) < 40_000 for argv in cancel.argvs())
     with pytest.raises(ValueError, match="not a job id"):
         many.chunks(["5", "-u root"])
+    with pytest.raises(ActionError, match="is shortened"):
+        await ModifyJob(Slurm().client, ["9_[1,3,...,9]"], {"nice": "1"}).plan()
 
 
 def test_which_tasks_a_folded_id_names() -> None:

@@ -102,7 +102,7 @@ async def test_sacct_is_asked_for_what_its_release_has() -> None:
 
     for version, has in (("slurm-wlm 22.05.8\n", False), ("slurm 24.11.5\n", True)):
         asked = host(version)
-        assert await SlurmClient(asked).finished(1795471076.5) == []
+        assert len(await SlurmClient(asked).finished(1795471076.5)) == 0
         sacct = asked.commands[-1]
         assert ("StdOut" in " ".join(sacct)) is has
         assert "uts1795471076" in sacct
@@ -122,9 +122,21 @@ async def test_a_submission_is_found_by_its_token() -> None:
     assert await client.find_by_token("ffff") is None
 
 
+async def test_a_list_of_tasks_is_asked_for_at_full_length() -> None:
+    host = queue()
+    await SlurmClient(host).jobs()
+    await SlurmClient(host).job("7")
+    assert all("SLURM_BITSTR_LEN=0" in argv for argv in host.seen if "squeue" in argv)
+    assert any("squeue" in argv for argv in host.seen)
+
+
 def test_ids_as_commands_take_them() -> None:
     assert exact_id("1430_[8-99%8]") == "1430_[8-99]"
-    assert exact_id("1430_[1,3,5,7,...,99]") == "1430"
+    shortened = "1430_[1,3,5,7,...,99]"
+    assert whole_id(shortened) == "1430"
+    with pytest.raises(ValueError, match="is shortened: name its tasks, or all of 1430"):
+        exact_id(shortened)  # the array's own id names tasks that run, too
+    assert cancel_argv([shortened]) == [["scancel", "--state=PENDING", "1430"]]
     assert exact_id("15+0") == "15+0"
     assert whole_id("1430_[8-99%8]") == "1430"
     assert cancel_argv(["5", "9_[0-9%2]"]) == [

@@ -13,7 +13,7 @@ from typing import ClassVar
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step, Unknown
 from labtui.model import Job
 from labtui.slurm import many
-from labtui.slurm.argv import exact_id, scontrol_argv, whole_id
+from labtui.slurm.argv import scontrol_argv, whole_id
 from labtui.slurm.client import SlurmClient
 from labtui.slurm.errors import ESLURM_ALREADY_DONE, RPCError, errno_of
 from labtui.slurm.urgency import FINISHED
@@ -206,7 +206,8 @@ def _named(error: RPCError, job_ids: Sequence[str]) -> list[str]:
     return [
         job_id
         for job_id in job_ids
-        if names & {exact_id(job_id), whole_id(job_id) if "[" in job_id else job_id}
+        if names
+        & {job_id, re.sub(r"%[0-9]+", "", job_id), whole_id(job_id) if "[" in job_id else ""}
     ]
 
 

@@ -40,21 +40,31 @@ def submit_argv(
 def exact_id(job_id: str) -> str:
     """The id as commands take it: without the `%8` of a throttled array.
 
-    ValueError for what is not a job id, so that nothing else ever becomes an argument.
+    ValueError for what is not a job id, so that nothing else ever becomes an argument, and for a
+    list that was shortened.
     """
     plain = job_id.partition("%")[0] + ("]" if "[" in job_id and "%" in job_id else "")
-    if "..." in plain:  # Slurm shortened the list: the array's own id stands for what waits
-        plain = plain.partition("_")[0]
-    if not all(c.isascii() and (c.isdigit() or c in "_+[],-:") for c in plain) or not (
-        plain[:1].isdigit()
-    ):
+    if not _is_id(plain):
         raise ValueError(f"{inert(job_id, 60)!r} is not a job id")
+    if "..." in plain:  # which tasks it names is not told, and others may run
+        array = plain.partition("_")[0]
+        raise ValueError(f"{inert(job_id, 60)} is shortened: name its tasks, or all of {array}")
     return plain
 
 
 def whole_id(job_id: str) -> str:
     """The id of the whole array, or heterogeneous job, that this one is of."""
-    return exact_id(job_id).partition("_")[0].partition("+")[0]
+    plain = job_id.partition("%")[0]
+    if not _is_id(plain):
+        raise ValueError(f"{inert(job_id, 60)!r} is not a job id")
+    return plain.partition("_")[0].partition("+")[0]
+
+
+def _is_id(plain: str) -> bool:
+    rest = plain.replace("...", "", 1) if "[" in plain else plain
+    return plain[:1].isdigit() and all(
+        c.isascii() and (c.isdigit() or c in "_+[],-:") for c in rest
+    )
 
 
 def cancel_argv(job_ids: Iterable[str]) -> list[list[str]]:

@@ -27,7 +27,7 @@ MARGIN = 2.0
 _UNSET = (
     "SQUEUE_FORMAT", "SQUEUE_FORMAT2", "SQUEUE_SORT", "SQUEUE_ARRAY", "SQUEUE_ACCOUNT",
     "SQUEUE_USERS", "SQUEUE_STATES", "SQUEUE_PARTITION", "SQUEUE_NAMES", "SQUEUE_QOS",
-    "SQUEUE_LICENSES", "SQUEUE_PRIORITY", "SLURM_CLUSTERS", "SLURM_BITSTR_LEN", "SLURM_JSON",
+    "SQUEUE_LICENSES", "SQUEUE_PRIORITY", "SLURM_CLUSTERS", "SLURM_JSON",
     "SLURM_YAML", "SACCT_FORMAT", "SLURM_DEBUG_FLAGS",
 )  # fmt: skip
 READ_ENV = (
@@ -35,6 +35,7 @@ READ_ENV = (
     *(part for name in _UNSET for part in ("-u", name)),
     "LC_ALL=C.UTF-8",
     "SLURM_TIME_FORMAT=%s",
+    "SLURM_BITSTR_LEN=0",  # which tasks of an array wait is else cut at 64 bytes
     # Any zone will do for unix seconds; without one libc looks at /etc/localtime for every field:
     # more than half of what squeue takes for 100,000 jobs.
     "TZ=UTC0",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 from labtui.model import Job
 from labtui.slurm import polling, values
-from labtui.slurm.argv import exact_id, whole_id
+from labtui.slurm.argv import whole_id
 from labtui.slurm.client import SlurmClient
 from labtui.slurm.errors import RPCError
 
@@ -20,7 +19,8 @@ def chunks(job_ids: Iterable[str]) -> list[list[str]]:
     found: list[list[str]] = []
     room = 0
     for job_id in job_ids:
-        size = len(exact_id(job_id)) + 1
+        whole_id(job_id)
+        size = len(job_id) + 1
         if not found or size > room:
             found.append([])
             room = LONGEST
@@ -31,17 +31,8 @@ def chunks(job_ids: Iterable[str]) -> list[list[str]]:
 
 def has_task(folded: str, task: int) -> bool:
     """Whether `9_[0-3,8%2]` names this task; a list that Slurm shortened with `...` may."""
-    inside = folded.partition("[")[2].rstrip("]").partition("%")[0]
-    if "..." in inside:
-        return True
-    for part in inside.split(","):
-        found = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([0-9]{1,9}))?)?", part)
-        if found is None:
-            continue
-        low, high, step = int(found[1]), int(found[2] or found[1]), int(found[3] or 1)
-        if low <= task <= high and (task - low) % max(1, step) == 0:
-            return True
-    return False
+    ranges = values.task_ranges(folded)
+    return ranges is None or any(task in one for one in ranges)
 
 
 async def rows(client: SlurmClient, job_ids: Sequence[str], *, apart: bool = False) -> list[Job]:

@@ -6,7 +6,6 @@ itself: it is newer than what slurmctld counts for its limits, and says which jo
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -137,19 +136,7 @@ def asks(job: Job, tres: str) -> int | None:
 
 def tasks(job: Job) -> int | None:
     """How many jobs a row stands for: the waiting tasks of a folded array, else one."""
-    listed = re.fullmatch(r"[0-9]+_\[([0-9,:-]+)(?:%[0-9]+)?\]", job.job_id)
-    if listed is None:
-        return None if "[" in job.job_id else 1
-    count = 0
-    for part in listed[1].split(","):
-        found = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([0-9]{1,9}))?)?", part)
-        if found is None:
-            return None
-        low, high, step = int(found[1]), int(found[2] or found[1]), int(found[3] or 1)
-        if high < low or step < 1:
-            return None
-        count += (high - low) // step + 1
-    return count
+    return values.count_tasks(job.job_id)
 
 
 def total(jobs: Iterable[Job], tres: str) -> int | None:

@@ -234,21 +234,31 @@ def expand_path(
     return None if missing else filled
 
 
-def count_tasks(job_id: str) -> int:
-    """How many tasks one id stands for: `9_[0-7,12%2]` 9, `9_4` and `9` one.
+_TASKS = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([0-9]{1,9}))?)?")
 
-    Slurm shortens a long list with `...`: then it is what can be counted.
+
+@lru_cache(maxsize=1024)
+def task_ranges(job_id: str) -> tuple[range, ...] | None:
+    """Which tasks `9_[0-7,12%2]` names; none for `9` and `9_4`.
+
+    None where that is not told: Slurm may shorten a long list with `...`.
     """
-    inside = job_id.partition("[")[2].rstrip("]").partition("%")[0]
-    if not inside:
-        return 1
-    total = 0
-    for part in inside.split(","):
-        span, _, step = part.partition(":")
-        low, dash, high = span.partition("-")
-        first, last = whole(low), whole(high)
-        if dash and first is not None and last is not None and last >= first:
-            total += (last - first) // max(1, whole(step) or 1) + 1
-        else:
-            total += 1
-    return total
+    _, folded, inside = job_id.partition("[")
+    if not folded:
+        return ()
+    found: list[range] = []
+    for part in inside.removesuffix("]").partition("%")[0].split(","):
+        one = _TASKS.fullmatch(part)
+        if one is None:
+            return None
+        low, high, step = int(one[1]), int(one[2] or one[1]), int(one[3] or 1)
+        if high < low or step < 1:
+            return None
+        found.append(range(low, high + 1, step))
+    return tuple(found)
+
+
+def count_tasks(job_id: str) -> int | None:
+    """How many jobs one id stands for: `9_[0-7,12%2]` 9, `9_4` and `9` one; None: not told."""
+    ranges = task_ranges(job_id)
+    return None if ranges is None else sum(map(len, ranges)) or 1
