@@ -13,7 +13,7 @@ from labtui.slurm.polling import Marks
 from labtui.slurm.values import count_tasks
 from labtui.views.arrange import Arranged, How, at_once
 from labtui.views.filtering import FilterError, compile_filter
-from labtui.views.jobs import COLUMNS, SUBJECT, due
+from labtui.views.jobs import COLUMNS, SUBJECT, due, heading
 from labtui.views.jobtable import JobTable, arrange
 from slurmhost import record
 
@@ -155,7 +155,8 @@ def test_a_filter_typed_on_shows_what_it_would_show_at_once(typed: list[str]) ->
 def test_tasks_are_counted() -> None:
     for job_id, tasks in (
         ("9", 1), ("9_4", 1), ("9_[0-7]", 8), ("9_[0-7,12%2]", 9), ("9_[0-10:5]", 3),
-        ("9_[1,3]", 2),
+        ("9_[1,3]", 2), ("9_[1,3,...]", None), ("9_[1,...,7]", None), ("9_[3-1]", None),
+        ("9_[x]", None), ("9_[]", None), ("9_[1-5:0]", None),
     ):  # fmt: skip
         assert count_tasks(job_id) == tasks, job_id
 
@@ -183,7 +184,7 @@ def test_a_job_that_goes_on_is_found_also_while_an_answer_is_taken_in() -> None:
     poll = book.begin()
     poll.feed("".join(record(MARKS, **one("7", "RUNNING", TimeUsed="1:02"))).encode())
     for _ in poll._steps():
-        assert old.has("7") and find(old, "7") is not None
+        assert "7" in old.known and find(old, "7") is not None
 
 
 async def test_many_running_and_ended_jobs_leave_the_loop_free() -> None:
@@ -200,3 +201,12 @@ async def test_many_running_and_ended_jobs_leave_the_loop_free() -> None:
     assert book.latest is not None
     assert len(book.latest.active()) == 2000
     assert len(book.latest.just_ended()) == 1000
+
+
+def test_waiting_tasks_are_counted_one_by_one_at_the_top() -> None:
+    book = Book(MARKS)
+    table = JobTable(answer(book, one("100_[0-4999]"), one("101"), one("102", "RUNNING")), ())
+    assert heading(table) == "running 1  pending 5001"
+    table = JobTable(answer(book, one("100_[7-4999]"), one("101"), one("102", "RUNNING")), ())
+    assert heading(table) == "running 1  pending 4994"
+    assert heading(JobTable(answer(book, one("101")), ())) == "pending 1"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence, Set
 from itertools import islice
 from operator import attrgetter
 from typing import overload
@@ -70,9 +70,10 @@ class JobList(Sequence[Job]):
             self._book.keep(row, job)
         return job
 
-    def has(self, key: str) -> bool:
-        """Whether Slurm's controller knew this job when it answered last."""
-        return key in self._book.by_key
+    @property
+    def known(self) -> Set[str]:
+        """What Slurm's controller knew when it answered last, by id."""
+        return self._book.by_key.keys()
 
     def get(self, key: str) -> Job | None:
         row = self._book.by_key.get(key)
@@ -217,13 +218,14 @@ class Book:
     def _add(self, rows: list[Row]) -> None:
         self.known.update((row.record, row) for row in rows)
         self.by_key.update((row.key, row) for row in rows)
-        self.states.update(row.state for row in rows)
+        for row in rows:
+            self.states[row.state] += row.jobs
         self.arrays += sum(bool(row.array) for row in rows)
         self.active.update((row.key, row) for row in rows if row.state not in RESTING)
 
     def _drop(self, row: Row) -> None:
         del self.known[row.record]
-        self.states[row.state] -= 1
+        self.states[row.state] -= row.jobs
         self.arrays -= bool(row.array)
         if self.by_key.get(row.key) is row:
             del self.by_key[row.key]

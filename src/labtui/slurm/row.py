@@ -7,6 +7,7 @@ import msgspec
 from labtui.model import Job
 from labtui.slurm import urgency
 from labtui.slurm.polling import Marks, queued_job
+from labtui.slurm.values import count_tasks
 
 
 class Row(msgspec.Struct, eq=False, gc=False):
@@ -37,6 +38,11 @@ class Row(msgspec.Struct, eq=False, gc=False):
         row = cls(job.job_id, job.state, order, head if task else "")
         row.kept = job
         return row
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs it stands for: the waiting tasks of an array are one row."""
+        return 1 if self.key[-1:] != "]" else count_tasks(self.key) or 1
 
     def job(self, marks: Marks | None) -> Job:
         if self.kept is not None:
