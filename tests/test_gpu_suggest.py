@@ -126,6 +126,26 @@ def test_an_idle_holder_is_named_with_what_it_blocks() -> None:
     assert "2 GPUs wanted, 1 free" in first.why
 
 
+@pytest.mark.parametrize(
+    ("node", "holders"),
+    [("desktop-gpu", {"pids": (100,)}), ("dgx", {"pids": (100,)}), ("dgx", {})],
+    ids=["works on another card", "on another machine", "where nobody can see"],
+)
+def test_who_works_elsewhere_is_not_cancelled(
+    monkeypatch: pytest.MonkeyPatch, node: str, holders: dict[str, Any]
+) -> None:
+    """It holds slices of another card, and there nothing says that it is idle."""
+    finding = Finding(kind="idle-slice", severity=1, holder="1422", text="job 1422 runs nothing")
+    other = Gpu(node=node, index=1, slices=1,
+                holders=(Holder(kind="job", id="1422", slices=1, **holders),))  # fmt: skip
+    monkeypatch.setattr("labtui.actions.suggest.items", lambda *a: [CARD, other])
+    found = told(job("1430", gres="gpu:2"), gpu=_with(CARD, findings=(finding,)))
+    assert not [s for s in found if s.action == "gpus.cancel"]
+    other = _with(other, findings=(finding,))
+    found = told(job("1430", gres="gpu:2"), gpu=_with(CARD, findings=(finding,)))
+    assert found[0].command == "scancel 1422"
+
+
 def _with(gpu: Gpu, **more: Any) -> Gpu:
     return msgspec.structs.replace(gpu, **more)
 
@@ -157,20 +177,95 @@ def pod(name: str, node: str | None = None, **more: Any) -> Pod:
     return Pod(namespace="nim", name=name, uid=name, node=node, **given | more)
 
 
+SHORT = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu. preemption: 0/2 nodes are ..."
+FULL = (pod("llama-0", "desktop-gpu", slices=2, owner="StatefulSet/llama"),
+        pod("nb", "desktop-gpu"))  # fmt: skip
+OTHER = KubeNode(name="gpu-2", node="gpu-2", slices=2, ready=True)
+
+
 def test_a_waiting_pod_gets_another_slice_or_anothers_place() -> None:
-    other = KubeNode(name="gpu-2", node="gpu-2", slices=4, ready=True)
-    held = (pod("llama-0", "desktop-gpu", slices=3, owner="StatefulSet/llama"),
-            pod("nb", "desktop-gpu"), pod("eval"))  # fmt: skip
-    found = told(kube=KubeGpus(nodes=(HERE, other), pods=held))
+    held = (*FULL, pod("eval", slices=3, reason=SHORT))
+    found = told(kube=KubeGpus(nodes=(HERE, OTHER), pods=held))
     by = {s.action: s for s in found}
-    assert by["gpus.slices"].answer == "5"
-    assert by["gpus.slices"].command == "labtui gpu slices desktop-gpu 5"
-    assert "4 of 4 slices are held, pod nim/eval asks 1; slices do not split memory: 19.5G of" in (
+    assert by["gpus.slices"].answer == "6"
+    assert by["gpus.slices"].command == "labtui gpu slices desktop-gpu 6"
+    assert "3 of 4 slices are held, pod nim/eval asks 3; slices do not split memory: 19.5G of" in (
         by["gpus.slices"].why
     )
     moved = by["pods.cancel"]
     assert moved.items == (held[0],) and moved.command == "kubectl delete pod -n nim llama-0"
     assert "StatefulSet/llama makes it anew and gpu-2 has room" in moved.why
+
+
+GATED = {"reason": "SchedulingGated", "reason_text": "somebody holds it back (a scheduling gate)"}
+MIXED = "0/2 nodes are available: 1 Insufficient nvidia.com/gpu, 1 node(s) didn't match Pod's node affinity/selector."  # noqa: E501
+BOTH = "0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient nvidia.com/gpu."
+
+
+@pytest.mark.parametrize(
+    ("why", "says"),
+    [
+        (GATED, "a scheduling gate"),
+        ({"reason": MIXED}, "; which of these keeps it from desktop-gpu is not known"),
+        ({"reason": BOTH}, "Insufficient cpu"),
+        ({}, "Kubernetes does not say why"),
+    ],
+    ids=["gated", "one of two nodes", "CPUs as well", "not looked at yet"],
+)
+def test_no_slice_is_freed_for_a_pod_that_waits_for_more(why: dict[str, str], says: str) -> None:
+    finding = Finding(kind="idle-slice", severity=1, holder="nim/nb", text="it runs nothing")
+    idle = _with(CARD, holders=(Holder(kind="pod", id="nim/nb"),), findings=(finding,))
+    held = (*FULL, pod("eval", slices=3, **why))
+    (one,) = told(kube=KubeGpus(nodes=(HERE, OTHER), pods=held), gpu=idle)
+    assert one.words == "pod nim/eval is first of 1 in line" and says in one.why
+    freed = told(kube=KubeGpus(nodes=(HERE,), pods=(*FULL, pod("eval", slices=3, reason=SHORT))),
+                 gpu=idle)  # fmt: skip
+    assert freed[0].command == "kubectl delete pod -n nim nb"
+
+
+def test_a_gated_pod_on_a_cordoned_node() -> None:
+    node = msgspec.structs.replace(HERE, unschedulable=True)
+    (one,) = told(kube=KubeGpus(nodes=(node,), pods=(pod("eval", **GATED),)))
+    assert not one.command and "a scheduling gate" in one.why
+
+
+def test_a_pod_that_asks_for_an_instance_of_mig_waits_too() -> None:
+    node = KubeNode(name="gpu-1", node="desktop-gpu", slices=0, mig={"mig-1g.5gb": 7}, cards=1)
+    reason = "0/1 nodes are available: 1 Insufficient nvidia.com/mig-1g.5gb"
+    waits = pod("eval", slices=0, mig={"mig-1g.5gb": 1}, reason=reason)
+    (one,) = told(kube=KubeGpus(nodes=(node,), pods=(waits,)))
+    assert one.words == "pod nim/eval waits for something else"
+    assert one.why.startswith("7 mig-1g.5gb are free here; ")
+    held = tuple(pod(f"p{i}", "desktop-gpu", slices=0, mig={"mig-1g.5gb": 1}) for i in range(7))
+    (one,) = told(kube=KubeGpus(nodes=(node,), pods=(*held, waits)))
+    assert one.words == "pod nim/eval is first of 1 in line" and not one.action
+    (one,) = told(kube=KubeGpus(nodes=(HERE,), pods=(waits,)))
+    assert one.words.startswith("nothing waits"), "this machine has no such instance"
+
+
+def test_a_card_that_gives_nothing_is_not_cut_further() -> None:
+    node = msgspec.structs.replace(HERE, slices=4, cards=2, replicas=4)
+    pods = (pod("a", "desktop-gpu", slices=4), pod("b", reason=SHORT))
+    found = told(kube=KubeGpus(nodes=(node,), pods=pods))
+    assert not [s for s in found if s.action == "gpus.slices"]
+
+
+def test_what_was_told_long_ago_is_not_told_as_what_is() -> None:
+    late = store(kube=KubeGpus(nodes=(HERE,)))
+    late.put(Reading("k8s.gpus", None, Fault("refused", "nothing answers"), NOW + 60, 0.1))
+    first, second = suggestions(CARD, late, CONFIG, NOW + 60)
+    assert first.words == "it is not known which jobs wait for a GPU of desktop-gpu"
+    assert first.why.startswith("slurm: silent since ")
+    assert (second.words, second.why) == (
+        "it is not known which pods wait for a GPU of desktop-gpu", "kubernetes: refused"
+    )  # fmt: skip
+    (one,) = told(kube=KubeGpus(denied={"nodes": "labtui may not list nodes"}))
+    assert one.words == "which pods wait is not known"
+
+
+def test_a_machine_that_nobody_knows() -> None:
+    (one,) = suggestions("n-typo", store(job("1430")), CONFIG, NOW)
+    assert one == Suggestion("no GPU of n-typo is known", "no source tells of one")
 
 
 def test_a_pod_that_waits_for_something_else() -> None:

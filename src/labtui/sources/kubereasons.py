@@ -63,20 +63,28 @@ def unscheduled(message: str, asked: Mapping[str, int]) -> str:
     """
     if message.startswith("no nodes available"):
         return "the cluster has no node that takes pods"
-    # What follows is about preemption, or about claims.
-    causes = message.partition("nodes are available: ")[2].partition(". ")[0].rstrip(".")
     said: list[str] = []
     do: list[str] = []
-    for cause in re.split(r", (?=\d+ )", causes[:2000]) if causes else ():
-        counted = _COUNTED.match(cause)
-        words, remedy = _cause(cause[counted.end() :] if counted else cause, asked)
-        where = f"{counted[1]} node{'s' * (counted[1] != '1')}: " if counted else ""
+    for count, cause in causes(message):
+        words, remedy = _cause(cause, asked)
+        where = f"{count} node{'s' * (count != 1)}: " if count is not None else ""
         said.append(where + words)
         if remedy and remedy not in do:
             do.append(remedy)
     if not said:
         return inert(message, 300)
     return inert("; ".join(said) + (f" - {do[0]}" if do else ""), 400)
+
+
+def causes(message: str) -> list[tuple[int | None, str]]:
+    """(nodes, why they cannot have the pod), as far as the message counts them."""
+    # What follows is about preemption, or about claims.
+    told = message.partition("nodes are available: ")[2].partition(". ")[0].rstrip(".")
+    found: list[tuple[int | None, str]] = []
+    for cause in re.split(r", (?=\d+ )", told[:2000]) if told else ():
+        counted = _COUNTED.match(cause)
+        found.append((int(counted[1]), cause[counted.end() :]) if counted else (None, cause))
+    return found
 
 
 def _cause(cause: str, asked: Mapping[str, int]) -> tuple[str, str]:
