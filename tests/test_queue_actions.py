@@ -310,6 +310,14 @@ async def test_a_node_that_stays_down_is_not_resumed() -> None:
     assert outcome.kind == "failed" and "n1 is down*" in outcome.message
 
 
+async def test_a_node_that_is_turned_off_is_resumed_when_it_is_not_drained() -> None:
+    off = "IDLE+CLOUD+POWERED_DOWN"
+    host = nodes_host(f"{off}+DRAIN", off)
+    assert (await run(ResumeNode(SlurmClient(host), ["n1"], settle=0.1))).message == "n1 is off"
+    with pytest.raises(ActionError, match="Slurm uses it: it is off"):
+        await ResumeNode(SlurmClient(nodes_host(off, off)), ["n1"]).plan()
+
+
 async def test_what_cannot_be_done_to_a_node() -> None:
     client = SlurmClient(nodes_host("IDLE", "IDLE"))
     with pytest.raises(ActionError, match="a reason is needed"):

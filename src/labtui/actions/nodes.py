@@ -25,6 +25,12 @@ def is_drained(node: Node) -> bool:
     return "DRAIN" in (node.slurm_state or "").upper()
 
 
+def _is_out(node: Node) -> bool:
+    """Not one that power saving has turned off: `IDLE+POWERED_DOWN`."""
+    words = (node.slurm_state or "").upper().split("+")
+    return any(word.startswith(("DRAIN", "DOWN", "FAIL")) for word in words)
+
+
 def _cannot_drain(node: Node) -> str | None:
     if node.slurm_state is None:
         return "it is not a node of Slurm"
@@ -34,8 +40,7 @@ def _cannot_drain(node: Node) -> str | None:
 def _cannot_resume(node: Node) -> str | None:
     if node.slurm_state is None:
         return "it is not a node of Slurm"
-    words = (node.slurm_state or "").upper()
-    if any(word in words for word in ("DRAIN", "DOWN", "FAIL")):
+    if _is_out(node):
         return None
     return f"Slurm uses it: it is {state_word(node.slurm_state)}"
 
@@ -173,8 +178,7 @@ class ResumeNode(NodeAction):
 
     def settled(self, node: Node) -> bool:
         """A node that does not answer stays down: resume alone does not heal it."""
-        words = (node.slurm_state or "").upper()
-        return not any(word in words for word in ("DRAIN", "DOWN", "FAIL"))
+        return not _is_out(node)
 
 
 _NODES = ("nodes",)
