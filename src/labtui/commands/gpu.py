@@ -180,6 +180,9 @@ def waiting(context: click.Context, where: str, as_json: bool) -> None:
     async def work(session: Session) -> int:
         await _known(session, names)
         place = node if index is None else _card(session, node, index)
+        named = (session.store.feed(name) for name in ("slurm.nodes", "k8s.gpus"))
+        if not any(feed is not None and feed.error for feed in named):
+            _card(session, node, index)  # a name that nobody knows ends here
         found = suggestions(place, session.store, session.config, time.time())
         feeds = [f for f in session.store.feeds() if matches(f.name, names)]
         if as_json:
