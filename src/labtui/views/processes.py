@@ -116,8 +116,9 @@ def detail(row: ProcessRow, store: Store, now: float) -> list[str | Cell]:
     elif row.why == _NO_SCHEDULER:
         lines.append(f"{whose(row)}: {row.why}")
     elif row.why:
-        lines.append(Cell(f"{whose(row)}: whether it has a slice is not known: {inert(row.why)}",
-                          "warn"))  # fmt: skip
+        owned = row.job_id or row.pod_uid
+        whether = f"{whose(row)}: whether it has a slice" if owned else "whose it is"
+        lines.append(Cell(f"{whether} is not known: {inert(row.why)}", "warn"))
     else:
         lines.append(
             Cell(
