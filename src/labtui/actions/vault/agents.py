@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 BOOK = "vault-agent"
 TOKEN = Wanted("token", "token", "a token that may make wrapped secret-ids of the agents' role")
 UNWRAP = "10m"
+KEEP = "Keep the vault program that is there"
+"""The playbook's task of that name."""
 
 
 class AgentPlay(PlayAction):
@@ -56,8 +58,11 @@ class InstallAgents(AgentPlay):
     @property
     def needing(self) -> list[str]:
         """Nodes that need a secret-id, by the preview."""
+        return self._changing(self.book.needs)
+
+    def _changing(self, task: str) -> list[str]:
         hosts = self.seen.hosts.values() if self.seen else ()
-        return [h.name for h in hosts if any(r.task == self.book.needs for r in h.changed)]
+        return [h.name for h in hosts if any(r.task == task for r in h.changed)]
 
     async def preview(self) -> Report:
         if self.seen is None:
@@ -108,9 +113,13 @@ class InstallAgents(AgentPlay):
         )
 
     def risks(self) -> tuple[str, ...]:
-        changed = self.seen is not None and self.seen.changes
-        return ("the agent is restarted where its configuration changes; what it rendered stays",
-                ) if changed else ()  # fmt: skip
+        if self.seen is None or not self.seen.changes:
+            return ()
+        risks = ["the agent is restarted where its configuration changes; what it rendered stays"]
+        if there := self._changing(KEEP):
+            risks.append(f"{', '.join(there)}: a vault program is there already: it is replaced "
+                         "for all who use it, and undo puts it back")  # fmt: skip
+        return tuple(risks)
 
     async def perform(self, progress: Progress) -> Report:
         if not self.needing:
