@@ -131,5 +131,5 @@ async def test_feeds() -> None:
     await Scheduler(made, collectors).once()
     assert [j.job_id for j in made.value("slurm.jobs")] == ["7"]
     assert made.value("slurm.nodes") == [] and made.value("slurm.allocations") == []
-    assert made.value("slurm.finished") == []  # no accounting, and nothing was seen to end
+    assert len(made.value("slurm.finished")) == 0  # no accounting, and nothing was seen to end
     assert build(Config(), None) == []

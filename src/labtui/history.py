@@ -151,12 +151,12 @@ class History:
             self._told.put_nowait(None)
         self._thread.join(timeout)
 
-    def _on_reading(self, _old: Feed, new: Feed) -> None:
+    def _on_reading(self, old: Feed, new: Feed) -> None:
         reading = new.latest
         if reading is None:
             return
-        if isinstance(reading.value, JobList) and (jobs := reading.value.just_ended()):
-            self._put(Ended(jobs, reading.taken_at))
+        if isinstance(reading.value, JobList) and reading.value is not old.value:
+            self._put(Ended(reading.value.just_ended(), reading.taken_at))
         self._put(replace(reading, value=_brief(reading.value)))
 
     def _put(self, told: Told) -> None:

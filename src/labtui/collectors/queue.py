@@ -116,8 +116,8 @@ def build(
                 raise
         if not recalled:
             recalled = True
-            client.remember(await asyncio.to_thread(seen, since))
-        return client.remembered(since)
+            client.seen.add(await asyncio.to_thread(seen, since))
+        return client.seen.since(since)
 
     return [
         feed("slurm.jobs", jobs, slurm.interval_s, 2.0),

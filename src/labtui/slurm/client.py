@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import msgspec
-from msgspec import structs
 
 from labtui.hosts.base import Host
 from labtui.hosts.early import EarlyHost
@@ -20,12 +19,11 @@ from labtui.slurm.commands import READ_ENV, Commands, limited
 from labtui.slurm.errors import RPCError, error_of
 from labtui.slurm.joblist import Book, JobList
 from labtui.slurm.linebook import LineBook
+from labtui.slurm.past import Past, PastBook, Seen
 from labtui.slurm.script import TOKEN_PREFIX
 from labtui.slurm.types import Allocation, Estimate, Partition
 from labtui.text import inert_lines
 
-REMEMBERED = 5000
-"""Jobs that ended, kept in mind for where Slurm keeps no accounting."""
 JSON_MOST = 2000
 """Jobs up to which a listing of all of them as JSON is bearable."""
 
@@ -43,7 +41,9 @@ class SlurmClient(Commands):
         self._book = Book(self.marks)
         self._node_lines = LineBook(scontrol.node)
         self._polling = asyncio.Lock()
-        self._ended: dict[tuple[str, float | None], Job] = {}
+        self._past = PastBook(self.marks.text)
+        self.seen = Seen()
+        """What ended while we looked: for where Slurm keeps no accounting."""
         self._columns: tuple[str, ...] = ()
         self._numbers: tuple[int, ...] = ()
 
@@ -56,22 +56,13 @@ class SlurmClient(Commands):
         unless `tasks_apart`.
         """
         async with self._polling:
+            before = self._book.latest
             poll = self._book.begin()
             await self.read(self.squeue("-t", "all"), sink=poll.feed)
             found = await poll.settle()
-            self.remember(found.just_ended())
+            if found is not before:
+                self.seen.add(found.just_ended())
             return found
-
-    def remember(self, jobs: Iterable[Job]) -> None:
-        """Jobs that were seen to end, here or by an earlier console; the newest REMEMBERED."""
-        for job in jobs:
-            self._ended[job.job_id, job.submit_time] = structs.replace(job, source="labtui")
-        while len(self._ended) > REMEMBERED:
-            del self._ended[next(iter(self._ended))]
-
-    def remembered(self, since: float) -> list[Job]:
-        """What `finished` tells, where Slurm keeps no accounting: as far as it was seen."""
-        return [job for job in self._ended.values() if (job.end_time or 0.0) >= since]
 
     def begin(self, host: EarlyHost) -> None:
         """Start what the first call of `jobs` asks, before there is an event loop."""
@@ -99,13 +90,18 @@ class SlurmClient(Commands):
         except RPCError:
             return []
 
-    async def finished(self, since: float) -> list[Job]:
+    async def finished(self, since: float) -> Past:
         """Jobs of all users that ended at or after `since` (unix seconds), from the accounting.
 
         RPCError "not-found" where Slurm keeps no accounting.
         """
-        jobs = await self.sacct("-a", "-s", _ENDED, "-S", f"uts{int(since)}", "-E", "now")
-        return [job for job in jobs if job.end_time is None or job.end_time >= since]
+        names = await self._accounted()
+        answer = self._past.begin(names)
+        argv = self._sacct(names, "-a", "-s", _ENDED, "-S", f"uts{int(since)}", "-E", "now")
+        done = await self.run(argv, env=READ_ENV, sink=answer.feed)
+        if done.rc != 0:
+            raise error_of("sacct", self.host.name, done.stdout, done.stderr)
+        return await answer.settle(since)
 
     async def nodes(self) -> list[Node]:
         """Every node, with the fields that Slurm knows."""
@@ -294,14 +290,16 @@ class SlurmClient(Commands):
         return ["squeue", "--local", "-a", "-h", *apart, *more, "-O", self.marks.squeue_format()]
 
     async def sacct(self, *more: str) -> list[Job]:
-        mark = self.marks.text
-        argv = ["sacct", "-X", "-n", "-p", "--noconvert", f"--delimiter={mark}"]
+        """Some jobs of the accounting."""
         names = await self._accounted()
-        argv += [f"--format={','.join(names)}", *more]
-        done = await self.run(argv, env=READ_ENV)
+        done = await self.run(self._sacct(names, *more), env=READ_ENV)
         if done.rc != 0:
             raise error_of("sacct", self.host.name, done.stdout, done.stderr)
-        return polling.accounted_jobs(done.stdout, mark, names)
+        return polling.accounted_jobs(done.stdout, self.marks.text, names)
+
+    def _sacct(self, names: Sequence[str], *more: str) -> list[str]:
+        argv = ["sacct", "-X", "-n", "-p", "--noconvert", f"--delimiter={self.marks.text}"]
+        return [*argv, f"--format={','.join(names)}", *more]
 
     async def _release(self) -> tuple[int, ...]:
         """(24, 11); asked once."""

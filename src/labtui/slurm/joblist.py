@@ -89,6 +89,11 @@ class JobList(Sequence[Job]):
         """
         return self._active
 
+    def where(self, row: Row) -> tuple[str, ...]:
+        """The nodes that a job runs on."""
+        known = self._book.bare.get(row.key)
+        return known[1].nodes if known else row.job(self.marks).nodes
+
     def task_rows(self, array: str) -> list[Row]:
         return [row for row in self.rows if row.array == array]
 
@@ -104,7 +109,7 @@ class Book:
         self.active: dict[str, Row] = {}
         self.holders: list[Job] = []
         """The jobs of `active`, see `JobList.active`."""
-        self._bare: dict[str, tuple[bytes, Job]] = {}
+        self.bare: dict[str, tuple[bytes, Job]] = {}
         """Of each of them its record without the time used, and what was made of it."""
         self.states: Counter[str] = Counter()
         self.arrays = 0
@@ -197,7 +202,7 @@ class Book:
 
     def _hold(self) -> Generator[None, None, None]:
         """Parse what started; what goes on was parsed when it did."""
-        before, mark = self._bare, self._reason_ends
+        before, mark = self.bare, self._reason_ends
         bare: dict[str, tuple[bytes, Job]] = {}
         same = len(before) == len(self.active)
         pause = time.perf_counter() + PIECE
@@ -211,7 +216,7 @@ class Book:
             if time.perf_counter() > pause:
                 yield
                 pause = time.perf_counter() + PIECE
-        self._bare = bare
+        self.bare = bare
         if not same:
             self.holders = [job for _, job in bare.values()]
 

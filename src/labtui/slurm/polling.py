@@ -199,10 +199,11 @@ def accounted_jobs(output: str, mark: str, names: Sequence[str] = ACCOUNTED) -> 
     if fields.pop().strip() or len(fields) % width:
         raise RPCError(msg="the answer of sacct was cut off or is not in the asked format")
     found = (fields[i : i + width] for i in range(0, len(fields), width))
-    return [_accounted(dict(zip(names, record, strict=True))) for record in found]
+    return [accounted_job(dict(zip(names, record, strict=True))) for record in found]
 
 
-def _accounted(of: dict[str, str]) -> Job:
+def accounted_job(of: dict[str, str]) -> Job:
+    """One record of sacct, by its fields' names."""
     of["JobID"] = of["JobID"].rsplit("\n", 1)[-1]
     state, _, by = of["State"].strip().partition(" ")
     memory, gres = _resources(values.text(of["AllocTRES"]) or of["ReqTRES"], "", "", "")

@@ -14,7 +14,7 @@ from labtui.spec import Cell, Column, SubjectSpec, Tone
 from labtui.store import Store
 from labtui.text import age, clock, inert, mib
 from labtui.views import efficiency, waiting
-from labtui.views.jobtable import JobTable, Past, arrange
+from labtui.views.jobtable import JobTable, arrange
 
 _ACTIVE = frozenset({"RUNNING", "COMPLETING", "CONFIGURING", "STAGE_OUT", "SIGNALING"})
 _SHORT = {
@@ -24,20 +24,17 @@ _SHORT = {
 }  # fmt: skip
 
 
-_past = Past(())
 _latest: tuple[object, object, JobTable] | None = None
 """The last table and what it was made of: the same readings are asked for again and again."""
 
 
 def rows(store: Store, config: Config, now: float) -> JobTable:
     """All jobs, each once: squeue wins while slurmctld still knows one."""
-    global _latest, _past
+    global _latest
     waiting.look(store, now)
     live, past = store.value("slurm.jobs"), store.value("slurm.finished")
     if _latest is None or _latest[0] is not live or _latest[1] is not past:
-        if past is not None and _past.jobs is not past:
-            _past = Past(past)
-        _latest = (live, past, JobTable(live or [], [] if past is None else _past))
+        _latest = (live, past, JobTable(live or [], past or []))
     return _latest[2]
 
 

@@ -11,8 +11,8 @@ from typing import Any, TypeVar, overload
 from labtui.model import ArrayJob, Job
 from labtui.slurm import urgency
 from labtui.slurm.joblist import JobList
+from labtui.slurm.past import Past
 from labtui.slurm.row import Row
-from labtui.slurm.values import count_tasks
 from labtui.spec import Column, SubjectSpec
 from labtui.text import inert
 from labtui.views.arrange import Arranged, How, Work
@@ -24,23 +24,15 @@ MAX_NODES = 4
 T = TypeVar("T")
 
 
-class Past:
-    """What the accounting told: made into rows once, and there are thousands of them."""
-
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        self.jobs = jobs
-        self.rows = _rows(jobs)
-
-
 class JobTable(Sequence[Job]):
     """Each job once: squeue wins while slurmctld still knows one. In the queue's own order."""
 
-    def __init__(self, live: Sequence[Job], past: Sequence[Job] | Past) -> None:
+    def __init__(self, live: Sequence[Job], past: Sequence[Job]) -> None:
         self.live = live if isinstance(live, JobList) else None
         rows = live.rows if isinstance(live, JobList) else _rows(live)
-        known = live.has if isinstance(live, JobList) else {row.key for row in rows}.__contains__
-        past = past if isinstance(past, Past) else Past(past)
-        gone = [row for row in past.rows if not known(row.key)]
+        known = live.known if isinstance(live, JobList) else {row.key for row in rows}
+        past = past if isinstance(past, Past) else Past.of(past)
+        gone = past.without(known)
         if gone:
             rows = rows + gone
             rows.sort(key=attrgetter("order"))
@@ -59,6 +51,12 @@ class JobTable(Sequence[Job]):
         if self.live is None or not row.record:
             return row.job(None)
         return self.live.look(row) if keep else row.job(self.live.marks)
+
+    def where(self, row: Row) -> tuple[str, ...]:
+        """The nodes that a job runs on."""
+        if self.live is None or not row.record:
+            return row.job(None).nodes
+        return self.live.where(row)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -199,11 +197,11 @@ def _array_job(table: JobTable, array: str, tasks: list[Row]) -> ArrayJob:
     first = table.job(tasks[0])
     counts: Counter[str] = Counter()
     for row in tasks:
-        counts[row.state] += count_tasks(row.key)
+        counts[row.state] += row.jobs
     nodes: dict[str, None] = {}
     for row in tasks:
         if row.state not in urgency.FINISHED and row.state != "PENDING" and len(nodes) < MAX_NODES:
-            nodes |= dict.fromkeys(table.job(row).nodes)
+            nodes |= dict.fromkeys(table.where(row))
     return ArrayJob(
         job_id=array,
         name=first.name,
