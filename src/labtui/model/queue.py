@@ -7,7 +7,9 @@ import re
 from labtui.model.base import Item
 
 
-class Job(Item, frozen=True, kw_only=True):
+class Job(Item, frozen=True, kw_only=True, gc=False):
+    """Outside Python's search for cycles, where many thousands would be felt at the keyboard."""
+
     job_id: str
     """As Slurm writes it: `1431`, `1430_7`, `1430_[8-99]`, `15+0`."""
     array_task: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from labtui.config import Config
@@ -120,13 +120,20 @@ def _items(store: Store, feed: str, kind: type[Any]) -> list[Any]:
     return [v for v in value if isinstance(v, kind)] if isinstance(value, (list, tuple)) else []
 
 
-def _jobs(jobs: Iterable[Job]) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
-    for job in jobs:
-        if job.state.upper() in HOLDING:
-            for name in job.nodes:
-                found[name] = (*found.get(name, ()), job.job_id)
-    return found
+_held: tuple[list[Job], dict[str, tuple[str, ...]]] = ([], {})
+"""The jobs that hold something, and their ids by node: the same list comes again and again."""
+
+
+def _jobs(jobs: list[Job]) -> dict[str, tuple[str, ...]]:
+    global _held
+    if jobs is not _held[0]:
+        found: dict[str, list[str]] = {}
+        for job in jobs:
+            if job.state.upper() in HOLDING:
+                for name in job.nodes:
+                    found.setdefault(name, []).append(job.job_id)
+        _held = jobs, {name: tuple(ids) for name, ids in found.items()}
+    return _held[1]
 
 
 def severity(node: Node) -> int:
