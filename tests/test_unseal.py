@@ -257,6 +257,60 @@ async def test_a_share_without_an_answer_is_unknown_and_the_state_is_read_again(
         assert said.outcome == "failed" and "as before: it did not arrive" in said.message
 
 
+class Server:
+    """A stand-in that has shares; what it says to one more, and what it has then."""
+
+    def __init__(self, progress: int, status: int, words: str, then: int | None) -> None:
+        self.progress, self._status, self._words, self._then = progress, status, words, then
+
+    def __call__(self, handler: BaseHTTPRequestHandler) -> None:
+        status, body = 200, {
+            "type": "shamir", "sealed": True, "initialized": True, "t": 3, "n": 5,
+            "progress": self.progress, "nonce": "abc" if self.progress else "",
+        }  # fmt: skip
+        if handler.command == "PUT":
+            status, body = self._status, {"errors": [self._words]} if self._words else body
+            if self._then is None:  # it ends with its answer
+                handler.server.socket.close()
+            self.progress = self._then or 0
+        answer(status, json.dumps(body).encode(), Connection="close")(handler)
+
+
+@pytest.mark.parametrize(
+    ("progress", "status", "words", "then", "outcome", "said"),
+    [
+        (2, 500, "failed to read keyring: input/output error", 3, "failed",
+         "refuses this share: failed to read keyring: input/output error; 3 of 3 shares are in"),
+        (2, 500, "failed to read keyring: input/output error", 0, "failed",
+         "refuses this share: failed to read keyring: input/output error; 0 of 3 shares are in"),
+        (2, 500, "cipher: message authentication failed", 0, "failed",
+         "one of the 3 shares was wrong"),
+        (2, 400, "'key' must be a valid hex string", 2, "failed",
+         "refuses this share: 'key' must be a valid hex string; 2 of 3 shares are in"),
+        (2, 503, "no room", 2, "failed", "refuses this share: no room; 2 of 3 shares are in"),
+        (2, 502, "", 2, "failed", "2 of 3 shares are in, as before: it did not arrive"),
+        (2, 200, "", None, "unknown", "could not be read back"),
+        (2, 400, "invalid key", None, "unknown", "could not be read back"),
+    ],
+)  # fmt: skip
+async def test_what_a_server_says_to_a_share_is_told_as_it_is(
+    bench: Callable[..., Bench], progress: int, status: int, words: str, then: int | None,
+    outcome: str, said: str,
+) -> None:  # fmt: skip
+    with standing_in(Server(progress, status, words, then)) as there:
+        run = bench(there.url, 1.0)
+        share = base64.b64encode(os.urandom(33)).decode()
+        await run.give(f"{share}\r", "\x1b", "\x1b")
+    assert run.audit[0].outcome == outcome and said in run.audit[0].message, run.audit[0]
+
+
+async def test_a_wrong_set_is_told(sealed: VaultSet, bench: Callable[..., Bench]) -> None:
+    wrong = base64.b64encode(os.urandom(32) + b"\x07").decode()
+    run = bench()
+    await run.give(*(f"{share}\r" for share in (wrong, *sealed.shares[:2])), "\x1b")
+    assert run.audit[-1].message.startswith("one of the 3 shares was wrong; which one cannot")
+
+
 @pytest.mark.slow
 async def test_a_wrong_set_at_a_peer_that_has_yet_to_join(
     tmp_path: Path, bench: Callable[..., Bench]

@@ -18,6 +18,10 @@ Result = Mapping[str, Any]
 """JSON; nothing secret."""
 
 
+UNSENT = frozenset({"refused", "unreachable", "tls", "not-found", "config", "host-key"})
+"""Kinds of SourceError by which nothing can have reached the server."""
+
+
 class Refused(Exception):
     """The server, or a check before sending, said no: one sentence, nothing secret in it."""
 
@@ -45,7 +49,7 @@ class Door:
     def client(self, token: bytearray | None = None) -> Any:
         """An hvac client with this token or none: no ambient one, no proxy, no redirect.
 
-        hvac raises its own exceptions; `faults` tells what requests raises as SourceError's kinds.
+        hvac and requests raise exceptions of their own: `answers.answered` tells them in words.
         An answer that points elsewhere raises Refused: hvac would take it for success.
         """
         import hvac
@@ -78,7 +82,7 @@ class Door:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """Raises Refused, SourceError, or what hvac and requests raise."""
+    """Raises Refused or SourceError; what else it raises is told as a fault of the way there."""
 
     id: str
     """`unseal.share`."""

@@ -7,12 +7,9 @@ from typing import Any
 
 from labtui.actions.base import ActionError, Unknown
 from labtui.keyholder.holder import HolderError, Keyholder
-from labtui.keyholder.operation import Door, Params, Refused, Result, Secrets
+from labtui.keyholder.operation import UNSENT, Door, Params, Refused, Result, Secrets
 from labtui.sources.base import SourceError
 from labtui.sources.threads import Lane
-
-_UNSENT = frozenset({"refused", "unreachable", "tls", "not-found", "config"})
-"""Kinds of SourceError by which nothing can have reached the server."""
 
 
 async def asked(
@@ -29,7 +26,7 @@ async def asked(
     except Refused as error:
         raise ActionError(str(error)) from None
     except SourceError as error:
-        if writes and error.fault.kind not in _UNSENT:
+        if writes and error.fault.kind not in UNSENT:
             raise Unknown(error.fault.message) from None
         raise ActionError(error.fault.message) from None
 

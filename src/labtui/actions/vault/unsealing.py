@@ -7,7 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step, Unknown
+from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step
+from labtui.actions.vault.asking import called
 from labtui.actions.vault.ceremony import Ceremony, Standing, unanswered
 from labtui.actions.vault.unsealed import CheckUnsealed, look
 from labtui.keyholder.holder import HolderError, Keyholder
@@ -140,7 +141,7 @@ class GiveShare(Action):
         self._doors, self._ceremony, self._holder = doors, ceremony, holder
         self._number = number
         self._before = ceremony.seen
-        self._told: dict[str, Any] | None = None
+        self._told: Mapping[str, Any] | None = None
 
     async def plan(self) -> Plan:
         node, seen = self._ceremony.node, self._before
@@ -154,31 +155,25 @@ class GiveShare(Action):
 
     async def run(self, progress: Progress) -> None:
         door = self._doors.door(self._ceremony.node)
-        try:
-            self._told = await self._holder.call("unseal.share", door, nonce=self._before.nonce)
-        except HolderError as error:
-            if error.kind == "unknown":
-                raise Unknown(error.message) from None
-            raise ActionError(error.message) from None
+        self._told = await called(self._holder, "unseal.share", door, nonce=self._before.nonce)
 
     async def verify(self) -> Outcome:
-        node = self._ceremony.node
-        if self._told is None:
-            try:
-                return self._guessed(_standing(await look(self._doors, node)))
-            except ActionError:
-                if not self._ceremony.joins or self._number < self._before.required:
-                    raise
-                return Outcome("unknown", HANGS.format(node=node), {"began_anew": "yes"})
-        before, after = self._told["before"], self._told["after"]
+        node, told = self._ceremony.node, self._told
+        if told is None:
+            return await self._guessed()
+        before = told["before"]
         required = before["required"]
-        if not self._told["sent"]:
+        if not told["sent"]:
             if not before["sealed"]:
                 return Outcome("done", f"{node} is unsealed already; this share was not sent")
             changed = "the nonce changed as it was about to be sent; nothing was sent"
             return Outcome("failed", changed, {"began_anew": "yes"})
-        if self._told["status"] != 200:
-            return self._refused(before, required)
+        after = told.get("after")
+        if told["status"] != 200:
+            progress = after["progress"] if after else await self._progress()
+            return self._refused(told, progress)
+        if after is None:
+            return await self._guessed()
         if not after["sealed"]:
             number = f" {self._number} of {required}" if self._number == required else ""
             return Outcome("done", f"share{number} is in: {node} is unsealed")
@@ -193,22 +188,34 @@ class GiveShare(Action):
         said = f"{after['progress']} of {required} shares are in"
         return Outcome("done", said, {"nonce": after["nonce"]})
 
-    def _refused(self, before: Mapping[str, Any], required: int) -> Outcome:
-        said = self._told.get("words", "") if self._told else ""
-        if before["progress"] + 1 >= required > 1:
+    def _refused(self, told: Mapping[str, Any], progress: int) -> Outcome:
+        """The server said no: to the set of which this was the last, or to this share."""
+        before, required = told["before"]["progress"], told["before"]["required"]
+        words = told.get("words") or "without a word"
+        wrong = told["status"] == 400 or "message authentication failed" in words
+        anew = {"began_anew": "yes"}
+        if wrong and not progress and before + 1 >= required:
+            if required == 1:
+                return Outcome("failed", "the share was wrong", anew)
             which = f"one of the {required} shares was wrong; which one cannot be known"
-            return Outcome(
-                "failed", f"{which}; progress is back at 0: begin again", {"began_anew": "yes"}
-            )
-        if required == 1:
-            return Outcome("failed", "the share was wrong", {"began_anew": "yes"})
-        return Outcome("failed", f"the server refuses this share: {said or 'without a word'}")
+            return Outcome("failed", f"{which}; progress is back at 0: begin again", anew)
+        said = f"the server refuses this share: {words}; {progress} of {required} shares are in"
+        return Outcome("failed", said, anew if progress < before else {})
 
-    def _guessed(self, now: Standing) -> Outcome:
+    async def _progress(self) -> int:
+        return (await look(self._doors, self._ceremony.node)).progress or 0
+
+    async def _guessed(self) -> Outcome:
         """No answer came: what the server has now tells more."""
+        node = self._ceremony.node
+        try:
+            now = _standing(await look(self._doors, node))
+        except ActionError:
+            if not self._ceremony.joins or self._number < self._before.required:
+                raise
+            return Outcome("unknown", HANGS.format(node=node), {"began_anew": "yes"})
         if now.done:
-            said = f"no answer came in time, but {self._ceremony.node} is unsealed"
-            return Outcome("done", said)
+            return Outcome("done", f"no answer came in time, but {node} is unsealed")
         return unanswered(self._before, now)
 
 
@@ -241,10 +248,8 @@ class ResetShares(Action):
     async def run(self, progress: Progress) -> None:
         try:
             async with Keyholder.start() as holder:
-                await holder.call("unseal.reset", self._doors.door(self._node))
+                await called(holder, "unseal.reset", self._doors.door(self._node))
         except HolderError as error:
-            if error.kind == "unknown":
-                raise Unknown(error.message) from None
             raise ActionError(error.message) from None
 
     async def verify(self) -> Outcome:

@@ -93,7 +93,7 @@ def data(answer: Any, door: Door) -> dict[str, Any]:
     """The `data` of a good answer. Raises SourceError for a redirect or another shape."""
     found = answer.get("data") if isinstance(answer, dict) else None
     if not isinstance(found, dict):
-        raise _odd(answer, door)
+        raise odd(answer, door)
     return found
 
 
@@ -103,10 +103,11 @@ def done(answer: Any, door: Door) -> None:
         return
     status = getattr(answer, "status_code", 0)
     if not 200 <= status < 300:
-        raise _odd(answer, door)
+        raise odd(answer, door)
 
 
-def _odd(answer: Any, door: Door) -> SourceError:
+def odd(answer: Any, door: Door) -> SourceError:
+    """Where it is taken for success, and is none."""
     who = f"Vault on {inert(door.node, 60)}"
     status = getattr(answer, "status_code", 0)
     if 300 <= status < 400:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from labtui.keyholder.operation import Door, Operation, Params, Refused, Result, Secrets
+from labtui.keyholder.operations.request import Answered, request
+from labtui.sources.base import SourceError
 
 
-def _status(client: Any) -> dict[str, Any]:
+def _status(door: Door) -> dict[str, Any]:
     """seal-status in the console's words. Raises Refused where it is none."""
-    found = client.sys.read_seal_status()
-    if not isinstance(found, dict) or not isinstance(found.get("sealed"), bool):
+    found = request(door, "get", "sys/seal-status")
+    if not isinstance(found.get("sealed"), bool):
         raise Refused("its answer is not a seal status")
     return {
         "sealed": found["sealed"],
@@ -24,35 +27,30 @@ def _status(client: Any) -> dict[str, Any]:
 def share(door: Door, secrets: Secrets, params: Params) -> Result:
     """Sends one share, unless the server's nonce is not `params["nonce"]` any more.
 
-    `before`, and `after` as the server told it; `sent`; `status` and `words` where it said no.
+    `before`; `sent`, and then `after` as the server told it, if it did; `status` and `words` where
+    it said no.
     """
-    import hvac.exceptions
-
-    from labtui.keyholder.faults import words
-
-    client = door.client()
-    before = _status(client)
-    told: dict[str, Any] = {"before": before, "after": before, "sent": False, "status": 200}
+    before = _status(door)
+    told: dict[str, Any] = {"before": before, "sent": False, "status": 200}
     if not before["sealed"] or before["nonce"] != params.get("nonce", ""):
         return told
     told["sent"] = True
     try:
-        client.sys.submit_unseal_key(secrets["share"].decode())
-    except (hvac.exceptions.InvalidRequest, hvac.exceptions.InternalServerError) as error:
-        told["status"] = 400 if isinstance(error, hvac.exceptions.InvalidRequest) else 500
-        told["words"] = words(error)
-    told["after"] = _status(client)
+        request(door, "put", "sys/unseal", {"key": secrets["share"].decode().strip()})
+    except Answered as error:
+        told |= {"status": error.status, "words": error.words}
+    with suppress(Refused, SourceError):  # it was sent, so this is no refusal
+        told["after"] = _status(door)
     return told
 
 
 def reset(door: Door, secrets: Secrets, params: Params) -> Result:
     """Drops every share that the server has so far."""
-    client = door.client()
-    before = _status(client)
+    before = _status(door)
     if not before["sealed"]:
         raise Refused("it is unsealed: there is no progress to drop")
-    client.sys.submit_unseal_key(reset=True)
-    return {"before": before, "after": _status(client)}
+    request(door, "put", "sys/unseal", {"reset": True})
+    return {"before": before}
 
 
 OPERATIONS = (
