@@ -17,10 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import hvac
+import jinja2
 import pytest
 
+import realservers
 from labtui.actions.vault import Doors
 from labtui.actions.vault import agents as agent_actions
+from labtui.actions.vault.wanted import policy
 from labtui.collectors.agents import AgentCollector, build
 from labtui.config import Config, parse
 from labtui.hosts.base import Completed, HostError
@@ -34,7 +37,7 @@ from labtui.sources.agents import AgentReport, new_salt
 from labtui.store import Fault, Reading, Store
 from labtui.views import agents as view
 from sample_lab import EVIL
-from standin import answer, certificate, standing_in
+from standin import answer, certificate, running, standing_in
 from vaultset import vault_set
 
 SCRIPTS = INSTALL / "files/vault-agent"
@@ -553,6 +556,57 @@ def test_wrapped_secret_ids_against_a_real_vault(node: Node, tmp_path: Path) -> 
                          ({"memory": "/tmp/x"}, "only written into memory")):  # fmt: skip
             with pytest.raises(Refused, match=why):
                 operation("approle.deliver").run(door, secrets, params | bad)
+
+
+@pytest.mark.slow
+def test_an_agent_finds_secrets_in_mounts_of_any_name(tmp_path: Path) -> None:
+    """Set up as labtui does it, read by a real agent with the playbook's own template."""
+    values = {"secret/ngc": "one", "team/kv/ngc": "two", "secret/data/ngc": "three"}
+    texts = [
+        {"path": path, "field": "api_key", "file": str(tmp_path / value)}
+        for path, value in values.items()
+    ]
+    environment = jinja2.Environment(trim_blocks=True)
+    environment.filters["to_json"] = json.dumps
+    template = environment.from_string((INSTALL / "templates/vault-agent/agent.hcl.j2").read_text())
+    with vault_set(tmp_path / "vault", unseal=True) as vaults:
+        client = vaults.client()
+        client.sys.enable_auth_method("approle")
+        for mount in ("secret", "team/kv"):
+            client.sys.enable_secrets_engine("kv", path=mount, options={"version": "2"})
+        door = Door("one", vaults.urls[vaults.first], vaults.ca)
+        secrets = {"token": bytearray(vaults.token.encode())}
+        params = {"role": "compute-node", "paths": list(values)}
+        places = operation("setup.read").run(door, secrets, params)["places"]
+        for path, (mount, rest) in places.items():
+            client.secrets.kv.v2.create_or_update_secret(
+                rest, {"api_key": values[path]}, mount_point=mount
+            )
+        client.sys.create_or_update_policy("compute-node", policy(places.values()))
+        client.auth.approle.create_or_update_approle(
+            "compute-node", token_policies=["compute-node"]
+        )
+        role_id, secret_id = tmp_path / "role-id", tmp_path / "secret-id"
+        role_id.write_text(client.auth.approle.read_role_id("compute-node")["data"]["role_id"])
+        made = client.auth.approle.generate_secret_id("compute-node")
+        secret_id.write_text(made["data"]["secret_id"])
+        text = template.render(address=door.address, vault_ca_file=vaults.ca,
+                               render_interval="30s", vault_secrets=texts)  # fmt: skip
+        for there, here in (("/etc/vault-agent/ca.pem", vaults.ca),
+                            ("/etc/vault-agent/role-id", str(role_id)),
+                            ("/run/credentials/vault-agent.service/secret-id", str(secret_id)),
+                            ("/run/vault-agent/token", str(tmp_path / "token"))):  # fmt: skip
+            assert there in text
+            text = text.replace(there, here)
+        (tmp_path / "agent.hcl").write_text(text)
+
+        def rendered() -> bool:
+            return all((tmp_path / value).is_file() for value in values.values())
+
+        argv = [realservers.program("vault"), "agent", f"-config={tmp_path}/agent.hcl"]
+        with running(argv, rendered, tmp_path / "agent.log"):
+            for value in values.values():
+                assert (tmp_path / value).read_text() == value
 
 
 async def test_a_report_of_this_very_machine_is_understood(node: Node) -> None:
