@@ -102,6 +102,16 @@ def test_mig_instances_are_slices_with_memory_of_their_own() -> None:
     assert "n/a: util: not given under MIG" in told
 
 
+def test_mig_instances_that_are_shared_have_a_row_a_slice() -> None:
+    shared = msgspec.structs.replace(
+        MIG, slices=4, holders=(msgspec.structs.replace(MIG.holders[0], indexes=()),)
+    )
+    assert table(shared, columns="card slice holder memory")[1:] == [
+        "3g.40gb 1 pod ml/a, mig-3g.40gb 0.1/39G", "3g.40gb 2 free 0.1/39G",
+        "3g.40gb 3 free 29.3/39G", "3g.40gb 4 free 29.3/39G",
+    ]  # fmt: skip
+
+
 def test_many_slices_are_one_row_a_holder() -> None:
     assert table(WIDE) == ["12 of 52", "x12 pod nim/llama-0", "x40 free"]
     assert [SUBJECT.row_key(r) for r in rows(WIDE)] == [
