@@ -79,6 +79,19 @@ def table(results: Results) -> str:
     return head + markdown(["", *(title for title, _, _ in COLUMNS)], rows)
 
 
+def budget(
+    what: str, budget: str, value: float | None, form: str, limit: float | None
+) -> list[str]:
+    """A row: what is allowed, what was measured, and whether that is met; a miss is called one."""
+    if value is None or limit is None:
+        verdict = "not measured"
+    else:
+        verdict = "met" if value <= limit else "**missed**"
+    return [what, budget, "-" if value is None else format(value, form), verdict]
+
+
+BUDGET = ("what", "budget", "measured", "")
+"""The heads of such rows."""
 TASKS = "labtui, a row a task"
 
 
@@ -99,12 +112,8 @@ def budgets(found: Sequence[Results]) -> str:
 
     rows: list[list[str]] = []
 
-    def line(what: str, budget: str, value: float | None, form: str, limit: float | None) -> None:
-        if value is None or limit is None:
-            verdict = "not measured"
-        else:
-            verdict = "met" if value <= limit else "**missed**"
-        rows.append([what, budget, "-" if value is None else format(value, form), verdict])
+    def line(what: str, text: str, value: float | None, form: str, limit: float | None) -> None:
+        rows.append(budget(what, text, value, form, limit))
 
     frame, floor = get(small, "frame"), get(empty, "frame")
     line("exec to first complete frame, s", "0.25", frame, ".2f", 0.25)
@@ -129,7 +138,7 @@ def budgets(found: Sequence[Results]) -> str:
     line(f"idle with {most:,} jobs, % of a core", "5", get(large, "idle %"), ".1f", 5)
     line(f"memory at {most:,}, MiB", "250", get(large, "RSS"), ".0f", 250)
     line(f"memory at {least:,}, MiB", "100", get(small, "RSS"), ".0f", 100)
-    return "### Budgets\n\n" + markdown(["what", "budget", "measured", ""], rows)
+    return "### Budgets\n\n" + markdown(BUDGET, rows)
 
 
 def machine() -> str:

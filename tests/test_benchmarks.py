@@ -14,6 +14,8 @@ from labtui.lab.layout import Lab
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
+import burst  # noqa: E402
+import loop  # noqa: E402
 import report  # noqa: E402
 from cluster import cluster  # noqa: E402
 from jobs import measure  # noqa: E402
@@ -71,6 +73,22 @@ def test_a_budget_that_is_missed_is_called_so() -> None:
     )
     assert any("key p95" in line and "met" in line for line in lines)
     assert any("turm" in line and "skipped: no" in line for line in report.table(one).splitlines())
+
+
+def test_a_burst_that_misses_says_so() -> None:
+    rows = burst.budgets([3.0] * 90 + [24.0] * 8 + [490.0] * 2, 3.93, 0.96, 1.2, 78.0, 2.0)
+    told = {what: verdict for what, _, _, verdict in rows}
+    assert [what for what, verdict in told.items() if verdict == "**missed**"] == [
+        "key p95, ms", "loop blocked (key p99 less p50), ms",
+        "slurmctld's RPCs for the console, all types, an interval of 2 s",
+    ]  # fmt: skip
+    assert told["memory, MiB"] == "met"
+    assert burst.budgets([], 1, 1, 1, 1, 2)[0][3] == "not measured"
+
+
+def test_the_loop_is_measured() -> None:
+    heads, _, row = loop.table([20], 2).splitlines()
+    assert "squeue's answer" in heads and row.startswith("| 20 | ")
 
 
 def test_quantiles_are_values_that_were_seen() -> None:
