@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -385,7 +386,7 @@ def test_the_shapes_of_gres_detail() -> None:
          "gres_detail": ["gpu:1(IDX:0)"]},
     ]}  # fmt: skip
     found = [(a.job_id, a.raw_id, a.node, a.type, a.count, a.indexes, a.parts)
-             for a in allocations(document)]  # fmt: skip
+             for parts in allocations(json.dumps(document)) for a in parts]  # fmt: skip
     assert found == [
         ("20_3", "21", "n1", None, 3, (0, 1), ((0, 2), (1, 1))),
         ("20_3", "21", "n2", None, 2, (), ()),

@@ -8,7 +8,10 @@ files, and in newer releases `shard:2(2/4,0/4)`: held and all of each device.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
+
+import msgspec
 
 from labtui.slurm import values
 from labtui.slurm.types import Allocation
@@ -26,25 +29,41 @@ def number(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def allocations(document: dict[str, Any]) -> list[Allocation]:
-    """One entry a job, node and resource. Raises TypeError or KeyError on another document."""
-    found: list[Allocation] = []
-    for job in document["jobs"]:
-        if isinstance(job, dict):
-            found += _of_job(job)
-    return found
+class _Document(msgspec.Struct):
+    jobs: list[msgspec.Raw]
 
 
-def _of_job(job: dict[str, Any]) -> list[Allocation]:
-    details = job.get("gres_detail") or []
-    states = _states(job.get("job_state"))
+class _Job(msgspec.Struct):
+    """What is read of a job. Of 6 KB each, making all of it objects would be felt."""
+
+    job_id: Any = None
+    array_job_id: Any = None
+    array_task_id: Any = None
+    name: Any = None
+    user_name: Any = None
+    nodes: Any = None
+    job_state: Any = None
+    start_time: Any = None
+    gres_detail: Any = None
+
+
+def allocations(document: bytes | str) -> Iterator[list[Allocation]]:
+    """One entry a node and resource of each job in turn. Raises ValueError, TypeError or
+    AttributeError on another document."""
+    for job in msgspec.json.decode(document, type=_Document).jobs:
+        yield _of_job(msgspec.json.decode(job, type=_Job))
+
+
+def _of_job(job: _Job) -> list[Allocation]:
+    details = job.gres_detail or []
+    states = _states(job.job_state)
     if not details or (states and _HOLDS_NOTHING.issuperset(states)):
         return []  # releases that ignore what they are asked for list all jobs
-    nodes = values.nodes(str(job.get("nodes") or ""))
-    array, task = number(job.get("array_job_id")), number(job.get("array_task_id"))
-    raw_id = str(number(job.get("job_id")))
+    nodes = values.nodes(str(job.nodes or ""))
+    array, task = number(job.array_job_id), number(job.array_task_id)
+    raw_id = str(number(job.job_id))
     job_id = f"{array}_{task}" if array and task is not None else raw_id
-    start = number(job.get("start_time"))
+    start = number(job.start_time)
     found = []
     for node, detail in zip(nodes, details, strict=False):
         for name, kind, count, inside in values.gres(str(detail)):
@@ -57,8 +76,8 @@ def _of_job(job: dict[str, Any]) -> list[Allocation]:
             found.append(
                 Allocation(
                     job_id=job_id,
-                    job_name=str(job.get("name") or ""),
-                    user=str(job.get("user_name") or "") or None,
+                    job_name=str(job.name or ""),
+                    user=str(job.user_name or "") or None,
                     node=node,
                     name=name,
                     type=kind,

@@ -7,8 +7,6 @@ import re
 import time
 from collections.abc import Sequence
 
-import msgspec
-
 from labtui.hosts.base import Host
 from labtui.hosts.early import EarlyHost
 from labtui.model import Job, Node
@@ -125,11 +123,17 @@ class SlurmClient(Commands):
         if jobs is not None and len(jobs) > JSON_MOST and await self._release() < (24, 5):
             # Before 24.05 it lists every job, whatever it is asked for, at 6 KB each.
             raise RPCError(msg=f"squeue --json of this release would list all {len(jobs)} jobs")
-        done = await self.read(["squeue", "--local", "-a", "-t", "R,S,CG", "--json"])
+        pieces: list[bytes] = []
+        await self.read(["squeue", "--local", "-a", "-t", "R,S,CG", "--json"], sink=pieces.append)
+        found: list[Allocation] = []
         try:
-            return allocations(msgspec.json.decode(done.stdout))
-        except (msgspec.DecodeError, ValueError, TypeError, AttributeError, KeyError):
+            for number, parts in enumerate(allocations(b"".join(pieces))):
+                found += parts
+                if number % 200 == 0:
+                    await asyncio.sleep(0)
+        except (ValueError, TypeError, AttributeError):
             raise RPCError(msg="squeue --json gave something that is not its JSON") from None
+        return found
 
     async def show(self, job_id: str) -> list[str]:
         """`scontrol -d show job` as inert lines: everything that slurmctld knows about it."""
