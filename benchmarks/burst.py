@@ -98,7 +98,7 @@ def measure(lab: Lab, seconds: float) -> str:
         raise Gone("the burst never came to the screen")
     asked = {kind: after[kind] - kinds.get(kind, 0) for kind in after}
     polls = asked.get("REQUEST_JOB_INFO", 0) / took * interval
-    own = (own_after - own) / took * interval
+    ours = (own_after - own) / took * interval
     shown = [
         ("tasks submitted / ended meanwhile", f"{ARRAYS * TASKS:,} / {done:,}"),
         ("span, s", f"{took:.0f}"),
@@ -112,7 +112,7 @@ def measure(lab: Lab, seconds: float) -> str:
         for kind, count in sorted(asked.items(), key=lambda item: -item[1])
         if count and "INFO" in kind
     ]
-    rows = budgets(delays, own, polls, idle, memory[0], interval)
+    rows = budgets(delays, ours, polls, idle, memory[0], interval)
     return (
         report.markdown(report.BUDGET, rows) + "\n" + report.markdown(("what", "measured"), shown)
     )
