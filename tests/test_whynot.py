@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from labtui.model import Job, Node, Reservation
 from labtui.slurm.asked import asked, has_features
 from labtui.slurm.scontrol import pairs
-from labtui.slurm.types import Allocation, Partition
+from labtui.slurm.types import Allocation, Association, Partition
 from labtui.slurm.usage import Context
 from labtui.slurm.whynot import WhyNot, why_not
 from labtui.spec import Cell
@@ -106,11 +106,20 @@ def test_its_own_gates_come_before_the_nodes() -> None:
     assert held.conclusion == "held by its user" and held.helps == ()
     assert held.nodes[0].fits
     late = told(job("1431", reason="PartitionTimeLimit", time_limit_s=3 * 86400))
-    assert late.conclusion == "gpu: it allows 1-00:00:00, the job asks 3-00:00:00"
+    assert late.conclusion == "gpu: 3-00:00:00 wanted, it allows at most 1-00:00:00"
+    shorter = told(job("1", time_limit_s=3 * 86400), record="TimeMin=10:00:00")
+    assert shorter.gates == ()
     closed = [Partition("gpu", state="DOWN", nodes=("desktop-gpu",))]
     assert told(job("1"), partitions=closed).conclusion == "gpu: it is down: nothing starts there"
     other = [Partition("gpu", nodes=("desktop-gpu",), allowed_accounts=("physics",))]
-    assert "does not take account research" in told(job("1"), partitions=other).conclusion
+    assert "takes only" not in told(job("1"), partitions=other).conclusion  # nobody looks at it
+    here = told(
+        job("1"),
+        partitions=other,
+        settings={"AccountingStorageEnforce": "associations"},
+        associations=[Association(cluster="c", account="research")],
+    )
+    assert here.conclusion == "gpu: it takes only physics, not account research"
     assert "no partition gpu" in told(job("1"), partitions=PARTITIONS[1:]).conclusion
 
 
@@ -128,15 +137,18 @@ def test_constraints_lists_and_reservations() -> None:
     kept = [Reservation(name="class", nodes=("a",), start_time=NOW - 60, end_time=NOW + 600)]
     wants = job("1", gres="gpu:1", cpus=1)
 
-    def said(record: str) -> dict[str, str]:
-        found = told(wants, record=record, nodes=nodes, partitions=here, reservations=kept)
+    def said(record: str, **settings: str) -> dict[str, str]:
+        found = told(wants, record=record, nodes=nodes, partitions=here, reservations=kept,
+                     settings=settings)  # fmt: skip
         return {v.node: "; ".join(v.lacks) for v in found.nodes}
 
     assert said("")["a"] == f"reserved as class until {hour(NOW + 600)}"
     assert said("Reservation=class") == {
         "a": "", "b": "not in its reservation class", "c": "not in its reservation class"
     }  # fmt: skip
-    assert said("Features=h100|ib")["c"] == "lacks the feature h100|ib"
+    assert said("Features=h100|ib", ClusterName="x")["c"] == "lacks the feature h100|ib"
+    changes = said("Features=h100|ib", NodeFeaturesPlugins="helpers")["c"]
+    assert changes == "whether it satisfies h100|ib is not clear from here"
     assert said("ExcNodeList=b,c")["b"] == "the job excludes it"
     assert said("ReqNodeList=c")["b"] == "not among the nodes that it names"
     assert said("Features=a100*2")["b"].startswith("whether it satisfies a100*2 is not clear")
@@ -149,7 +161,7 @@ def test_features_are_judged_or_not_at_all() -> None:
     for wanted, verdict in {
         "x": True, "z": False, "x&y": True, "x&z": False, "z|y": True, "x&(z|y)": True,
         "[x|z]": True, "(x&z)|(y&z)": False, "x*2": None, "x&": None, "(x": None, "": None,
-        "[z*1&x*4]": None, "x)": None,
+        "[z*1&x*4]": None, "x)": None, "x|y&z": None, "!x": None,
     }.items():  # fmt: skip
         assert has_features(there, wanted) is verdict, wanted
 
@@ -172,6 +184,22 @@ def test_tasks_that_may_spread_are_counted_over_nodes() -> None:
     assert all(v.fits for v in ten.nodes) and asked(wants, pairs(record.format(10, 10))).spreads
     many = told(wants, record=record.format(20, 20), nodes=nodes, partitions=here)
     assert "20 CPUs wanted on all together" in many.conclusion
+
+
+def test_what_is_wanted_wherever_it_is_needs_no_node_that_has_all_of_it() -> None:
+    nodes = [node("a", gres_used="gpu:0", cpus_alloc=0), node("b", gres_used="gpu:4")]
+    here = [Partition("gpu", nodes=("a", "b"), total_nodes=2)]
+    eight = job("1", gres="gpu:8", memory_mib=None)
+    loose = "NumNodes=1 NumCPUs=1 NumTasks=1 CPUs/Task=1 TresPerJob=gres:gpu:8"
+    found = told(eight, record=loose, nodes=nodes, partitions=here)
+    assert not any(v.never for v in found.nodes) and found.helps == ()
+    assert found.wanted == "1 CPUs, 8 GPUs, on each node at least 1 CPU, 1 GPU"
+    assert "8 GPUs wanted on all together" in found.conclusion or "b has" in found.conclusion
+    fixed = told(eight, record=loose.replace("=1 NumC", "=1-1 NumC"), nodes=nodes, partitions=here)
+    assert "no node of gpu can ever run it" in fixed.conclusion
+    ranged = "NumNodes=1-4 NumCPUs=32 NumTasks=32 CPUs/Task=1"
+    many = told(job("1", gres=None, memory_mib=None), record=ranged, nodes=nodes, partitions=here)
+    assert not any(v.never for v in many.nodes)
 
 
 def test_what_is_not_known_is_never_called_fitting() -> None:

@@ -31,9 +31,16 @@ class Asked:
     """Nobody else may be on its nodes."""
     reservation: str | None = None
     time_limit_s: int | None = None
+    """With `--time-min` that: Slurm may shorten it so far."""
+    endless: bool = False
+    """It asks for no time limit at all."""
     total_cpus: int = 1
+    total_gres: Gres = ()
+    """On all its nodes together: `--gpus=8`, wherever they are."""
     spreads: bool = False
-    """It takes more nodes than `nodes` where these have too few CPUs: tasks without `-N`."""
+    """It takes more nodes than `nodes` where these have too little: tasks without `-N`."""
+    most_nodes: int | None = None
+    """It takes no more than these; None: as many as there are, or not known."""
 
     def with_gpus(self, count: int) -> Asked:
         """The same with so many GPUs a node."""
@@ -48,27 +55,34 @@ class Asked:
 
 def asked(job: Job, record: Mapping[str, str]) -> Asked:
     """Where the record is empty, what the row alone tells."""
-    low, dash, _ = record.get("NumNodes", "").partition("-")
+    low, dash, high = record.get("NumNodes", "").partition("-")
     nodes = max(1, values.whole(low) or 1)
+    most = max(nodes, values.whole(high) or nodes) if dash else None
     total = values.whole(record.get("NumCPUs", "")) or job.cpus or 1
     tasks = values.whole(record.get("NumTasks", "")) or 1
     each_task = values.whole(record.get("CPUs/Task", "")) or 1
     least = max(values.whole(record.get("MinCPUsNode", "")) or 1, each_task)
-    spreads = bool(record) and not dash and tasks > 1
+    anywhere = _anywhere(job, record) if most != 1 else ()
+    spreads = bool(record) and (tasks > 1 or bool(anywhere)) and (most is None or most > nodes)
     cpus = max(least, total) if nodes == 1 and not spreads else max(least, 1)
+    least_time = values.seconds(record.get("TimeMin", "")) or None
+    times = [t for t in (job.time_limit_s, least_time) if t is not None]
     return Asked(
         nodes=nodes,
         cpus=cpus,
         memory_mib=_memory(job, record, nodes, cpus),
-        gres=_gres(job, record, nodes),
+        gres=_gres(job, record, nodes, anywhere),
         features=values.text(record.get("Features", "")),
         only=values.nodes(record.get("ReqNodeList", "")),
         without=values.nodes(record.get("ExcNodeList", "")),
         exclusive=record.get("OverSubscribe", "") == "NO",
         reservation=values.text(record.get("Reservation", "")),
-        time_limit_s=job.time_limit_s,
+        time_limit_s=min(times, default=None),
+        endless=not times and record.get("TimeLimit") == "UNLIMITED",
         total_cpus=total,
+        total_gres=anywhere,
         spreads=spreads,
+        most_nodes=most,
     )
 
 
@@ -80,14 +94,18 @@ def _memory(job: Job, record: Mapping[str, str], nodes: int, cpus: int) -> int |
     return None if job.memory_mib is None or nodes > 1 else job.memory_mib
 
 
-def _gres(job: Job, record: Mapping[str, str], nodes: int) -> Gres:
+def _anywhere(job: Job, record: Mapping[str, str]) -> Gres:
+    """What it wants wherever that is: `--gpus=8`, `--gpus-per-task=1`."""
+    by_node = values.text(record.get("TresPerNode", ""))
+    loose = any(values.text(record.get(key, "")) for key in ("TresPerJob", "TresPerTask"))
+    return _merged(job.gres or "", 1) if loose and not by_node else ()
+
+
+def _gres(job: Job, record: Mapping[str, str], nodes: int, anywhere: Gres) -> Gres:
     """A node's part. A job's total on several nodes means at least one on each."""
-    found = _merged(record.get("TresPerNode", ""), 1)
-    if found:
-        return found
-    if nodes == 1:
-        return _merged(job.gres or "", 1)
-    return _merged(job.gres or "", nodes)
+    if anywhere:
+        return (("gpu", None, 1),) if any(name == "gpu" for name, _, _ in anywhere) else ()
+    return _merged(record.get("TresPerNode", ""), 1) or _merged(job.gres or "", nodes)
 
 
 def _merged(text: str, parts: int) -> Gres:
@@ -101,27 +119,22 @@ def _merged(text: str, parts: int) -> Gres:
 def has_features(node: Node, wanted: str) -> bool | None:
     """Whether a node satisfies a constraint such as `a100&(nvlink|ib)`; None: cannot be judged."""
     tokens = re.findall(r"[^&|()\[\]*\s]+|[&|()\[\]*]", wanted)
-    if "*" in tokens or "".join(tokens) != re.sub(r"\s", "", wanted):
+    if "*" in tokens or "!" in wanted or "".join(tokens) != re.sub(r"\s", "", wanted):
         return None  # counts are about all nodes together
     there = set(node.features)
     at = 0
 
-    def either() -> bool | None:
+    def row() -> bool | None:
+        """Of `a&b|c` Slurm's releases do not all make the same."""
         nonlocal at
-        found = both()
-        while found is not None and at < len(tokens) and tokens[at] == "|":
-            at += 1
-            other = both()
-            found = None if other is None else found or other
-        return found
-
-    def both() -> bool | None:
-        nonlocal at
-        found = one()
-        while found is not None and at < len(tokens) and tokens[at] == "&":
+        found, signs = one(), set()
+        while at < len(tokens) and tokens[at] in "&|":
+            signs.add(sign := tokens[at])
             at += 1
             other = one()
-            found = None if other is None else found and other
+            if found is None or other is None or len(signs) > 1:
+                return None
+            found = (found and other) if sign == "&" else (found or other)
         return found
 
     def one() -> bool | None:
@@ -132,7 +145,7 @@ def has_features(node: Node, wanted: str) -> bool | None:
         at += 1
         if token not in "([":
             return token in there
-        found = either()
+        found = row()
         if at >= len(tokens) or tokens[at] != {"(": ")", "[": "]"}[token]:
             return None
         at += 1
@@ -140,5 +153,5 @@ def has_features(node: Node, wanted: str) -> bool | None:
 
     if len(tokens) > 200:
         return None
-    verdict = either()
+    verdict = row()
     return verdict if at == len(tokens) else None

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from labtui.model import Job, Node
-from labtui.slurm import values
 from labtui.slurm.asked import Asked, has_features
 from labtui.slurm.explained import when
+from labtui.slurm.never import amount, counted, gres_there, lacks
 from labtui.slurm.scontrol import state_word
 from labtui.slurm.types import Allocation, Partition
 from labtui.slurm.usage import Context, ends_at
@@ -20,7 +20,6 @@ from labtui.slurm.waiting import takes_jobs
 from labtui.text import inert, mib
 
 SHOWN_HOLDERS = 3
-_WORDS = {"gpu": ("GPU", "GPUs"), "shard": ("GPU shard", "GPU shards")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,45 +60,24 @@ class Cluster:
         return [self.verdict(wants, partition, node) for node in named if node is not None]
 
     def verdict(self, wants: Asked, partition: Partition, node: Node) -> Verdict:
-        name, never = node.name, self._never(wants, node)
+        name, never = node.name, lacks(wants, node, self.context)
         if never:
-            return Verdict(inert(name, 80), partition.name, False, tuple(never), never=True)
+            told = tuple(no.of_it for no in never)
+            return Verdict(inert(name, 80), partition.name, False, told, never=True)
         closed = self._closed(wants, node)
         busy, frees_at, by = self._busy(wants, node)
-        lacks = [*closed, *busy]
+        missing = [*closed, *busy]
         unsure = self._unsure(wants, node)
-        fits = False if lacks else None if unsure else True
-        if not lacks:
-            lacks = unsure
+        fits = False if missing else None if unsure else True
         return Verdict(
             inert(name, 80),
             partition.name,
             fits,
-            tuple(lacks),
+            tuple(missing or unsure),
             closed=bool(closed),
             frees_at=None if closed else frees_at,
             by=() if closed else by,
         )
-
-    def _never(self, wants: Asked, node: Node) -> list[str]:
-        found: list[str] = []
-        if wants.only and node.name not in wants.only:
-            found.append("not among the nodes that it names")
-        if node.name in wants.without:
-            found.append("the job excludes it")
-        if wants.features is not None and has_features(node, wants.features) is False:
-            found.append(f"lacks the feature {inert(wants.features, 60)}")
-        for name, kind, count in wants.gres:
-            there = gres_of(node.gres, name, kind)
-            if there < count:
-                has = f"it has {there}" if there else "it has none"
-                found.append(f"{_amount(name, kind, count)} wanted, {has}")
-        if node.cpus_total is not None and wants.cpus > node.cpus_total:
-            found.append(f"{wants.cpus} CPUs wanted, it has {node.cpus_total}")
-        memory, there_mib = wants.memory_mib, node.memory_total_mib
-        if memory is not None and there_mib is not None and memory > there_mib:
-            found.append(f"{mib(memory)} of memory wanted, it has {mib(there_mib)}")
-        return found
 
     def _closed(self, wants: Asked, node: Node) -> list[str]:
         found: list[str] = []
@@ -127,8 +105,11 @@ class Cluster:
     def _unsure(self, wants: Asked, node: Node) -> list[str]:
         """What would have to be known to say that it fits."""
         found: list[str] = []
-        if wants.features is not None and has_features(node, wants.features) is None:
+        if wants.features is not None and not has_features(node, wants.features):
             found.append(f"whether it satisfies {inert(wants.features, 60)} is not clear from here")
+        for name, kind, count in wants.gres:
+            if gres_there(node, name, kind) is None:
+                found.append(f"whether it has {amount(name, kind, count)} is not known")
         if node.cpus_total is None or node.cpus_alloc is None:
             found.append("its CPUs are not known")
         if wants.gres and node.gres_used is None:
@@ -148,14 +129,13 @@ class Cluster:
             known = None if not last or None in last else max(e for e in last if e)
             ends.append((known, tuple(job.job_id for job in on)))
         for name, kind, count in wants.gres:
-            used = gres_of(node.gres_used, name, kind)
-            free = max(0, gres_of(node.gres, name, kind) - used)
-            if free < count:
+            free = free_of(node, name, kind)
+            if gres_there(node, name, kind) is not None and free < count:
                 held = [(a.job_id, a.count) for a in self.cards.get(node.name, ())
                         if a.name == name and kind in (None, a.type)]  # fmt: skip
                 end, ids = self._freed(held, count - free, on)
                 holders = self._holders(held, on)
-                found.append(f"{_amount(name, kind, count)} wanted, {free} free{holders}")
+                found.append(f"{amount(name, kind, count)} wanted, {free} free{holders}")
                 ends.append((end, ids))
         if node.cpus_total is not None:
             free = max(0, node.cpus_total - (node.cpus_alloc or 0))
@@ -219,24 +199,25 @@ class Cluster:
         return f" ({', '.join(parts)}{more})" if parts else ""
 
 
-def gres_of(text: str | None, name: str, kind: str | None) -> int:
-    """How many of a resource `gpu:a100:2(IDX:0-1),shard:8` names; of any type without `kind`."""
-    return sum(n for g, k, n, _ in values.gres(text or "") if g == name and kind in (None, k))
+def free_of(node: Node, name: str, kind: str | None) -> int:
+    """How much of a resource nobody holds, as far as that is known."""
+    entries = counted(node.gres_used or "") or ()
+    used = sum(n for g, k, n in entries if g == name and kind in (None, k))
+    return max(0, (gres_there(node, name, kind) or 0) - used)
 
 
-def _amount(name: str, kind: str | None, count: int) -> str:
-    one, many = _WORDS.get(name, (inert(name, 40), inert(name, 40)))
-    sort = f"{inert(kind, 40)} " if kind else ""
-    return f"{count} {sort}{one if count == 1 else many}"
+def together(wants: Asked) -> str:
+    """`20 CPUs, 8 GPUs`: what all its nodes must have together."""
+    return ", ".join([f"{wants.total_cpus} CPUs", *(amount(*one) for one in wants.total_gres)])
 
 
 def wanted_words(wants: Asked) -> str:
     """`2 nodes, each with 8 CPUs, 48.0G, 2 GPUs`."""
     parts = [f"{wants.cpus} CPU{'s' if wants.cpus > 1 else ''}"]
     parts += [f"{mib(wants.memory_mib)} of memory"] if wants.memory_mib is not None else []
-    parts += [_amount(*one) for one in wants.gres]
+    parts += [amount(*one) for one in wants.gres]
     parts += [f"the feature {inert(wants.features, 60)}"] if wants.features else []
     parts += ["nobody else on it"] if wants.exclusive else []
     where = "a node with" if wants.nodes == 1 else f"{wants.nodes} nodes, each with"
-    where = f"{wants.total_cpus} CPUs, on each node at least" if wants.spreads else where
+    where = f"{together(wants)}, on each node at least" if wants.spreads else where
     return f"{where} {', '.join(parts)}"

@@ -204,7 +204,7 @@ def _of_qos(job: Job, context: Context) -> list[tuple[Qos, list[Job]]]:
     return found
 
 
-def _here(context: Context) -> list[Association]:
+def here(context: Context) -> list[Association]:
     """Those of this cluster; none where it cannot be told which they are."""
     cluster = context.settings.get("ClusterName")
     here = [a for a in context.associations if cluster in (None, a.cluster)]
@@ -213,7 +213,7 @@ def _here(context: Context) -> list[Association]:
 
 def associations_of(job: Job, context: Context) -> list[Association]:
     """A user's place in the account and the accounts above it, the nearest first."""
-    here = _here(context)
+    here = here(context)
     own = [a for a in here if a.account == job.account and a.user == job.user and a.user]
     own = [a for a in own if a.partition == job.partition] or [
         a for a in own if a.partition is None
@@ -228,7 +228,7 @@ def associations_of(job: Job, context: Context) -> list[Association]:
 
 def _of_associations(job: Job, context: Context) -> list[tuple[Association, list[Job]]]:
     chain = associations_of(job, context)
-    parents = {a.account: a.parent for a in _here(context) if a.user is None}
+    parents = {a.account: a.parent for a in here(context) if a.user is None}
 
     def under(account: str | None, top: str) -> bool:
         seen: set[str] = set()

@@ -10,12 +10,13 @@ from operator import attrgetter
 from labtui.model import Job, Node
 from labtui.slurm.asked import Asked, asked
 from labtui.slurm.explained import when
-from labtui.slurm.fitting import Cluster, Verdict, gres_of, wanted_words
+from labtui.slurm.fitting import Cluster, Verdict, free_of, together, wanted_words
+from labtui.slurm.never import Charge, shut
 from labtui.slurm.reasons import limit_code
 from labtui.slurm.types import Allocation, Partition
 from labtui.slurm.usage import Context
 from labtui.slurm.waiting import explain_with, takes_jobs
-from labtui.text import clock, inert, mib
+from labtui.text import clock, inert
 
 OWN = frozenset({
     "JobHeldUser", "JobHeldAdmin", "JobHoldMaxRequeue", "Dependency", "DependencyNeverSatisfied",
@@ -47,7 +48,7 @@ def why_not(job: Job, context: Context, allocations: Sequence[Allocation] = ()) 
     wants = asked(job, context.record)
     plain = explain_with(job, context)
     partitions = context.partitions_of(job)
-    gates = {p.name: _gates(job, wants, p) for p in partitions}
+    gates = {p.name: _gates(job, wants, p, context) for p in partitions}
     open_ones = [p for p in partitions if not gates[p.name]]
     cluster = Cluster(context, allocations)
     verdicts = [v for p in partitions for v in cluster.judge(wants, p)]
@@ -91,31 +92,12 @@ def _order(verdict: Verdict) -> tuple[object, ...]:
 # -- partitions ----------------------------------------------------------------------------
 
 
-def _gates(job: Job, wants: Asked, partition: Partition) -> list[str]:
+def _gates(job: Job, wants: Asked, partition: Partition, context: Context) -> list[str]:
     found: list[str] = []
     if partition.state != "UP":
         found.append(f"it is {inert(partition.state, 20).lower()}: nothing starts there")
-    limit, most = wants.time_limit_s, partition.max_time
-    if most is not None and (limit is None or limit > most * 60):
-        asks = "no time limit" if limit is None else clock(limit)
-        found.append(f"it allows {clock(most * 60)}, the job asks {asks}")
-    if partition.max_nodes is not None and wants.nodes > partition.max_nodes:
-        found.append(f"{wants.nodes} nodes wanted, it allows a job {partition.max_nodes}")
-    if partition.total_nodes is not None and wants.nodes > partition.total_nodes:
-        found.append(f"{wants.nodes} nodes wanted, it has {partition.total_nodes}")
-    per_node = partition.max_cpus_per_node
-    if per_node is not None and wants.cpus > per_node:
-        found.append(f"it allows {per_node} CPUs a node, {wants.cpus} wanted")
-    memory = partition.max_memory_per_node
-    if memory and wants.memory_mib is not None and wants.memory_mib > memory:
-        found.append(f"it allows {mib(memory)} a node, {mib(wants.memory_mib)} wanted")
-    for allowed, denied, own, what in (
-        (partition.allowed_accounts, partition.denied_accounts, job.account, "account"),
-        (partition.allowed_qos, partition.denied_qos, job.qos, "QoS"),
-    ):
-        if own and ((allowed and own not in allowed) or own in denied):
-            found.append(f"it does not take {what} {inert(own, 40)}")
-    return found
+    charge = Charge(job.user, job.account, job.qos)
+    return found + [no.of_partition for no in shut(wants, charge, partition, context)]
 
 
 # -- conclusions ---------------------------------------------------------------------------
@@ -129,7 +111,10 @@ def enough(wants: Asked, verdicts: Sequence[Verdict], nodes: Mapping[str, Node])
     if wants.spreads:
         known = [nodes[v.node] for v in fitting if v.node in nodes]
         free = sum(max(0, (n.cpus_total or 0) - (n.cpus_alloc or 0)) for n in known)
-        if free < wants.total_cpus:
+        if free < wants.total_cpus or any(
+            sum(free_of(n, name, kind) for n in known) < count
+            for name, kind, count in wants.total_gres
+        ):
             return []
     return fitting
 
@@ -171,7 +156,7 @@ def _by_nodes(job: Job, wants: Asked, verdicts: Sequence[Verdict], reason: str, 
             f" enough when {ends}{more} {verb}, ~{till} at the latest"
         )
     first = next((v for v in opened if v.lacks), opened[0])
-    lack = first.lacks[0] if first.lacks else f"{wants.total_cpus} CPUs wanted on all together"
+    lack = first.lacks[0] if first.lacks else f"{together(wants)} wanted on all together"
     return f"{first.node} has too little free: {lack}"
 
 
@@ -184,13 +169,13 @@ def _helps(
     found: list[str] = []
     if not now_here:
         for fewer, words in _smaller(wants, mine, cluster):
-            open_ones = [p for p in mine if not _gates(job, fewer, p)]
+            open_ones = [p for p in mine if not _gates(job, fewer, p, context)]
             fits = enough(fewer, [v for p in open_ones for v in cluster.judge(fewer, p)],
                           cluster.nodes)  # fmt: skip
             if fits and not (found and " --" in words):
                 found.append(f"{words}: {fits[0].node} has that free now")
         for partition in context.partitions:
-            if partition in mine or _gates(job, wants, partition):
+            if partition in mine or _gates(job, wants, partition, context):
                 continue
             fits = enough(wants, cluster.judge(wants, partition), cluster.nodes)
             if fits:
@@ -212,7 +197,7 @@ def _smaller(
     gpus = [g for g in wants.gres if g[0] == "gpu"]
     if len(gpus) == 1:
         _, kind, count = gpus[0]
-        free = [gres_of(n.gres, "gpu", kind) - gres_of(n.gres_used, "gpu", kind) for n in nodes]
+        free = [free_of(n, "gpu", kind) for n in nodes]
         if 0 < (cards := max(free, default=0)) < count:
             sort = f"{inert(kind, 40)}:" if kind else ""
             less.append((lambda asked: asked.with_gpus(cards), f"--gres=gpu:{sort}{cards}"))
