@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from labtui.hosts.base import HostError
+from labtui.hosts.command import read_all
 from labtui.hosts.early import EarlyHost
 from labtui.hosts.local import LocalHost
 
@@ -70,3 +71,22 @@ def _runs(word: str) -> bool:
             if word.encode() in path.read_bytes():
                 return True
     return False
+
+
+async def test_others_have_their_turn_between_two_pieces() -> None:
+    rest, turns = [b"x"] * 5, 0
+    seen: list[int] = []
+
+    async def read(size: int) -> bytes:
+        return rest.pop() if rest else b""
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    await read_all(read, "here", sink=lambda piece: seen.append(turns))
+    task.cancel()
+    assert len(set(seen)) == 5

@@ -139,7 +139,11 @@ async def read_all(
         size += len(chunk)
         if sink is None and size > limit:
             raise HostError("protocol", f"it printed more than {limit >> 20} MiB", host)
-        (parts.append if sink is None else sink)(chunk)
+        if sink is None:
+            parts.append(chunk)
+            continue
+        sink(chunk)
+        await asyncio.sleep(0)  # what is there already is read without a pause
     return b"".join(parts)
 
 
