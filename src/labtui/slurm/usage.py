@@ -205,20 +205,20 @@ def _of_qos(job: Job, context: Context) -> list[tuple[Qos, list[Job]]]:
 
 
 def here(context: Context) -> list[Association]:
-    """Those of this cluster; none where it cannot be told which they are."""
+    """The associations of this cluster; none where it cannot be told which they are."""
     cluster = context.settings.get("ClusterName")
-    here = [a for a in context.associations if cluster in (None, a.cluster)]
-    return here if cluster or len({a.cluster for a in here}) == 1 else []
+    found = [a for a in context.associations if cluster in (None, a.cluster)]
+    return found if cluster or len({a.cluster for a in found}) == 1 else []
 
 
 def associations_of(job: Job, context: Context) -> list[Association]:
     """A user's place in the account and the accounts above it, the nearest first."""
-    here = here(context)
-    own = [a for a in here if a.account == job.account and a.user == job.user and a.user]
+    known = here(context)
+    own = [a for a in known if a.account == job.account and a.user == job.user and a.user]
     own = [a for a in own if a.partition == job.partition] or [
         a for a in own if a.partition is None
     ]
-    accounts = {a.account: a for a in here if a.user is None}
+    accounts = {a.account: a for a in known if a.user is None}
     chain, name = own[:1], job.account
     while name in accounts and accounts[name] not in chain:
         chain.append(accounts[name])
