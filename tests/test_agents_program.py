@@ -132,6 +132,7 @@ async def test_an_archive_that_is_another_is_not_unpacked(node: Node, tmp_path: 
 
 
 @pytest.mark.parametrize("way", ["download", "copy"])
+@pytest.mark.slow
 async def test_a_program_that_was_there_comes_back(node: Node, tmp_path: Path, way: str) -> None:
     extra: dict[str, Any] = {}
     if way == "copy":

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from labtui.actions.base import Action, ActionError, Outcome, Progress, Step
+from labtui.actions.base import Action, ActionError, Outcome, Progress, Step, Unknown
 from labtui.actions.plays import PlayAction, memory
 from labtui.actions.vault.asking import called
+from labtui.actions.vault.secretids import counted, destroyed, sorted_out, worse
 from labtui.collectors.vault import standing
 from labtui.hosts.base import HostError
 from labtui.keyholder.holder import Keyholder
@@ -53,7 +55,8 @@ class InstallAgents(AgentPlay):
 
     def __init__(self, doors: Doors, hosts: Sequence[str]) -> None:
         super().__init__(doors, hosts)
-        self.older: list[str] = []
+        self.said = ""
+        """What became of secret-ids that were not taken."""
 
     @property
     def needing(self) -> list[str]:
@@ -109,7 +112,11 @@ class InstallAgents(AgentPlay):
             Step(
                 "vault", f"POST {what}/secret-id, wrapped for {UNWRAP}: {', '.join(self.needing)}"
             ),
-            Step("vault", "afterwards: destroy older secret-ids of these nodes"),
+            Step(
+                "vault",
+                "afterwards: destroy older secret-ids of these nodes, and new ones that "
+                "were not taken",
+            ),
         )
 
     def risks(self) -> tuple[str, ...]:
@@ -141,23 +148,42 @@ class InstallAgents(AgentPlay):
         finally:
             self.variables.pop("vault_renew", None)
             os.close(handed)
-        good = {name for name, host in report.hosts.items() if host.failed is None}
-        older = [a for node, group in told["older"].items() if node in good for a in group]
-        if older and report.ended:
-            await self._destroy(door, older, progress)
+        await self._tidy(door, told, report, progress)
         return report
 
-    async def _destroy(self, door: Door, accessors: list[str], progress: Progress) -> None:
-        """Of secret-ids that nobody has any more; where it cannot be done, that is told."""
-        assert self.holder is not None
-        try:
-            await called(
-                self.holder, "approle.destroy", door,
-                role=self.config.vault.role, accessors=accessors,
+    async def _tidy(
+        self, door: Door, told: Mapping[str, Any], report: Report, progress: Progress
+    ) -> None:
+        """Destroys what nobody is to have any more: a node's older secret-ids once it took its new
+        one, and the new one that it did not take, which somebody else may have opened."""
+        taken, left = sorted_out(report, self.needing, self.book.needs)
+        if told["unknown"]:
+            progress(f"older secret-ids stay: {told['unknown']}")
+        older = [a for node in taken for a in told["older"].get(node, ())]
+        if older:
+            why = await self._destroyed(door, older)
+            progress(f"{len(older)} older secret-ids stay: {why}" if why
+                     else f"destroyed {len(older)} older secret-ids")  # fmt: skip
+        if left:
+            known = [told["accessors"][node] for node in left]
+            why = "" if all(known) else "Vault does not tell its accessor"
+            why = await self._destroyed(door, [a for a in known if a]) or why
+            names = ", ".join(left)
+            self.said = (
+                f"the new secret-id of {names}, which was not taken, stays valid: {why}" if why
+                else f"the new secret-id of {names}, which was not taken, was destroyed"
             )  # fmt: skip
-            progress(f"destroyed {len(accessors)} older secret-ids")
-        except ActionError as error:
-            progress(f"{len(accessors)} older secret-ids stay: {error}")
+            progress(self.said)
+
+    async def verify(self) -> Outcome:
+        outcome = await super().verify()
+        if self.said:
+            outcome = replace(outcome, message=f"{outcome.message}; {self.said}")
+        return outcome
+
+    async def _destroyed(self, door: Door, accessors: list[str]) -> str:
+        assert self.holder is not None
+        return await destroyed(self.holder, door, self.config.vault.role, accessors)
 
     async def _door(self) -> Door:
         """A server that is unsealed. Raises ActionError."""
@@ -196,20 +222,31 @@ class UndoAgents(AgentPlay):
             return ()
         return (Step("vault", f"destroy the secret-ids of {', '.join(self.hosts)}"),)
 
+    def _outcome(self, failed: Mapping[str, str]) -> Outcome:
+        self.good = [name for name in self.hosts if name not in failed]
+        return super()._outcome(failed)
+
+    good: Sequence[str] = ()
+    """Nodes on which it is undone."""
+
     async def verify(self) -> Outcome:
         outcome = await super().verify()
-        if outcome.ok and self.holder is not None:
-            for node in self.config.vault.nodes:
-                try:
-                    await called(
-                        self.holder, "approle.destroy", self.doors.door(node),
-                        role=self.config.vault.role, nodes=self.hosts,
-                    )  # fmt: skip
-                    return outcome
-                except ActionError as error:
-                    why = str(error)
-            return Outcome("failed", f"{outcome.message}; their secret-ids stay in Vault: {why}")
-        return outcome
+        if not self.good or self.holder is None:
+            return outcome
+        why, doubt = "there is no Vault in [vault.nodes]", False
+        for node in self.config.vault.nodes:
+            try:
+                told = await called(
+                    self.holder, "approle.destroy", self.doors.door(node),
+                    role=self.config.vault.role, nodes=list(self.good),
+                )  # fmt: skip
+            except (ActionError, Unknown) as error:
+                why, doubt = str(error), doubt or isinstance(error, Unknown)
+                continue
+            hosts = self.report.hosts if self.report else {}
+            had = [n for n in self.good if not doubt and n in hosts and hosts[n].changed]
+            return counted(outcome, told, self.config.vault.role, had)
+        return worse(outcome, f"their secret-ids stay in Vault: {why}")
 
 
 def _nodes(items: Sequence[Any]) -> list[str]:
