@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labtui.model import Job, Node
-from labtui.slurm.limits import check_limits, wanted_tres
+from labtui.slurm.limits import check_limits
 from labtui.slurm.options import OPTIONS, full_name
 from labtui.slurm.script import (
     BatchScript,
@@ -24,6 +24,7 @@ from labtui.slurm.script import (
 )
 from labtui.slurm.types import Association, Partition, Qos
 from labtui.slurm.usage import Context
+from labtui.slurm.wanted import wanted_tres
 
 PRINTABLE = st.text(
     st.characters(min_codepoint=32, exclude_characters="\x7f", exclude_categories=("Cs", "Cc")),
@@ -221,11 +222,13 @@ GPU = Partition("gpu", nodes=("g1",), max_time=1440, total_nodes=1, allowed_qos=
 CPU = Partition("cpu", nodes=("c1", "c2"), max_time=2880, total_nodes=2, is_default=True,
                 max_cpus_per_node=8, denied_accounts=("guests",))  # fmt: skip
 NODES = [
-    Node(name="g1", cpus_total=16, memory_total_mib=64000, gpus=4, gpus_alloc=3),
-    Node(name="c1", cpus_total=12, memory_total_mib=32000),
-    Node(name="c2", cpus_total=12, memory_total_mib=16000),
-]
-LAB = Context(1000.0, partitions=[GPU, CPU], nodes=NODES)
+    Node(name="g1", cpus_total=16, memory_total_mib=64000, gpus=4, gpus_alloc=3,
+         gres="gpu:a100:4", slurm_state="MIXED"),
+    Node(name="c1", cpus_total=12, memory_total_mib=32000, slurm_state="IDLE"),
+    Node(name="c2", cpus_total=12, memory_total_mib=16000, slurm_state="IDLE"),
+]  # fmt: skip
+LAB = Context(1000.0, partitions=[GPU, CPU], nodes=NODES,
+              settings={"AccountingStorageEnforce": "associations"})  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -233,10 +236,13 @@ LAB = Context(1000.0, partitions=[GPU, CPU], nodes=NODES)
     [
         ({}, None),
         ({"partition": "nope"}, "there is no nope; choose from gpu, cpu"),
-        ({"partition": "gpu", "time": "2-00:00:00"}, "time: gpu allows at most 1-00:00:00"),
-        ({"time": "UNLIMITED"}, "time: cpu allows at most"),
+        (
+            {"partition": "gpu", "time": "2-00:00:00"},
+            "2-00:00:00 wanted, gpu allows at most 1-00:00:00",
+        ),
+        ({"time": "UNLIMITED"}, "time: no time limit wanted, cpu allows at most"),
         ({"partition": "gpu", "cpus_per_task": "64"}, "64 wanted on one node, the largest in gpu"),
-        ({"cpus_per_task": "9"}, "cpus: 9 wanted on one node, cpu allows at most 8"),
+        ({"cpus_per_task": "9"}, "cpus: 9 wanted, cpu allows at most 8 on one node"),
         ({"cpus_per_task": "3", "ntasks_per_node": "3"}, "cpus: 9 wanted"),
         ({"mem": "999G"}, "memory: 999.0G wanted on one node"),
         ({"mem_per_cpu": "9G", "cpus_per_task": "4"}, "memory: 36.0G wanted"),
@@ -249,7 +255,7 @@ LAB = Context(1000.0, partitions=[GPU, CPU], nodes=NODES)
         ({"nodes": "3"}, "nodes: 3 wanted, cpu has 2"),
         ({"partition": "gpu,cpu", "mem": "48G"}, None),
         ({"partition": "gpu", "qos": "high"}, "qos: gpu takes only normal"),
-        ({"account": "guests"}, "account: cpu does not take guests"),
+        ({"account": "guests"}, "account: cpu does not take account guests"),
         ({"nodelist": "c[1-3]"}, "nodelist: there is no machine c3"),
     ],
 )
@@ -303,7 +309,8 @@ ACCOUNTED = Context(
         ({"dependency": "afterok:7"}, "after: 7 is over (failed), not ok; write 7 any"),
         ({"partition": "gpu", "gpus": "5"}, "qos normal lets you hold 4; it would never start"),
         ({"time": "700"}, "time: qos normal allows at most 10:00:00"),
-        ({"time": "400"}, "time: account research allows at most 5:00:00"),
+        ({"time": "400"}, None),  # a QoS that limits the time hides the account's limit
+        ({"time": "400", "qos": "one"}, "time: account research allows at most 5:00:00"),
         ({"cpus_per_task": "6", "nodes": "2"}, "cpus: 12 wanted, qos normal allows 10 for one job"),
         ({"qos": "high"}, "you may not use high; choose from normal, one"),
         ({"qos": "nope"}, "there is no nope; choose from normal, high, one"),
