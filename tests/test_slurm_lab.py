@@ -256,7 +256,7 @@ def test_estimates_and_refusals(on: Callable[[Body], Any]) -> None:
             with pytest.raises(RPCError, match=words):
                 await slurm.test_only(text)
         with pytest.raises(RPCError, match="Invalid job id") as caught:
-            await slurm.hold("999999")
+            await slurm.tell(["scontrol", "hold", "999999"])
         assert caught.value.kind == "not-found"
         assert await slurm.job("999999") is None
 

@@ -12,7 +12,7 @@ from labtui.hosts.early import EarlyHost
 from labtui.model import Job, Node
 from labtui.slurm import efficiency, polling, scontrol
 from labtui.slurm.allocations import allocations
-from labtui.slurm.argv import cancel_argv, exact_id, node_argv, scontrol_argv, submit_argv, whole_id
+from labtui.slurm.argv import exact_id, submit_argv, whole_id
 from labtui.slurm.commands import READ_ENV, Commands, limited
 from labtui.slurm.errors import RPCError, error_of
 from labtui.slurm.joblist import Book, JobList
@@ -20,7 +20,6 @@ from labtui.slurm.linebook import LineBook
 from labtui.slurm.past import Past, PastBook, Seen
 from labtui.slurm.script import TOKEN_PREFIX
 from labtui.slurm.types import Allocation, Estimate, Partition
-from labtui.text import inert_lines
 
 JSON_MOST = 2000
 """Jobs up to which a listing of all of them as JSON is bearable."""
@@ -135,11 +134,6 @@ class SlurmClient(Commands):
             raise RPCError(msg="squeue --json gave something that is not its JSON") from None
         return found
 
-    async def show(self, job_id: str) -> list[str]:
-        """`scontrol -d show job` as inert lines: everything that slurmctld knows about it."""
-        done = await self.read(["scontrol", "-d", "show", "job", exact_id(job_id)])
-        return inert_lines(done.stdout.rstrip())
-
     async def record(self, job: Job) -> dict[str, str]:
         """`scontrol show job` by its keys; of an array those of its waiting tasks.
 
@@ -253,32 +247,6 @@ class SlurmClient(Commands):
             if job.comment and f"{TOKEN_PREFIX}{token}" in job.comment.split():
                 return job
         return None
-
-    async def cancel(self, *job_ids: str) -> None:
-        """scancel exits 0 for unknown jobs too: read the state afterwards."""
-        for argv in cancel_argv(job_ids):
-            await self.tell(argv)
-
-    async def hold(self, *job_ids: str) -> None:
-        await self.tell(scontrol_argv("hold", job_ids))
-
-    async def release(self, *job_ids: str) -> None:
-        await self.tell(scontrol_argv("release", job_ids))
-
-    async def requeue(self, *job_ids: str) -> None:
-        await self.tell(scontrol_argv("requeue", job_ids))
-
-    async def suspend(self, *job_ids: str) -> None:
-        await self.tell(scontrol_argv("suspend", job_ids))
-
-    async def resume(self, *job_ids: str) -> None:
-        await self.tell(scontrol_argv("resume", job_ids))
-
-    async def drain_node(self, name: str, reason: str, *, user: str | None = None) -> None:
-        await self.tell(node_argv(name, "drain", reason), user=user)
-
-    async def resume_node(self, name: str, *, user: str | None = None) -> None:
-        await self.tell(node_argv(name, "resume"), user=user)
 
     async def is_writable(self, folder: str) -> bool:
         """Whether the login node can write into a folder; False also where its mount hangs."""
