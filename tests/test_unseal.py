@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
 from labtui.actions.base import Outcome
 from labtui.actions.vault import Doors, unsealed
 from labtui.actions.vault.ceremony import Ceremony, Standing
 from labtui.actions.vault.giving import Giving
 from labtui.actions.vault.unsealing import cannot_unseal
+from labtui.cli import main
 from labtui.config import Config, load
 from labtui.history import AuditLine
 from labtui.hosts.base import HostError
@@ -416,6 +418,12 @@ def labtui(config: Path, *words: str, text: str | None = "") -> subprocess.Compl
     )  # fmt: skip
 
 
+def here(config: Path, *words: str) -> Result:
+    """The same in this process, for what says no before it does anything."""
+    env = {"XDG_STATE_HOME": str(config.parent / "state")}
+    return CliRunner().invoke(main, ["--config", str(config), *words], env=env)
+
+
 def test_shares_come_from_no_pipe_and_no_argument(sealed: VaultSet, tmp_path: Path) -> None:
     config = written(tmp_path, sealed.urls["truenas"], sealed.ca)
     share = sealed.shares[0]
@@ -427,6 +435,42 @@ def test_shares_come_from_no_pipe_and_no_argument(sealed: VaultSet, tmp_path: Pa
         assert "in the shell's history" in told.stderr and share not in told.stderr
     assert labtui(config, "vault", "unseal", "nas").returncode == 2
     assert sealed.client("truenas", "").sys.read_seal_status()["progress"] == 0
+
+
+def test_a_read_only_console_takes_no_share(sealed: VaultSet, tmp_path: Path) -> None:
+    config = written(tmp_path, sealed.urls["truenas"], sealed.ca)
+    for words in (
+        ("unseal", "truenas"), ("unseal", "--gpg", "/nowhere"), ("rekey", "truenas"),
+        ("rekey", "truenas", "--cancel"), ("generate-root", "truenas"), ("reset", "truenas"),
+        ("revoke-root", "truenas"), ("seal", "truenas"), ("snapshot",), ("restore", "/nowhere"),
+        ("rotate", "ngc"), ("rollback", "ngc"), ("setup",), ("token", "--revoke"),
+        ("audit-devices", "--enable", "/a"), ("init", "truenas"),
+    ):  # fmt: skip
+        told = here(config, "--read-only", "vault", *words)
+        assert told.exit_code == 1 and "loop is read-only here: vault." in told.stderr, told
+
+
+async def test_a_read_only_console_starts_no_keyholder(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = bench()
+    run.session.runner.read_only = True
+    monkeypatch.delattr(Keyholder, "start")
+    outcome, person = await run.give()
+    assert outcome.kind == "refused" and "read-only" in outcome.message
+    assert not run.audit and not person.standings
+
+
+def test_every_command_knows_a_server_by_its_name(tmp_path: Path) -> None:
+    config = written(tmp_path, "https://127.0.0.1:9", "")
+    for words in (
+        ("status", "nas"), ("unseal", "nas"), ("reset", "nas"), ("seal", "nas"), ("init", "nas"),
+        ("rekey", "nas"), ("generate-root", "nas"), ("revoke-root", "nas"),
+        ("snapshot", "--node", "nas"), ("restore", "/nowhere", "--node", "nas"),
+    ):  # fmt: skip
+        told = here(config, "vault", *words)
+        assert told.exit_code == 2, told
+        assert told.stderr == "labtui: no Vault 'nas' in [vault.nodes] (there: truenas)\n", told
 
 
 def test_reset_from_the_shell(sealed: VaultSet, tmp_path: Path) -> None:

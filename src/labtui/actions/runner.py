@@ -45,10 +45,14 @@ class Runner:
         self.read_only = read_only
         self._under_way: set[asyncio.Task[Any]] = set()
 
+    def allow(self, id: str) -> None:
+        """Before a secret is asked for in vain: raises ActionError where nothing may be changed."""
+        if self.read_only:
+            raise ActionError(f"{self.cluster} is read-only here: {id} is refused")
+
     async def plan(self, action: Action) -> Plan:
         """Raises ActionError when it is refused or cannot be planned."""
-        if self.read_only:
-            raise ActionError(f"{self.cluster} is read-only here: {action.id} is refused")
+        self.allow(action.id)
         try:
             async with asyncio.timeout(action.read_timeout):
                 return await action.plan()

@@ -19,14 +19,21 @@ from labtui.store import Feed
 from labtui.text import inert, inert_lines
 
 
-def with_session(context: click.Context, work: Callable[[Session], Awaitable[int]]) -> None:
-    """Run `work` on a session of its own and end the process with what it returns."""
+def with_session(
+    context: click.Context, work: Callable[[Session], Awaitable[int]], *, changes: str = ""
+) -> None:
+    """Run `work` on a session of its own and end the process with what it returns.
+
+    `changes`: the action that it comes to, refused before anything where all is read-only.
+    """
     config = need_config(context)
     read_only = bool(context.obj["read_only"])
 
     async def main() -> int:
         session = Session(config, read_only=read_only)
         try:
+            if changes:
+                session.runner.allow(changes)
             return await work(session)
         finally:
             await session.close()

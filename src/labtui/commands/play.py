@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from labtui.actions.base import ActionError
 from labtui.actions.plays import PlayAction, diff_lines
 from labtui.actions.vault import Doors
 from labtui.actions.vault.agents import TOKEN, InstallAgents, UndoAgents
@@ -179,8 +178,6 @@ def apply(
 
     async def work(session: Session) -> int:
         action = _action(session, book, on, undo=False)
-        if session.runner.read_only:
-            raise ActionError(f"{session.config.cluster.name} is read-only here: apply is refused")
         await action.preview()
         if not isinstance(action, InstallAgents) or not action.needing:
             return await perform(session, action, yes=yes, as_json=as_json)
@@ -188,7 +185,7 @@ def apply(
             action.holder = holder
             return await perform(session, action, yes=yes, as_json=as_json)
 
-    with_session(context, work)
+    with_session(context, work, changes="apply")
 
 
 @play.command()
@@ -214,4 +211,4 @@ def undo(
             action.holder = holder
             return await perform(session, action, yes=yes, as_json=as_json, confirm=confirm)
 
-    with_session(context, work)
+    with_session(context, work, changes="undo")

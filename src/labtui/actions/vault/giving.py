@@ -82,6 +82,10 @@ class Giving:
 
     async def run(self) -> Outcome:
         """To the end of it, the next servers of a set included. Raises HolderError."""
+        try:
+            self._runner.allow("vault.share")
+        except ActionError as error:
+            return Outcome("refused", str(error))
         outcome = Outcome("cancelled", "left; nothing more was sent")
         try:
             while True:

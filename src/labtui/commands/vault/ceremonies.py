@@ -6,14 +6,13 @@ import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from labtui.commands.basics import OK, USAGE, fail
 from labtui.commands.common import perform, with_session
-from labtui.commands.vault.operations import writable
-from labtui.model import VaultNode
+from labtui.commands.vault.servers import doors, server
 
 if TYPE_CHECKING:
     from labtui.session import Session
@@ -33,20 +32,6 @@ _threshold = click.option("--threshold", type=int, help="How many of them are ne
 _out = click.option(
     "--out", default=".", show_default=True, metavar="DIR", help="Where the wrapped files go."
 )
-
-
-def _node(session: Session, name: str) -> VaultNode:
-    address = session.config.vault.nodes.get(name)
-    if not address:
-        named = ", ".join(session.config.vault.nodes) or "none"
-        fail(f"no Vault {name!r} in [vault.nodes] (there: {named})", USAGE)
-    return VaultNode(node=name, address=address)
-
-
-def _doors(session: Session) -> Any:
-    from labtui.actions.vault import Doors
-
-    return Doors(session.config, session.store, session.hosts)
 
 
 def _place(out: str) -> tuple[Path, str]:
@@ -103,10 +88,10 @@ def init(
     changes["root_pgp"] = shlex.join([root_pgp] if root_pgp else [])
 
     async def work(session: Session) -> int:
-        action = session.action("vault.init", [_node(session, node)], "", changes)
+        action = session.action("vault.init", [server(session, node)], "", changes)
         return await perform(session, action, yes=yes, as_json=as_json, confirm=confirm)
 
-    with_session(context, work)
+    with_session(context, work, changes="vault.init")
 
 
 @click.command()
@@ -147,7 +132,7 @@ def rekey(
         from labtui.actions.vault import rekeyrounds, rekeystate
         from labtui.actions.vault.wrapping import folder
 
-        one = _node(session, node)
+        one = server(session, node)
         if cancel:
             action = session.action("vault.rekey-cancel", [one])
             return await perform(session, action, yes=yes, as_json=as_json)
@@ -157,21 +142,20 @@ def rekey(
             code = await perform(session, action, yes=yes, as_json=as_json)
             if code != OK or not gpg:
                 return code
-        writable(session, "vault.rekey")
-        doors = _doors(session)
-        now = await rekeystate.state(doors.door(node))
+        reach = doors(session)
+        now = await rekeystate.state(reach.door(node))
         if not now.get("started"):
             fail(f"{node}: no rekey is under way; --start begins one", USAGE)
         from labtui.commands.vault.prompt import give_shares
 
         if now.get("verifying"):
-            return await give_shares(session, rekeyrounds.VerifyCeremony(doors, node), gpg)
+            return await give_shares(session, rekeyrounds.VerifyCeremony(reach, node), gpg)
         for line in rekeystate.owners(now):
             click.echo(line, err=True)
-        ceremony = rekeyrounds.RekeyCeremony(doors, node, await folder(out))
+        ceremony = rekeyrounds.RekeyCeremony(reach, node, await folder(out))
         return await give_shares(session, ceremony, gpg)
 
-    with_session(context, work)
+    with_session(context, work, changes="vault.rekey-cancel" if cancel else "vault.rekey")
 
 
 @click.command("generate-root")
@@ -205,7 +189,7 @@ def generate_root(
         from labtui.actions.vault import rooting
         from labtui.actions.vault.wrapping import folder
 
-        one = _node(session, node)
+        one = server(session, node)
         if cancel:
             action = session.action("vault.generate-root-cancel", [one])
             return await perform(session, action, yes=yes, as_json=as_json)
@@ -217,17 +201,18 @@ def generate_root(
             code = await perform(session, action, yes=yes, as_json=as_json)
             if code != OK or not gpg:
                 return code
-        writable(session, "vault.generate-root")
-        doors = _doors(session)
-        now = await rooting.state(doors.door(node))
+        reach = doors(session)
+        now = await rooting.state(reach.door(node))
         if not now.get("started"):
             fail(f"{node}: no root token is being made; --pgp begins it", USAGE)
         from labtui.commands.vault.prompt import give_shares
 
         click.echo(f"for the key {rooting.owner(now)}", err=True)
-        return await give_shares(session, rooting.RootCeremony(doors, node, inside, name), gpg)
+        return await give_shares(session, rooting.RootCeremony(reach, node, inside, name), gpg)
 
-    with_session(context, work)
+    with_session(
+        context, work, changes="vault.generate-root-cancel" if cancel else "vault.generate-root"
+    )
 
 
 @click.command("revoke-root")
@@ -245,10 +230,9 @@ def revoke_root(
         from labtui.actions.vault.ceremonies import ROOT
         from labtui.commands.vault.prompt import asked
 
-        writable(session, "vault.revoke-root")
-        one = _node(session, node)
+        one = server(session, node)
         async with asked(session, [ROOT], {"token": token_gpg} if token_gpg else {}) as holder:
             action = session.action("vault.revoke-root", [one], holder=holder)
             return await perform(session, action, yes=yes, as_json=as_json)
 
-    with_session(context, work)
+    with_session(context, work, changes="vault.revoke-root")

@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from labtui.actions.base import ActionError
-from labtui.actions.vault import Doors
 from labtui.actions.vault.operations import AUDITOR, READER, SEALER, SETTER
 from labtui.actions.vault.sealing import Seal
 from labtui.actions.vault.serving import serving
@@ -17,8 +16,8 @@ from labtui.actions.vault.settingup import SetUp, diff
 from labtui.commands.basics import OK, UNHEALTHY, USAGE, fail
 from labtui.commands.common import document, echo_json, perform, with_session
 from labtui.commands.vault.prompt import asked
+from labtui.commands.vault.servers import doors, server
 from labtui.keyholder.holder import HolderError, Keyholder
-from labtui.model import VaultNode
 from labtui.session import Session
 from labtui.spec import Cell
 from labtui.text import inert
@@ -40,17 +39,13 @@ def seal(context: click.Context, node: str, confirm: str, token_gpg: str, as_jso
     """Seal NODE: everything but what is cached stops, until enough shares are given."""
 
     async def work(session: Session) -> int:
-        if node not in session.config.vault.nodes:
-            there = ", ".join(session.config.vault.nodes) or "none"
-            fail(f"no Vault {inert(node, 40)!r} in [vault.nodes]; there: {there}", USAGE)
-        writable(session, "vault.seal")
+        row = server(session, node)
         await Seal(doors(session), node).look()
         async with asked(session, (SEALER,), {"token": token_gpg}) as holder:
-            row = VaultNode(node=node, address=session.config.vault.nodes[node])
             action = session.action("vault.seal", [row], holder=holder)
             return await perform(session, action, yes=False, as_json=as_json, confirm=confirm)
 
-    with_session(context, work)
+    with_session(context, work, changes="vault.seal")
 
 
 @click.command()
@@ -63,8 +58,6 @@ def setup(context: click.Context, show: bool, token_gpg: str, yes: bool, as_json
     """What the agents need in Vault: engine, AppRole, policy, role. As a diff, then asked."""
 
     async def work(session: Session) -> int:
-        if not show:
-            writable(session, "vault.setup")
         await serving(doors(session))
         async with asked(session, (SETTER,), {"token": token_gpg}) as holder:
             if not show:
@@ -82,7 +75,7 @@ def setup(context: click.Context, show: bool, token_gpg: str, yes: bool, as_json
                 click.echo(f"labtui: {inert(note, 300)}", err=True)
             return UNHEALTHY if found else OK
 
-    with_session(context, work)
+    with_session(context, work, changes="" if show else "vault.setup")
 
 
 @click.command()
@@ -98,8 +91,6 @@ def token(
     """What a token may, and how long it lives. The token itself is never shown."""
 
     async def work(session: Session) -> int:
-        if revoke:
-            writable(session, "vault.revoke")
         await serving(doors(session))
         async with asked(session, (READER,), {"token": token_gpg}) as holder:
             if revoke:
@@ -113,7 +104,7 @@ def token(
         _show(lines, "vault-token", told | ({"all": count} if count else {}), as_json)
         return UNHEALTHY if told["findings"] else OK
 
-    with_session(context, work)
+    with_session(context, work, changes="vault.revoke" if revoke else "")
 
 
 @click.command()
@@ -133,8 +124,6 @@ def audit_devices(
         fail("--enable or --disable, not both", USAGE)
 
     async def work(session: Session) -> int:
-        if enable or disable:
-            writable(session, "vault.audit")
         await serving(doors(session))
         async with asked(session, (AUDITOR,), {"token": token_gpg}) as holder:
             if enable or disable:
@@ -145,17 +134,7 @@ def audit_devices(
         _show(vaultpages.audit(told), "vault-audit", told, as_json)
         return UNHEALTHY if told["findings"] else OK
 
-    with_session(context, work)
-
-
-def doors(session: Session, holder: Keyholder | None = None) -> Doors:
-    return Doors(session.config, session.store, session.hosts, holder)
-
-
-def writable(session: Session, id: str) -> None:
-    """Before a secret is asked for in vain."""
-    if session.runner.read_only:
-        raise ActionError(f"{session.runner.cluster} is read-only here: {id} is refused")
+    with_session(context, work, changes="vault.audit" if enable or disable else "")
 
 
 async def _call(session: Session, holder: Keyholder, id: str) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from labtui.actions.vault.serving import serving
 from labtui.actions.vault.versions import chosen, wait_of
 from labtui.commands.basics import USAGE, fail
 from labtui.commands.common import perform, with_session
-from labtui.commands.vault.operations import doors, writable
 from labtui.commands.vault.prompt import asked
+from labtui.commands.vault.servers import doors
 from labtui.commands.vault.unseal import refuse_secrets
 from labtui.session import Session
 
@@ -49,7 +49,6 @@ def rotate(
         fail(NEVER, USAGE)
 
     async def work(session: Session) -> int:
-        writable(session, "vault.rotate")
         name = chosen(session.config.vault, secret, field).words
         wait_of(wait)
         await serving(doors(session))  # before anything is asked
@@ -59,7 +58,7 @@ def rotate(
             action = session.action("vault.rotate", [], secret, changes, holder)
             return await perform(session, action, yes=yes, as_json=as_json)
 
-    with_session(context, work)
+    with_session(context, work, changes="vault.rotate")
 
 
 @click.command()
@@ -79,7 +78,6 @@ def rollback(
     """Write an earlier version of a secret again, and watch it likewise."""
 
     async def work(session: Session) -> int:
-        writable(session, "vault.rollback")
         chosen(session.config.vault, secret, field)
         wait_of(wait)
         await serving(doors(session))
@@ -88,4 +86,4 @@ def rollback(
             action = session.action("vault.rollback", [], secret, changes, holder)
             return await perform(session, action, yes=yes, as_json=as_json)
 
-    with_session(context, work)
+    with_session(context, work, changes="vault.rollback")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from labtui.commands.basics import USAGE, fail
 from labtui.commands.common import perform, with_session
-from labtui.commands.vault.operations import writable
+from labtui.commands.vault.servers import servers
 from labtui.model import VaultNode
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def snapshot(
             session, "vault.snapshot", one, changes, SAVES, token_gpg, yes, as_json, confirm
         )
 
-    with_session(context, work)
+    with_session(context, work, changes="vault.snapshot")
 
 
 @click.command()
@@ -84,7 +83,7 @@ def restore(
             session, "vault.restore", one, changes, RESTORES, token_gpg, False, as_json, confirm
         )
 
-    with_session(context, work)
+    with_session(context, work, changes="vault.restore")
 
 
 async def _done(
@@ -100,7 +99,6 @@ async def _done(
 ) -> int:
     from labtui.commands.vault.prompt import asked
 
-    writable(session, id)
     if one.storage == "file":
         action = session.action(id, [one], "", changes)
         return await perform(session, action, yes=yes, as_json=as_json, confirm=confirm)
@@ -114,19 +112,15 @@ async def _chosen(session: Session, name: str) -> VaultNode:
     from labtui.collectors.vault import standing
     from labtui.sources.base import SourceError
 
-    nodes = session.config.vault.nodes
-    if name and name not in nodes:
-        fail(f"no Vault {name!r} in [vault.nodes] (there: {', '.join(nodes) or 'none'})", USAGE)
-    names: Sequence[str] = [name] if name else list(nodes)
-    if not names:
-        fail("no Vault is configured: [vault.nodes]", USAGE)
+    names = servers(session, name)
     found: list[VaultNode] = []
     for one in names:
         storage = "file" if one in session.config.vault.storage else None
         try:
             now = await standing(session.config, one)
         except SourceError:
-            now = VaultNode(node=one, address=nodes[one], storage=storage)
+            address = session.config.vault.nodes[one]
+            now = VaultNode(node=one, address=address, storage=storage)
         if now.state == "active":
             return now
         found.append(now)

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import click
 import msgspec
 
-from labtui.commands.basics import OK, UNHEALTHY, UNREACHABLE, USAGE, fail
+from labtui.commands.basics import OK, UNHEALTHY, UNREACHABLE
 from labtui.commands.common import document, echo_json, with_session
+from labtui.commands.vault.servers import servers
 from labtui.model import VaultNode
 from labtui.session import Session
 from labtui.text import inert
@@ -28,11 +29,7 @@ def status(context: click.Context, node: str | None, as_json: bool) -> None:
     """
 
     async def work(session: Session) -> int:
-        names = session.config.vault.nodes
-        if not names:
-            fail("no Vault is configured: name its servers in [vault.nodes]", USAGE)
-        if node is not None and node not in names:
-            fail(f"no Vault {inert(node, 40)!r} in [vault.nodes]: {', '.join(names)}", USAGE)
+        servers(session, node or "")
         await session.scheduler.once(("vault.", *(("agents.",) if as_json else ())))
         now = time.time()
         nodes = view.items(session.store, session.config, now)

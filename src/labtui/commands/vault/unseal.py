@@ -15,6 +15,7 @@ from labtui.actions.vault.unsealing import cannot_unseal
 from labtui.commands.basics import OK, UNHEALTHY, UNREACHABLE, USAGE, fail
 from labtui.commands.common import perform, with_session
 from labtui.commands.vault.prompt import give_shares
+from labtui.commands.vault.servers import doors, server, servers
 from labtui.keyholder.shape import form
 from labtui.model import VaultNode
 from labtui.session import Session
@@ -62,7 +63,7 @@ def unseal(
         async with _agents_watched(session):
             return await give_shares(session, ceremony, files, every=every)
 
-    with_session(context, work)
+    with_session(context, work, changes="vault.unseal")
 
 
 @click.command()
@@ -75,34 +76,22 @@ def reset(context: click.Context, node: str, yes: bool, as_json: bool) -> None:
     refuse_secrets((node,))
 
     async def work(session: Session) -> int:
-        _known(session, node)
-        action = session.action("vault.reset", [VaultNode(node=node, address="")])
+        action = session.action("vault.reset", [server(session, node)])
         return await perform(session, action, yes=yes, as_json=as_json)
 
-    with_session(context, work)
-
-
-def _known(session: Session, node: str) -> None:
-    nodes = session.config.vault.nodes
-    if node not in nodes:
-        there = ", ".join(nodes) or "none"
-        fail(f"no Vault {inert(node, 40)!r} in [vault.nodes]; there: {there}", USAGE)
+    with_session(context, work, changes="vault.reset")
 
 
 async def _chosen(session: Session, name: str, every: bool) -> VaultNode | None:
     """The server to begin with; None where none is sealed. Ends the process where that is not
     clear, or shares do not open it."""
-    names = [name] if name else list(session.config.vault.nodes)
-    if not names:
-        fail("no server in [vault.nodes]", USAGE)
-    if name:
-        _known(session, name)
+    names = servers(session, name)
     sealed: list[VaultNode] = []
     silent: list[str] = []
     closed: list[str] = []
     for one in names:
         try:
-            found = await look_at(session, one)
+            found = await look(doors(session), one)
         except ActionError as error:
             silent.append(inert(error))
             continue
@@ -119,12 +108,6 @@ async def _chosen(session: Session, name: str, every: bool) -> VaultNode | None:
     for words in silent:
         click.echo(f"labtui: {words}", err=True)
     return sealed[0] if sealed else None
-
-
-async def look_at(session: Session, node: str) -> VaultNode:
-    from labtui.actions.vault import Doors
-
-    return await look(Doors(session.config, session.store, session.hosts), node)
 
 
 @asynccontextmanager
