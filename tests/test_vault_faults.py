@@ -51,7 +51,7 @@ from standin import (
 FAULTY = "desktop-gpu"
 LIMIT = 0.8
 """[vault] timeout_s of these tests, seconds."""
-SLACK = 0.7
+SLACK = 1.5
 """Seconds that a busy machine of two cores may add."""
 
 UNSEALED = {
@@ -398,12 +398,19 @@ async def test_fault(fault: Fault, tmp_path: Path) -> None:
             await until(lambda: squashed(words) in text_of(detail), 3 * SLACK, pilot)
             assert squashed(words) in text_of(detail)
 
-            rows = {row.node: row for row in view.rows(store, config, time.time())}
-            states = [rows[name].state for name in config.vault.nodes]
-            assert states == ["active", "standby", fault.state], "the others are unharmed"
-            shown = text_of(table)
-            for name, row in rows.items():
-                assert f"{name}{row.state}" in shown
+            def states() -> list[str]:
+                rows = {row.node: row for row in view.rows(store, config, time.time())}
+                return [rows[name].state for name in config.vault.nodes]
+
+            # On a busy machine an answer of the others may come late too, once.
+            wanted = ["active", "standby", fault.state]
+            await until(lambda: states() == wanted, 3 * SLACK, pilot)
+            assert states() == wanted, "the others are unharmed"
+            shown = [
+                f"{name}{state}" for name, state in zip(config.vault.nodes, wanted, strict=True)
+            ]
+            await until(lambda: all(s in text_of(table) for s in shown), SLACK, pilot)
+            assert [s for s in shown if s not in text_of(table)] == []
         assert await until(lambda: not lanes(url), LIMIT + SLACK), "its thread ended by itself"
 
 
