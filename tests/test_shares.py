@@ -201,6 +201,9 @@ def test_the_best_fresh_source_tells_each_figure() -> None:
     assert gpu.xid == 31 and gpu.origin["xid"] == "prom"
     unsure = replace(smi, na=smi.na | {"throttle": "not supported by this card"})
     assert cards(values | {"smi.n": [unsure]})[0].throttle == "power cap"
+    nvml = card(na={"xid": "NVML is not asked for XIDs"})
+    assert "xid" in cards({"nvml.n": [nvml]})[0].na
+    assert "xid" not in cards({"nvml.n": [nvml], "smi.n": [smi]})[0].na, "smi saw none"
 
 
 def test_cards_are_the_same_by_uuid_before_index() -> None:

@@ -107,6 +107,12 @@ async def test_an_xid_of_a_program_is_told_for_a_day(code: int) -> None:
     assert seen == [(code, BOOT + 500.0)] * 2 + [(None, None)]
 
 
+async def test_an_xid_of_a_program_does_not_hide_one_of_the_card() -> None:
+    seen = "\n".join((xid(79), xid(45, BOOT + 501.0)))
+    assert (await polled(told(BOOT + 600, seen)))[0][0] == 79
+    assert (await polled(told(BOOT + 600, xid(79)), told(BOOT + 700, xid(45))))[1][0] == 79
+
+
 def test_no_xid_and_a_log_that_nobody_may_read_are_not_the_same() -> None:
     (none,) = read(told(BOOT + 600))
     assert none.xid is None and "xid" not in none.na

@@ -140,6 +140,8 @@ def _card(node: str, index: int, card: dict[str, Any]) -> Gpu:
             why = UNDER_MIG if mig and field in (*_OF_INSTANCE, "memory_total_mib") else ""
             na.setdefault(field, JETSON_LACKS if card["jetson"] else why or "no such series")
     xid, throttle = said.pop("xid", None), said.pop("throttle", None)
+    if xid is None:
+        na.setdefault("xid", "a Jetson has no XIDs" if card["jetson"] else "no such series")
     ecc = said.pop("ecc_uncorrected", None)
     return Gpu(
         node=node,

@@ -182,6 +182,8 @@ def _merged(index: int, parts: Sequence[Part], inputs: Inputs) -> Measured:
             origin = {field: name for field, value in mine.items() if value is not None}
         else:
             _fill(values, origin, na, name, mine, why)
+            if mine["xid"] is None and "xid" not in why:
+                na.pop("xid", None)  # it looked, and saw none
         if card.findings:
             findings += card.findings
         mig = mig or card.mig

@@ -277,7 +277,8 @@ def _with_xid(card: Card, answer: Answer, known: Mapping[str, Gpu]) -> Gpu:
             seen.append((int(code), float(moment) + since if since or not relative else None))
     over = answer.taken_at - OF_A_PROGRAM_S
     seen = [(xid, at) for xid, at in seen if xid not in OF_A_PROGRAM or at is None or at > over]
-    xid, at = seen[-1] if seen else (None, None)
+    of_the_card = [one for one in seen if one[0] not in OF_A_PROGRAM]  # a 45 follows a 79
+    xid, at = (of_the_card or seen or [(None, None)])[-1]
     na = gpu.na
     if xid is None and (why := _UNREAD.get(answer.parts.get("log", "").strip(), "")):
         na = {**na, "xid": why}
