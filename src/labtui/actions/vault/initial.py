@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step
 from labtui.actions.vault.asking import called
+from labtui.actions.vault.serving import fresh
 from labtui.actions.vault.wrapping import Wrapping, absent, wrapping
-from labtui.collectors.vault import standing
 from labtui.keyholder.holder import HolderError, Keyholder
-from labtui.sources.base import SourceError
 from labtui.sources.pgp import KeyFileError, recipients
 from labtui.text import inert
 
@@ -44,7 +43,7 @@ class InitServer(Action):
 
     async def plan(self) -> Plan:
         node = self._node
-        now = await self._state()
+        now = await fresh(self._doors.config, self._node)
         if now.state != "uninitialised":
             raise ActionError(
                 f"{node} is {now.state}: it has shares already; `labtui vault rekey {node}` makes "
@@ -154,21 +153,15 @@ class InitServer(Action):
                 f"--token-gpg FILE); then revoke the root token (labtui vault revoke-root {node})",
                 {"folder": str(folder)},
             )
-        now = await self._state()
+        now = await fresh(self._doors.config, self._node)
         if now.state == "uninitialised":
             return Outcome("failed", f"{node} is not initialised: nothing happened; try again")
         return Outcome("failed", NOBODY.format(node=node))
 
-    async def _state(self) -> Any:
-        try:
-            return await standing(self._doors.config, self._node)
-        except SourceError as error:
-            raise ActionError(error.fault.message) from None
-
     async def _made(self, node: str) -> bool:
         """Another one is initialised, as far as it can be reached."""
         try:
-            found = await standing(self._doors.config, node)
-        except SourceError:
+            found = await fresh(self._doors.config, node)
+        except ActionError:
             return False
         return found.state in ("sealed", "unsealing", "standby", "active")

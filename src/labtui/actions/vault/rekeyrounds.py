@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step
+from labtui.actions.base import Action, Outcome, Plan, Progress, Step
 from labtui.actions.vault.ceremony import Standing
 from labtui.actions.vault.rekeystate import (
     CancelRekey,
@@ -16,10 +16,9 @@ from labtui.actions.vault.rekeystate import (
     state,
 )
 from labtui.actions.vault.rounds import GiveShare, nonce8
-from labtui.collectors.vault import standing
+from labtui.actions.vault.serving import fresh
 from labtui.keyholder.holder import Keyholder
 from labtui.keyholder.operations import rekey
-from labtui.sources.base import SourceError
 from labtui.sources.pgp import KeyFileError, recipients
 from labtui.text import inert
 
@@ -176,10 +175,7 @@ class InForce(Action):
         node = self._node
         if (await state(self._door)).get("started"):
             return Outcome("failed", f"{node}: a rekey is still under way")
-        try:
-            now = await standing(self._config, node)
-        except SourceError as error:
-            raise ActionError(error.fault.message) from None
+        now = await fresh(self._config, node)
         return Outcome(
             "done",
             f"{node}: {now.shares} new shares are in force, {now.threshold} are needed; the old "

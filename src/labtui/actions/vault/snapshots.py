@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step
 from labtui.actions.vault.asking import asked, called
 from labtui.actions.vault.coldcopy import ColdCopy, ColdRestore
+from labtui.actions.vault.serving import fresh
 from labtui.actions.vault.wrapping import FieldError, absent, folder, full
-from labtui.collectors.vault import standing
 from labtui.keyholder.operations.request import request
 from labtui.model import VaultNode
-from labtui.sources.base import SourceError
 from labtui.sources.raftfile import Snapshot, SnapshotError, inspect
 from labtui.spec import ActionSpec, Wanted
 from labtui.text import age, inert
@@ -31,29 +30,21 @@ SAVES = Wanted("token", "token", "a token that may read sys/storage/raft/snapsho
 RESTORES = Wanted("token", "token", "a token that may update sys/storage/raft/snapshot")
 
 
-async def found(doors: Doors, node: str) -> VaultNode:
-    """This server as it is now. Raises ActionError."""
-    try:
-        return await standing(doors.config, node)
-    except SourceError as error:
-        raise ActionError(error.fault.message) from None
-
-
 async def active_of(doors: Doors, node: str) -> tuple[str, VaultNode]:
     """The server that answers for raft: this one, or the active one of its set. Raises
     ActionError where it is sealed, or the active one is not in [vault.nodes]."""
-    now = await found(doors, node)
+    now = await fresh(doors.config, node)
     if now.state == "active":
         return node, now
     if now.state != "standby":
         raise ActionError(f"{node} is {now.state}: only an unsealed server has a snapshot")
     for name, address in doors.config.vault.nodes.items():
         if name != node and now.leader and address.rstrip("/") == now.leader.rstrip("/"):
-            return name, await found(doors, name)
+            return name, await fresh(doors.config, name)
     for name in doors.config.vault.nodes:
         try:
-            other = await standing(doors.config, name)
-        except SourceError:
+            other = await fresh(doors.config, name)
+        except ActionError:
             continue
         if other.state == "active" and other.cluster_id == now.cluster_id:
             return name, other
@@ -204,8 +195,8 @@ class RestoreSnapshot(Action):
         end, before = time.monotonic() + SETTLED, None
         while time.monotonic() < end:
             try:
-                now: VaultNode | None = await standing(self._doors.config, self._on)
-            except SourceError:
+                now: VaultNode | None = await fresh(self._doors.config, self._on)
+            except ActionError:
                 now = None
             rests = now is not None and now.state in ("sealed", "active", "standby")
             if rests and before is not None and now is not None and now.state == before.state:

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step
-from labtui.collectors.vault import standing
+from labtui.actions.vault.serving import fresh
 from labtui.hosts.base import HostError
 from labtui.model import Agent, VaultNode
 from labtui.sources.agents import AgentReport, new_salt
@@ -34,10 +34,7 @@ PROBE = "labtui-probe"
 
 async def look(doors: Doors, node: str) -> VaultNode:
     """The server as it is now. Raises ActionError."""
-    try:
-        return await standing(doors.config, node)
-    except SourceError as error:
-        raise ActionError(error.fault.message) from None
+    return await fresh(doors.config, node)
 
 
 class CheckUnsealed(Action):
