@@ -501,3 +501,15 @@ def test_a_crash_shows_no_local_variables(on_pty: Callable[[str], Pty]) -> None:
     shown = run.seen[run.seen.rindex(ALT_SCREEN_LEFT) :]
     assert b"s3cr3t-share" not in shown
     assert termios.tcgetattr(run.slave) == run.before
+
+
+async def test_what_was_loaded_is_looked_through_for_cycles_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken: list[int] = []
+    monkeypatch.setattr("labtui.app.LOADED", 0.01)
+    monkeypatch.setattr("gc.freeze", lambda: taken.append(1))
+    async with sample_app().run_test(size=SMALL) as pilot:
+        await settled(pilot)
+        await pilot.pause(0.05)
+    assert taken == [1]

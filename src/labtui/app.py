@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import threading
@@ -29,6 +30,9 @@ from labtui.widgets.palette import ANSI, MONO, Palette, themed
 
 CLOSE_TIMEOUT = 3.0
 """Seconds after a signal until the process ends whatever still hangs."""
+LOADED = 10.0
+"""Seconds after which all libraries are there. They are then taken out of Python's search for
+cycles, which else goes through them again and again, for 60 ms each time."""
 
 
 class LabApp(Console):
@@ -89,6 +93,7 @@ class LabApp(Console):
         self.config = config
         self._session = self._make(config, self._read_only)
         self.push_screen(LabScreen(self.first_screen))
+        self.set_timer(LOADED, gc.freeze)
 
     def use_theme(self, name: str) -> str | None:
         """Switch the theme; says in a sentence when there is none of that name."""
