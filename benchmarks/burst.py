@@ -27,7 +27,7 @@ from labtui.lab.system import LabError
 ARRAYS, TASKS = 5, 1000
 """Slurm's own MaxArraySize ends an array at task 1000."""
 PARTITIONS = ("cpu", "gpu", "cpu", "gpu", "edge")
-CPU_S = 5.0
+CPU_S = 10.0
 """Seconds of the console's idleness that are measured before."""
 RPC = re.compile(r"^\s+([A-Z_0-9]+)\s+\(\s*\d+\)\s+count:(\d+)", re.MULTILINE)
 USER = re.compile(r"^\s+(\S+)\s+\(\s*\d+\)\s+count:(\d+)", re.MULTILINE)
@@ -76,7 +76,7 @@ def measure(lab: Lab, seconds: float) -> str:
         floor = Terminal(next(p.argv for p in PROGRAMS if p.name == FLOOR))
         echoes: list[float] = []
         try:
-            terminal.drain(8)  # every source has answered
+            terminal.drain(12)  # every source has answered
             quiet = terminal.cpu()
             terminal.drain(CPU_S)
             idle = (terminal.cpu().own - quiet.own) / CPU_S * 100
@@ -97,7 +97,8 @@ def measure(lab: Lab, seconds: float) -> str:
     if "burst-" not in screen:
         raise Gone("the burst never came to the screen")
     asked = {kind: after[kind] - kinds.get(kind, 0) for kind in after}
-    polls = asked.get("REQUEST_JOB_INFO", 0) / took * interval
+    # One of them may belong to the interval before or after.
+    polls = max(0, asked.get("REQUEST_JOB_INFO", 0) - 1) / took * interval
     ours = (own_after - own) / took * interval
     shown = [
         ("tasks submitted / ended meanwhile", f"{ARRAYS * TASKS:,} / {done:,}"),
@@ -114,7 +115,9 @@ def measure(lab: Lab, seconds: float) -> str:
     ]
     rows = budgets(delays, ours, polls, idle, memory[0], interval)
     return (
-        report.markdown(report.BUDGET, rows) + "\n" + report.markdown(("what", "measured"), shown)
+        report.markdown(report.BUDGET, rows)
+        + "\nEach squeue and each `scontrol show node` asks for the partitions too, by itself.\n\n"
+        + report.markdown(("what", "measured"), shown)
     )
 
 
