@@ -105,6 +105,9 @@ def test_its_own_gates_come_before_the_nodes() -> None:
     held = told(job("1431", reason="JobHeldUser", gres="gpu:1"))
     assert held.conclusion == "held by its user" and held.helps == ()
     assert held.nodes[0].fits
+    for reason in ("launch failed requeued held", "job_requeued_in_held_state"):
+        requeued = told(job("1431", reason=reason, gres="gpu:1"))
+        assert "held" in requeued.conclusion and requeued.helps == ()
     late = told(job("1431", reason="PartitionTimeLimit", time_limit_s=3 * 86400))
     assert late.conclusion == "gpu: 3-00:00:00 wanted, it allows at most 1-00:00:00"
     shorter = told(job("1", time_limit_s=3 * 86400), record="TimeMin=10:00:00")

@@ -15,14 +15,14 @@ from typing import Any
 
 from labtui.actions.base import ActionError, Plan
 from labtui.actions.jobs import SETTLE, JobAction
-from labtui.actions.queue import is_held, over, states
+from labtui.actions.queue import over, states
 from labtui.model import Job
 from labtui.slurm import accounting, many, values
 from labtui.slurm.argv import exact_id, whole_id
 from labtui.slurm.client import SlurmClient
 from labtui.slurm.errors import RPCError
 from labtui.slurm.types import Partition
-from labtui.slurm.urgency import FINISHED
+from labtui.slurm.urgency import FINISHED, is_held
 from labtui.spec import ActionSpec
 from labtui.text import clock, inert
 

@@ -25,7 +25,6 @@ from labtui.actions.base import (
     Step,
     Unknown,
 )
-from labtui.actions.queue import is_held
 from labtui.actions.submit import LOOK, folder_for
 from labtui.kept import Kept
 from labtui.model import Job
@@ -34,7 +33,7 @@ from labtui.slurm.client import SlurmClient
 from labtui.slurm.errors import RPCError
 from labtui.slurm.pipelines import Pipeline, PipelineRun, Stage, StageRun
 from labtui.slurm.script import directives
-from labtui.slurm.urgency import FINISHED
+from labtui.slurm.urgency import FINISHED, is_held
 
 
 class SubmitPipeline(Action):

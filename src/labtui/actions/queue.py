@@ -8,26 +8,15 @@ from labtui.actions.jobs import JobAction, covers
 from labtui.model import ArrayJob, Job
 from labtui.slurm.accounting import operator_note
 from labtui.slurm.argv import cancel_argv
-from labtui.slurm.urgency import FINISHED
+from labtui.slurm.urgency import FINISHED, HELD_STATES, is_held
 from labtui.spec import ActionSpec
 
 __all__ = ["covers"]
-
-HELD = ("jobheld", "jobholdmaxrequeue", "launch failed requeued held",
-        "job requeued in held state", "user env retrieval failed")  # fmt: skip
-"""How the reasons of held jobs begin; of free texts Slurm writes the blanks as `_` too."""
-HELD_STATES = frozenset({"SPECIAL_EXIT", "REQUEUE_HOLD"})
-"""States of jobs that were put back into the queue held."""
 
 
 def states(job: Job) -> set[str]:
     """Of a folded array those of its tasks."""
     return set(job.tasks) if isinstance(job, ArrayJob) else {job.state}
-
-
-def is_held(job: Job) -> bool:
-    reason = (job.reason or "").replace("_", " ").lower()
-    return job.state in HELD_STATES or (job.state == "PENDING" and reason.startswith(HELD))
 
 
 def over(job: Job) -> str | None:

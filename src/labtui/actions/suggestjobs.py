@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 from labtui.actions.nodes import is_drained
-from labtui.actions.queue import is_held
 from labtui.actions.suggestion import (
     ELSEWHERE,
     FREE,
@@ -28,6 +27,7 @@ from labtui.slurm.asked import asked
 from labtui.slurm.fitting import Cluster, Verdict
 from labtui.slurm.joblist import JobList
 from labtui.slurm.types import Partition
+from labtui.slurm.urgency import is_held
 from labtui.slurm.usage import SHORT_QUEUE, Context
 from labtui.slurm.waiting import explain_with
 from labtui.slurm.whynot import why_not

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import time
 
+from labtui.model import Job
+
 FINISHED = frozenset(
     {
         "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL",
@@ -12,6 +14,11 @@ FINISHED = frozenset(
     }
 )  # fmt: skip
 """States that a job does not leave by itself."""
+HELD = ("jobheld", "jobholdmaxrequeue", "launch failed requeued held",
+        "job requeued in held state", "user env retrieval failed")  # fmt: skip
+"""How the reasons of held jobs begin; of free texts Slurm writes the blanks as `_` too."""
+HELD_STATES = frozenset({"SPECIAL_EXIT", "REQUEUE_HOLD"})
+"""States of jobs that were put back into the queue held."""
 BAD = frozenset({"FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE"})
 STUCK = ("DependencyNeverSatisfied", "BadConstraints", "ReservationDeleted", "PartitionConfig",
          "PartitionTimeLimit", "PartitionNodeLimit", "JobHoldMaxRequeue", "InvalidAccount",
@@ -25,6 +32,12 @@ RECENT = 12 * 3600.0
 _LATEST = 1 << 36
 """A moment (unix seconds) after all that Slurm tells."""
 _MAX_ID = (1 << 32) - 1
+
+
+def is_held(job: Job) -> bool:
+    """It waits for somebody to release it."""
+    reason = (job.reason or "").replace("_", " ").lower()
+    return job.state in HELD_STATES or (job.state == "PENDING" and reason.startswith(HELD))
 
 
 def severity(state: str, reason: str | None, end_time: float | None) -> int:

@@ -14,16 +14,17 @@ from labtui.slurm.fitting import Cluster, Verdict, free_of, together, wanted_wor
 from labtui.slurm.never import Charge, shut
 from labtui.slurm.reasons import limit_code
 from labtui.slurm.types import Allocation, Partition
+from labtui.slurm.urgency import is_held
 from labtui.slurm.usage import Context
 from labtui.slurm.waiting import explain_with, takes_jobs
 from labtui.text import clock, inert
 
 OWN = frozenset({
-    "JobHeldUser", "JobHeldAdmin", "JobHoldMaxRequeue", "Dependency", "DependencyNeverSatisfied",
-    "BeginTime", "JobArrayTaskLimit", "Reservation", "ReservationDeleted", "Licenses",
-    "DeadLine", "InvalidAccount", "InvalidQOS", "AccountNotAllowed", "QOSNotAllowed",
+    "Dependency", "DependencyNeverSatisfied", "BeginTime", "JobArrayTaskLimit", "Reservation",
+    "ReservationDeleted", "Licenses", "DeadLine", "InvalidAccount", "InvalidQOS",
+    "AccountNotAllowed", "QOSNotAllowed",
 })  # fmt: skip
-"""Reasons that hold a job back whatever the nodes have."""
+"""Reasons that keep a job back whatever the nodes have, beside a hold."""
 HELPS = 4
 
 
@@ -80,7 +81,7 @@ def why_not(job: Job, context: Context, allocations: Sequence[Allocation] = ()) 
 
 def _own(job: Job) -> bool:
     code = (job.reason or "").partition(",")[0].strip()
-    return code in OWN or limit_code(code) is not None
+    return code in OWN or limit_code(code) is not None or is_held(job)
 
 
 def _order(verdict: Verdict) -> tuple[object, ...]:
