@@ -127,7 +127,8 @@ def test_a_jetson_by_its_own_names() -> None:
     assert (card.node, card.product, card.util_percent) == ("jetson-edge", "Orin", 40)
     assert (card.temperature_c, card.power_w, card.memory_total_mib) == (52.5, 14.5, 7620)
     assert card.na == {
-        "memory_used_mib": "no DCGM on a Jetson", "clock_mhz": "no DCGM on a Jetson"
+        "memory_used_mib": "no DCGM on a Jetson", "clock_mhz": "no DCGM on a Jetson",
+        "xid": "a Jetson has no XIDs",
     }  # fmt: skip
 
 
