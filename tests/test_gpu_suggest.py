@@ -248,6 +248,12 @@ def test_a_card_that_gives_nothing_is_not_cut_further() -> None:
     pods = (pod("a", "desktop-gpu", slices=4), pod("b", reason=SHORT))
     found = told(kube=KubeGpus(nodes=(node,), pods=pods))
     assert not [s for s in found if s.action == "gpus.slices"]
+    over = Finding(kind="overbooked", severity=2, text="5 slices booked of 4", means="")
+    waits = KubeGpus(nodes=(HERE,), pods=(*FULL, pod("eval", slices=3, reason=SHORT)))
+    for findings, offered in (((), True), ((over,), False)):
+        card = msgspec.structs.replace(CARD, findings=findings)
+        found = told(gpu=card, kube=waits)
+        assert any(s.action == "gpus.slices" for s in found) is offered
 
 
 def test_what_was_told_long_ago_is_not_told_as_what_is() -> None:

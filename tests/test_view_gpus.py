@@ -88,7 +88,7 @@ def test_what_lies_on_no_known_card() -> None:
         "? pod nim/late-0 3.1G",
     ]
     heading = gpurows.heading(rows(CARD, NOWHERE))
-    assert heading == "1 card, 4 slices: 4 held, 1 free; memory shared"
+    assert heading == "1 card, 4 slices: 3 held, 1 free, 1 on no known card; memory shared"
 
 
 def test_mig_instances_are_slices_with_memory_of_their_own() -> None:
@@ -140,6 +140,7 @@ def test_the_heading_adds_slices_to_slices() -> None:
     assert gpurows.heading(rows(CARD, uncounted)).startswith(
         "2 cards, 4 slices: 3 held, 1 free; of 1 card not told;"
     )
+    assert "2 slices: 2 held, 0 free, 1 over;" in gpurows.heading(rows(OVER))
     over = msgspec.structs.replace(OVER, na={"holders": "slurm: refused"})
     assert "not known" not in gpurows.heading(rows(over)), "none is left"
 

@@ -157,6 +157,8 @@ def _slice_more(pod: Pod, here: KubeNode, free: int, cards: Sequence[Gpu]) -> It
     card = next((c for c in cards if c.index is not None), None)
     if card is None or here.mig or (here.sharing or card.sharing) in UNSHARED:
         return
+    if any(f.kind == "overbooked" for c in cards for f in c.findings):
+        return  # more is given away already than the cards have
     now = here.replicas or (here.slices or 0) // count
     if now * count > (here.slices or 0):  # a card gives nothing: it would not give more
         return

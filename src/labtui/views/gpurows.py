@@ -169,15 +169,19 @@ def heading(rows: Sequence[GpuRow]) -> str:
 
 
 def _heading(rows: Sequence[GpuRow]) -> str:
-    """`3 cards, 6 slices: 3 held, 1 free, 2 not known; of 1 card not told; WARN 2`."""
+    """`3 cards, 6 slices: 3 held, 1 free, 2 not known, 1 over; of 1 card not told; WARN 2`."""
     cards = [row.gpu for row in rows if row.is_card]
     there = [gpu for gpu in cards if gpu.index is not None]
     on, untold = len(there), sum(gpu.slices is None for gpu in there)
     spare = [count for gpu in there if (count := free(gpu)) is not None]
     unknown = sum(max(0, (g.slices or 0) - held(g)) for g in there if free(g) is None)
     text = f"{on} card{'s' * (on != 1)}, {sum(gpu.slices or 0 for gpu in cards)} slices:"
-    text += f" {sum(map(held, cards))} held, {sum(spare)} free"
+    over = sum(max(0, held(g) - g.slices) for g in there if g.slices is not None)
+    nowhere = sum(map(held, cards)) - sum(map(held, there))
+    text += f" {sum(map(held, there)) - over} held, {sum(spare)} free"
     text += f", {unknown} not known" if unknown else ""
+    text += f", {over} over" if over else ""
+    text += f", {nowhere} on no known card" if nowhere else ""
     text += f"; of {untold} card{'s' * (untold != 1)} not told" if untold else ""
     levels = [finding.severity for gpu in cards for finding in gpu.findings]
     for words, level in (("CRIT", 3), ("WARN", 2)):
