@@ -3,6 +3,7 @@
 from itertools import count
 
 import pytest
+from hypothesis import settings
 
 from conftest_lab import (  # noqa: F401 - taken up by pytest
     healed,
@@ -12,6 +13,8 @@ from conftest_lab import (  # noqa: F401 - taken up by pytest
 )
 from labcards import rig, sliced  # noqa: F401
 
+# The same examples on every machine, however slow; --hypothesis-profile=default looks further.
+settings.load_profile("ci")
 _numbers = count()
 
 
