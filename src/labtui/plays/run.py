@@ -233,9 +233,8 @@ async def _tail(reader: asyncio.StreamReader) -> str:
 async def _end(process: asyncio.subprocess.Process, place: Path) -> None:
     """End all that a run started here: asked first, then killed, and seen to be gone.
 
-    Ansible's workers have sessions of their own (executor/process/worker.py, 2.19), and are ended
-    only by a parent that lives to hear the request; ssh's masters outlive both. What all of them
-    have is the run's environment.
+    Ansible's workers have sessions of their own (2.19), and are ended only by a parent that lives
+    to hear the request; ssh's masters outlive both. What all of them have is the run's environment.
     """
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGTERM)
@@ -244,11 +243,12 @@ async def _end(process: asyncio.subprocess.Process, place: Path) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     mark = f"ANSIBLE_LOCAL_TEMP={place / 'tmp'}".encode()
-    for _ in range(100):
-        if not await asyncio.to_thread(_kill_all, mark):
-            break
-        await asyncio.sleep(0.02)
-    await process.wait()
+    # What the kernel does not let go of, as a process that waits for a lost disk, is left to it.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(GRACE):
+            while await asyncio.to_thread(_kill_all, mark):  # noqa: ASYNC110 - nobody tells of it
+                await asyncio.sleep(0.02)
+            await process.wait()
 
 
 def _kill_all(mark: bytes) -> bool:
