@@ -89,7 +89,7 @@ def _waiting(context: Context) -> Sequence[Job]:
     queue = context.jobs
     if isinstance(queue, JobList):
         rows = (row for row in queue.rows if row.state == "PENDING")
-        return [queue.look(row) for row in islice(rows, SHORT_QUEUE)]
+        return [queue.job(row, keep=True) for row in islice(rows, SHORT_QUEUE)]
     return [job for job in queue if job.state == "PENDING"][:SHORT_QUEUE]
 
 

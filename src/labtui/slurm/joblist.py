@@ -10,10 +10,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence, Set
+from collections.abc import Generator, Sequence, Set
 from itertools import islice
 from operator import attrgetter
-from typing import overload
 
 from msgspec import structs
 
@@ -21,7 +20,7 @@ from labtui.model import Job
 from labtui.slurm import urgency
 from labtui.slurm.errors import RPCError
 from labtui.slurm.polling import Marks, end_of
-from labtui.slurm.row import Row
+from labtui.slurm.row import JobRows, Row
 
 MOST_ENDED = 1000
 """Jobs that are taken note of as ended in one answer."""
@@ -35,8 +34,8 @@ KEPT = 4000
 """Jobs that are kept parsed; beyond that all are forgotten and parsed again when looked at."""
 
 
-class JobList(Sequence[Job]):
-    """Jobs in the order of the queue. Immutable; equal only to itself."""
+class JobList(JobRows):
+    """In the order of the queue."""
 
     def __init__(self, rows: list[Row], marks: Marks, book: Book) -> None:
         self.rows = rows
@@ -48,25 +47,9 @@ class JobList(Sequence[Job]):
         self._just_ended: list[Job] = []
         self._book = book
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @overload
-    def __getitem__(self, index: int) -> Job: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Job]: ...
-    def __getitem__(self, index: int | slice) -> Job | list[Job]:
-        if isinstance(index, slice):
-            return [row.job(self.marks) for row in self.rows[index]]
-        return self.look(self.rows[index])
-
-    def __iter__(self) -> Iterator[Job]:
-        return (row.job(self.marks) for row in self.rows)
-
-    def look(self, row: Row) -> Job:
-        """The job of a row that is on screen: kept, because it is drawn again and again."""
+    def job(self, row: Row, *, keep: bool = False) -> Job:
         job = row.job(self.marks)
-        if row.record:
+        if keep and row.record:
             self._book.keep(row, job)
         return job
 

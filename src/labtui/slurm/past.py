@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from operator import attrgetter
-from typing import overload
 
 from msgspec import structs
 
 from labtui.model import Job
 from labtui.slurm.errors import RPCError
 from labtui.slurm.polling import accounted_job
-from labtui.slurm.row import Row
+from labtui.slurm.row import JobRows, Row
 
 REMEMBERED = 5000
 """Jobs that were seen to end, kept in mind for where Slurm keeps no accounting."""
 
 
-class Past(Sequence[Job]):
-    """Jobs in the order of the queue. Immutable; equal only to itself."""
+class Past(JobRows):
+    """In the order of the queue."""
 
     def __init__(self, rows: Iterable[Row]) -> None:
         self.rows = sorted(rows, key=attrgetter("order"))
@@ -38,21 +37,6 @@ class Past(Sequence[Job]):
         """The rows of those that are not known otherwise."""
         twice = self._keys & known
         return [row for row in self.rows if row.key not in twice] if twice else self.rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @overload
-    def __getitem__(self, index: int) -> Job: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Job]: ...
-    def __getitem__(self, index: int | slice) -> Job | list[Job]:
-        if isinstance(index, slice):
-            return [row.job(None) for row in self.rows[index]]
-        return self.rows[index].job(None)
-
-    def __iter__(self) -> Iterator[Job]:
-        return (row.job(None) for row in self.rows)
 
 
 def _since(rows: Iterable[Row], moment: float) -> list[Row]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import overload
+
 import msgspec
 
 from labtui.model import Job
@@ -49,3 +52,28 @@ class Row(msgspec.Struct, eq=False, gc=False):
             return self.kept
         assert marks is not None
         return queued_job(self.record.decode(errors="replace"), marks)
+
+
+class JobRows(Sequence[Job]):
+    """Jobs by their rows. Immutable; equal only to itself."""
+
+    rows: list[Row]
+
+    def job(self, row: Row, *, keep: bool = False) -> Job:
+        """The job of a row. `keep`: parsed, for it is on screen and drawn again and again."""
+        return row.job(None)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Job: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Job]: ...
+    def __getitem__(self, index: int | slice) -> Job | list[Job]:
+        if isinstance(index, slice):
+            return [self.job(row) for row in self.rows[index]]
+        return self.job(self.rows[index], keep=True)
+
+    def __iter__(self) -> Iterator[Job]:
+        return (self.job(row) for row in self.rows)

@@ -84,7 +84,9 @@ class Context:
         if len(self.jobs) > SHORT_QUEUE:
             return None
         if isinstance(self.jobs, JobList):
-            return [self.jobs.look(row) for row in self.jobs.rows if row.state == "PENDING"]
+            return [
+                self.jobs.job(row, keep=True) for row in self.jobs.rows if row.state == "PENDING"
+            ]
         return [job for job in self.jobs if job.state == "PENDING"]
 
     @cached_property
@@ -111,7 +113,7 @@ class Context:
         if len(queue) > SHORT_QUEUE:
             return []
         if isinstance(queue, JobList):
-            return [queue.look(row) for row in queue.task_rows(job_id)]
+            return [queue.job(row, keep=True) for row in queue.task_rows(job_id)]
         return [job for job in queue if job.job_id.partition("_")[0] == job_id]
 
     def partitions_of(self, job: Job) -> list[Partition]:

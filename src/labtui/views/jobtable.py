@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from operator import attrgetter
 from typing import Any, TypeVar, overload
 
@@ -12,7 +12,7 @@ from labtui.model import ArrayJob, Job
 from labtui.slurm import urgency
 from labtui.slurm.joblist import JobList
 from labtui.slurm.past import Past
-from labtui.slurm.row import Row
+from labtui.slurm.row import JobRows, Row
 from labtui.spec import Column, SubjectSpec
 from labtui.text import inert
 from labtui.views.arrange import Arranged, How, Work
@@ -24,7 +24,7 @@ MAX_NODES = 4
 T = TypeVar("T")
 
 
-class JobTable(Sequence[Job]):
+class JobTable(JobRows):
     """Each job once: squeue wins while slurmctld still knows one. In the queue's own order."""
 
     def __init__(self, live: Sequence[Job], past: Sequence[Job]) -> None:
@@ -50,28 +50,13 @@ class JobTable(Sequence[Job]):
     def job(self, row: Row, *, keep: bool = False) -> Job:
         if self.live is None or not row.record:
             return row.job(None)
-        return self.live.look(row) if keep else row.job(self.live.marks)
+        return self.live.job(row, keep=keep)
 
     def where(self, row: Row) -> tuple[str, ...]:
         """The nodes that a job runs on."""
         if self.live is None or not row.record:
             return row.job(None).nodes
         return self.live.where(row)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @overload
-    def __getitem__(self, index: int) -> Job: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Job]: ...
-    def __getitem__(self, index: int | slice) -> Job | list[Job]:
-        if isinstance(index, slice):
-            return [self.job(row) for row in self.rows[index]]
-        return self.job(self.rows[index], keep=True)
-
-    def __iter__(self) -> Iterator[Job]:
-        return (self.job(row) for row in self.rows)
 
     def keys(self) -> list[str]:
         return [row.key for row in self.rows]
