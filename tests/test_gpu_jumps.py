@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 from labtui.screens.lab import LabScreen
 from labtui.screens.menu import Menu
 from labtui.screens.plan import PlanDialog
+from labtui.store import Fault
 from sample_lab import GPU_READINGS, JOBS, frozen, gpu_app, put, until
 
 __all__ = ["frozen"]
@@ -197,3 +198,14 @@ async def test_pods_that_may_not_be_read_are_not_told_as_none() -> None:
         await until(pilot, lambda: "may not list pods" in screen.table.message)
         title = str(screen.query_one("#title").plain)  # type: ignore[attr-defined]
         assert "labtui may not list pods" in title
+
+
+async def test_an_empty_screen_names_what_it_lacks_most() -> None:
+    """Without processes it is those who tell them that are missing, not Slurm."""
+    failed: dict[str, Any] = {name: Fault("timeout", "no answer") for name in GPU_READINGS}
+    app = gpu_app(failed, screen="processes")
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = app.screen
+        assert isinstance(screen, LabScreen)
+        await until(pilot, lambda: bool(screen.table.message))
+        assert screen.table.message.startswith(("smi:", "nvml:"))

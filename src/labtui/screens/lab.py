@@ -323,9 +323,10 @@ class LabScreen(ExactScreen[None]):
     def _why_empty(self, view: View, feeds: list[Feed], now: float) -> str:
         if view.items and view.filter:
             return f"nothing matches {view.filter}  (/ then enter clears it)"
-        failed = [f for f in feeds if f.error]
-        if failed and failed[0].error:
-            return f"{failed[0].kind}: {failed[0].error.message}"
+        for part in view.spec.feeds:  # the first has most of what it shows
+            for feed in feeds:
+                if feed.error and matches(feed.name, (part,)):
+                    return f"{feed.kind}: {feed.error.message}"
         if not feeds and self.session.scheduler.has(view.spec.feeds):
             return "waiting for the first answer"
         if not feeds:
