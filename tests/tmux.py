@@ -81,16 +81,29 @@ class Terminal:
         self._tmux("paste-buffer", "-d", "-p", "-r", "-b", "paste", "-t", self.session)
 
     def wait(self, pattern: str, timeout: float = WAIT) -> str:
-        """The screen as soon as `pattern` (a regex) is on it."""
+        """The screen as soon as `pattern` (a regex) is on it, and what is drawn with it."""
         timeout *= PATIENCE
         end = time.monotonic() + timeout
         screen = ""
         while time.monotonic() < end:
             screen = self.screen
             if re.search(pattern, screen, re.MULTILINE):
-                return screen
+                return self._drawn(pattern, screen)
             time.sleep(0.05)
         raise AssertionError(f"{pattern!r} did not come within {timeout} s; the screen:\n{screen}")
+
+    def _drawn(self, pattern: str, screen: str) -> str:
+        """The screen once it stands still: a dialog's title may be there a frame before its text.
+
+        Something may always move, so not for long; and what `pattern` leaves again was there.
+        """
+        for _ in range(10):
+            time.sleep(0.05)
+            later = self.screen
+            if later == screen or not re.search(pattern, later, re.MULTILINE):
+                return screen
+            screen = later
+        return screen
 
     def gone(self, pattern: str, timeout: float = WAIT) -> str:
         timeout *= PATIENCE
