@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import dataclasses
 import os
 import shlex
 import shutil
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from labtui.actions.base import Action, ActionError, Outcome, Unknown
@@ -403,7 +403,7 @@ class Console:
         monkeypatch.setenv("GNUPGHOME", str(holder.home))
         async with Keyholder.start() as keyholder:
             assert await keyholder.gpg(ceremonies.ROOT, path, NoKeyboard(), lambda _: None)
-            doors = dataclasses.replace(self.doors, holder=keyholder)
+            doors = msgspec.structs.replace(self.doors, holder=keyholder)
             action = ceremonies.make(
                 "vault.revoke-root", [VaultNode(node=self.found.first, address="")], "", {}, doors
             )

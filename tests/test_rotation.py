@@ -8,11 +8,11 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 from holderhere import HolderHere
 from labtui.actions.base import ActionError, Outcome

@@ -8,10 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from labtui.lab import gobuild, kube_build, progress, vault_build
 from labtui.lab.layout import Lab
@@ -94,7 +94,7 @@ def test_a_killed_build_leaves_no_process_and_the_next_one_finishes(lab: Lab, sm
         [
             sys.executable,
             "-c",
-            "import sys, pathlib; from dataclasses import replace; "
+            "import sys, pathlib; from msgspec.structs import replace; "
             "from labtui.lab import vault_build as v; from labtui.lab.layout import Lab; "
             "v.on_path = lambda: None; "
             "module = replace(v.MODULE, source=pathlib.Path(sys.argv[1]));"

@@ -6,12 +6,12 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from holderhere import HolderHere
 from labtui.actions.base import ActionError, Outcome

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from hvac.exceptions import VaultError
+from msgspec.structs import replace
 
 from labtui.actions.vault.wanted import wanted
 from labtui.config import Config, NodeConfig, SecretConfig, VaultConfig

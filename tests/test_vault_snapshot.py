@@ -16,13 +16,13 @@ import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import hvac
 import pytest
+from msgspec.structs import replace
 
 from labtui.actions.base import Action, ActionError, Outcome
 from labtui.actions.runner import Runner

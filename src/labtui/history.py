@@ -15,11 +15,11 @@ import sqlite3
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from labtui.model import Job
 from labtui.slurm.joblist import JobList

@@ -7,21 +7,20 @@ Adding an action: a class in actions/ and an entry in its family's table.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
+
+import msgspec
 
 Tone = Literal["", "ok", "warn", "crit", "dim", "accent", "match"]
 """How a cell is coloured; the word in it says the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(msgspec.Struct, frozen=True):
     text: str
     tone: Tone = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(msgspec.Struct, frozen=True):
     """One column as data. `text` makes the inert cell text; `sort` a comparable key."""
 
     id: str
@@ -42,8 +41,7 @@ class Column:
     """What marks a row's place (the branch of a tree, a fold) stands before its text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """One secret that has to be typed, pasted, or opened by gpg: never by the console itself."""
 
     name: str
@@ -54,8 +52,7 @@ class Wanted:
     """What to ask for: `a token that may seal`."""
 
 
-@dataclass(frozen=True, slots=True)
-class ActionSpec:
+class ActionSpec(msgspec.Struct, frozen=True):
     """One action that a person can choose: what the keys, menus and docs are made of."""
 
     id: str
@@ -81,8 +78,7 @@ class ActionSpec:
     footer: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class SubjectSpec:
+class SubjectSpec(msgspec.Struct, frozen=True):
     """One screen's worth of the lab."""
 
     name: str

@@ -10,8 +10,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+from msgspec.structs import replace
 
 from labtui.model import SourceState
 
@@ -27,16 +29,14 @@ STALE_AFTER = 3.0
 """Intervals without a good value until a reading counts as stale."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(msgspec.Struct, frozen=True):
     """Why a value could not be had: a kind to act on, one inert sentence to read."""
 
     kind: FaultKind
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reading(Generic[T]):
+class Reading(msgspec.Struct, Generic[T], frozen=True):
     """One answer of one source. `value` and `error` are never both None."""
 
     source: str
@@ -48,8 +48,7 @@ class Reading(Generic[T]):
     """Seconds that the answer took."""
 
 
-@dataclass(frozen=True, slots=True)
-class Feed:
+class Feed(msgspec.Struct, frozen=True):
     """The state of one source: its newest reading and its newest good one."""
 
     name: str

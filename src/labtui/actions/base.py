@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Literal
+
+import msgspec
 
 Progress = Callable[[str], None]
 """One inert line for the person who watches."""
@@ -18,8 +19,7 @@ Progress = Callable[[str], None]
 OutcomeKind = Literal["done", "failed", "unknown", "cancelled", "refused"]
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """One command or API call, as it will be sent."""
 
     where: str
@@ -28,8 +28,7 @@ class Step:
     """The exact command line or call; secrets masked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """What the confirmation shows."""
 
     title: str
@@ -50,13 +49,12 @@ class Plan:
     """The preview is what is asked about (a diff): all of it is shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What is so now, by re-reading the world."""
 
     kind: OutcomeKind
     message: str
-    details: dict[str, str] = field(default_factory=dict)
+    details: dict[str, str] = msgspec.field(default_factory=dict)
     """For scripts: `{"job_id": "1431"}`."""
 
     @property

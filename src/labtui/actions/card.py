@@ -11,7 +11,8 @@ import asyncio
 import re
 import shlex
 import time
-from dataclasses import dataclass
+
+import msgspec
 
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step, Unknown
 from labtui.actions.earlier import described
@@ -40,8 +41,7 @@ _RC = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """A card's settings now. None: the driver does not tell."""
 
     uuid: str

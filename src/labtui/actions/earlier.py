@@ -10,7 +10,8 @@ import asyncio
 import re
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from labtui.history import AuditLine, default_path, read_audit
 from labtui.text import inert
@@ -19,8 +20,7 @@ CHANGES = ("gpus.power", "gpus.persistence", "gpus.clocks", "gpus.slices", "gpus
 _TARGET = re.compile(r"(\S+)(?: (GPU-\S+))? \((power limit|persistence|clocks|slices) (.+)\)")
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """One that was done, or sent without an answer."""
 
     at: float

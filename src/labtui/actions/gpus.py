@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from labtui.actions import earlier
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress
@@ -28,8 +30,7 @@ from labtui.views.gpus import GpuRow
 from labtui.views.processes import ProcessRow
 
 
-@dataclass(frozen=True, slots=True)
-class Doors:
+class Doors(msgspec.Struct, frozen=True):
     """What these actions go through."""
 
     config: Config

@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from labtui.actions.base import ActionError, Plan
 from labtui.actions.jobs import SETTLE, JobAction
@@ -33,8 +34,7 @@ NAMED = 5
 _NAME = re.compile(r"[A-Za-z0-9_.@+-]{1,200}(?:,[A-Za-z0-9_.@+-]{1,200})*\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class ModifyField:
+class ModifyField(msgspec.Struct, frozen=True):
     """One thing of a job that can be changed."""
 
     name: str

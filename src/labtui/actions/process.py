@@ -6,7 +6,8 @@ import asyncio
 import re
 import shlex
 import time
-from dataclasses import dataclass
+
+import msgspec
 
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step, Unknown
 from labtui.hosts.base import Host, HostError
@@ -32,8 +33,7 @@ NEAR = 3.0
 """Seconds by which two tellings of one start may differ: the clock is corrected now and then."""
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(msgspec.Struct, frozen=True):
     """One process, as /proc has it: the same pid with another start is another process."""
 
     start: str

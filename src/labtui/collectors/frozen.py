@@ -7,8 +7,8 @@ as old, whatever the clock of the scrape says.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
+import msgspec
 from msgspec import structs
 
 from labtui.collectors.dcgm import ENERGY, FIGURES, GpuMetrics, Key, key_of
@@ -27,8 +27,7 @@ _FIELDS = (
 )  # fmt: skip
 
 
-@dataclass(slots=True)
-class _Counter:
+class _Counter(msgspec.Struct):
     value: float
     since: float
     """Unix seconds when this value was seen first."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal, Protocol
+
+import msgspec
 
 HostErrorKind = Literal[
     "refused", "unreachable", "timeout", "auth", "host-key", "permission", "not-found", "protocol"
@@ -34,8 +35,7 @@ class UnknownHostKey(HostError):
         self.changed = changed
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(msgspec.Struct, frozen=True):
     """A command that ran to its end."""
 
     argv: tuple[str, ...]

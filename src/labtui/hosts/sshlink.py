@@ -16,11 +16,11 @@ import shlex
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import asyncssh
+import msgspec
 from asyncssh.public_key import get_default_certificate_algs, get_default_public_key_algs
 
 from labtui.config import NodeConfig
@@ -55,14 +55,15 @@ GIVE_UP = 8.0
 _Process: TypeAlias = "asyncssh.SSHClientProcess[bytes]"
 
 
-@dataclass
-class Link:
+class Link(msgspec.Struct):
     """An open connection, the hops before it, and how many channels are in use."""
 
     conn: asyncssh.SSHClientConnection
-    hops: list[asyncssh.SSHClientConnection] = field(default_factory=list)
-    channels: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_CHANNELS))
-    dying: dict[str, tuple[_Process, float]] = field(default_factory=dict)
+    hops: list[asyncssh.SSHClientConnection] = msgspec.field(default_factory=list)
+    channels: asyncio.Semaphore = msgspec.field(
+        default_factory=lambda: asyncio.Semaphore(MAX_CHANNELS)
+    )
+    dying: dict[str, tuple[_Process, float]] = msgspec.field(default_factory=dict)
     reaper: asyncio.Task[None] | None = None
 
     @contextlib.asynccontextmanager

@@ -9,9 +9,10 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
+
+import msgspec
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
 """linux/prctl.h."""
@@ -19,8 +20,7 @@ MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4
 """linux/mman.h. On fault: threads' stacks of 8 MiB are not filled only to be locked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hardened:
+class Hardened(msgspec.Struct, frozen=True):
     """What was allowed."""
 
     dumpable: bool

@@ -15,11 +15,11 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import msgspec
+from msgspec.structs import asdict
 
 from labtui.keyholder.operation import Door
 from labtui.spec import Wanted
@@ -75,12 +75,11 @@ class Keyboard(Protocol):
         ...
 
 
-@dataclass
-class Given:
+class Given(msgspec.Struct):
     """The shares of one ceremony, so that none is sent twice: as digests that tell nothing else."""
 
-    salt: str = field(default_factory=lambda: secrets.token_hex(16))
-    digests: set[str] = field(default_factory=set)
+    salt: str = msgspec.field(default_factory=lambda: secrets.token_hex(16))
+    digests: set[str] = msgspec.field(default_factory=set)
 
 
 class Keyholder:

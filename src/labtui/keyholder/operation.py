@@ -7,8 +7,9 @@ what it returns is told to the console: so nothing of it may be secret.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 Secrets = Mapping[str, bytearray]
 """By the name under which they were asked: `share`, `token`, `value`."""
@@ -26,8 +27,7 @@ class Refused(Exception):
     """The server, or a check before sending, said no: one sentence, nothing secret in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Door:
+class Door(msgspec.Struct, frozen=True):
     """One Vault server at its own address."""
 
     node: str
@@ -80,8 +80,7 @@ class Door:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(msgspec.Struct, frozen=True):
     """Raises Refused or SourceError; what else it raises is told as a fault of the way there."""
 
     id: str

@@ -10,7 +10,8 @@ import binascii
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 BYTES = (32, 33)
 """Of a share; 32 where a server has but one."""
@@ -27,8 +28,7 @@ _TOKEN = re.compile(rb"(?:hvs|hvb|hvr|s|b|r)\.")
 _BLANK = b" \t\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(msgspec.Struct, frozen=True):
     """How far what was typed is from being sent."""
 
     count: int

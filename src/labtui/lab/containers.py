@@ -12,9 +12,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from labtui.lab.kubeapi import Api, each_second
 
@@ -30,8 +31,7 @@ TREES = (Path("/sys/fs/cgroup/systemd"), Path("/sys/fs/cgroup"))
 SCOPE = re.compile(r"cri-containerd-([0-9a-f]{64})\.scope")
 
 
-@dataclass(frozen=True)
-class Container:
+class Container(msgspec.Struct, frozen=True):
     """One process to have."""
 
     id: str

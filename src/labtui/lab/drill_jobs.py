@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from labtui.lab import machines, vault
 from labtui.lab.layout import CONTROLLER, MACHINES, OPERATOR, Lab
@@ -68,8 +69,7 @@ print("logged in, read secret/ngc version %d" % found["metadata"]["version"])
 DONE = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """How a job ended."""
 
     job: str
@@ -79,8 +79,7 @@ class Ended:
     """The last line of its output."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     at: float
     """Unix seconds."""
     hash: str

@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import msgspec
+from msgspec.structs import asdict
 
 from labtui.lab.layout import Lab, Say
 from labtui.lab.system import write
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """One thing that was done or looked at."""
 
     at_s: float
@@ -28,18 +29,17 @@ class Step:
     ok: bool
 
 
-@dataclass
-class Record:
+class Record(msgspec.Struct):
     """One drill of one lab. No secret is ever put into it."""
 
     lab: Lab
     drill: str
     say: Say
-    steps: list[Step] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)
+    steps: list[Step] = msgspec.field(default_factory=list)
+    facts: dict[str, Any] = msgspec.field(default_factory=dict)
     """More of what was seen, for the evidence alone."""
-    began: float = field(default_factory=time.monotonic)
-    started_at: str = field(
+    began: float = msgspec.field(default_factory=time.monotonic)
+    started_at: str = msgspec.field(
         default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds")
     )
 

@@ -11,9 +11,10 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
+
+import msgspec
 
 from labtui.lab import progress
 from labtui.lab.layout import Health, Lab, Say
@@ -27,8 +28,7 @@ HOUR = 3600.0
 """No step of a build may take longer, in seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Module:
+class Module(msgspec.Struct, frozen=True):
     """One Go module of the lab's own: what is built of it, and how."""
 
     source: Traversable
@@ -44,8 +44,7 @@ class Module:
     """Its part of the recipe's whole time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(msgspec.Struct, frozen=True):
     """Programs that one service needs, built together."""
 
     title: str

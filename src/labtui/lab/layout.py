@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
+
+import msgspec
 
 SUITES: dict[str, str] = {"trixie": "24.11", "bookworm": "22.05", "sid": "26.05"}
 """Debian suite -> the Slurm release it carries."""
@@ -36,8 +37,7 @@ Say = Callable[[str], None]
 """Progress for the person at the terminal: one short line a call."""
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(msgspec.Struct, frozen=True):
     """One of the four: its Slurm hardware is configured, not measured (config_overrides)."""
 
     name: str
@@ -84,8 +84,7 @@ UNITS: dict[str, tuple[str, ...]] = {
 """The systemd units that matter on each machine: what the nodes screen watches."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lab:
+class Lab(msgspec.Struct, frozen=True):
     """One named lab. Two labs with different names share nothing but the cache."""
 
     name: str = "lab"
@@ -152,8 +151,7 @@ class Lab:
 State = Literal["running", "starting", "building", "stopped", "failed", "absent"]
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(msgspec.Struct, frozen=True):
     """How one service of the lab is, for `lab status` and for waiting."""
 
     state: State

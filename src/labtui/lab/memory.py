@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+
+import msgspec
+from msgspec.structs import asdict
 
 from labtui.lab.layout import Lab
 from labtui.lab.system import write
 
 
-@dataclass
-class Memory:
+class Memory(msgspec.Struct):
     """`lab.json` in the lab's state. What runs is never read from here."""
 
     suite: str = ""
     root: str = ""
     """The folder under every machine's layer; another root needs new layers."""
-    faults: dict[str, list[str]] = field(default_factory=dict)
-    boot_s: dict[str, float] = field(default_factory=dict)
+    faults: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    boot_s: dict[str, float] = msgspec.field(default_factory=dict)
     vault_ha: bool = False
     """Vault has two more servers, on other machines."""
 

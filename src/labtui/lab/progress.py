@@ -9,10 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from labtui.lab.layout import Health, State
 from labtui.lab.system import LabError, write
@@ -33,12 +34,11 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-@dataclass
-class Progress:
+class Progress(msgspec.Struct):
     """One JSON file `{state, percent, detail, started_at, updated_at}`; percent is an estimate."""
 
     path: Path
-    started_at: str = field(default_factory=now)
+    started_at: str = msgspec.field(default_factory=now)
     _said: tuple[State, str, int | None] | None = None
     _at: float = 0.0
 

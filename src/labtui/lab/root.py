@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from labtui.lab.layout import OPERATOR, SUITES, Lab, Say
 from labtui.lab.system import PATH, USAGE, LabError, locked, run, write
@@ -69,8 +70,7 @@ rm -rf /var/lib/apt/lists/* /usr/share/doc/* /usr/share/man/* /usr/share/locale/
 """Run in the new root after the packages are in."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """One line of apt's sources: an archive and a suite in it."""
 
     uri: str

@@ -14,8 +14,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from labtui.lab import ssh
 from labtui.lab.layout import MACHINES, OPERATOR, SHARE, STORAGE, Lab
@@ -95,8 +96,7 @@ Options=bind
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Carrier:
+class Carrier(msgspec.Struct, frozen=True):
     """What is to carry the share, why, and what the root file system needs for it."""
 
     name: str

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
+
+import msgspec
 
 from labtui.lab import machines, memory, net, ready, services, share, slurm
 from labtui.lab.layout import CONTROLLER, MACHINES, UNITS, Health, Lab, State
@@ -22,8 +23,7 @@ UNIT_STATES: dict[str, State] = {
 BAD = ("failed", "stopped", "absent")
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceStatus:
+class ServiceStatus(msgspec.Struct, frozen=True):
     """One service of one machine."""
 
     name: str
@@ -31,8 +31,7 @@ class ServiceStatus:
     health: Health
 
 
-@dataclass(frozen=True, slots=True)
-class LabStatus:
+class LabStatus(msgspec.Struct, frozen=True):
     """Everything `lab status` tells."""
 
     lab: Lab

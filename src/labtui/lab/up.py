@@ -7,8 +7,9 @@ import re
 import shutil
 import signal
 import time
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from labtui.lab import (
     background,

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from labtui.config import Config, user_config_path
 from labtui.plays.inventory import PlayError
@@ -26,8 +27,7 @@ HEAD = 4096
 """Bytes of a playbook that are read for its head."""
 
 
-@dataclass(frozen=True, slots=True)
-class Book:
+class Book(msgspec.Struct, frozen=True):
     name: str
     path: Path
     title: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
@@ -90,14 +89,13 @@ def _result(told: dict[str, Any]) -> Result | None:
     )
 
 
-@dataclass
-class HostReport:
+class HostReport(msgspec.Struct):
     """What was done on one machine."""
 
     name: str
     ok: int = 0
     """Tasks that found it as it should be."""
-    changed: list[Result] = field(default_factory=list)
+    changed: list[Result] = msgspec.field(default_factory=list)
     skipped: int = 0
     failed: Result | None = None
     """What stopped it here: failed or unreachable."""
@@ -109,11 +107,10 @@ class HostReport:
         return self.failed.status
 
 
-@dataclass
-class Report:
+class Report(msgspec.Struct):
     """A whole run; it grows while the events come in."""
 
-    hosts: dict[str, HostReport] = field(default_factory=dict)
+    hosts: dict[str, HostReport] = msgspec.field(default_factory=dict)
     task: str = ""
     """The one that is under way, or was."""
     pid: int = 0

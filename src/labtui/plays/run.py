@@ -19,9 +19,10 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from labtui.config import Config
 from labtui.plays.events import LINE, Event, Report, parse
@@ -48,8 +49,7 @@ KEPT_VARIABLES = ("HOME", "USER", "LOGNAME", "PATH", "SSH_AUTH_SOCK", "XDG_RUNTI
 OnEvent = Callable[[Event], None]
 
 
-@dataclass(frozen=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True):
     """A run that is ready to start: whoever starts it needs no more than this."""
 
     argv: list[str]

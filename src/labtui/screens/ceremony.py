@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
@@ -34,8 +33,7 @@ FOOT = "enter goes on   tab next field   esc leaves"
 Check = Callable[[Mapping[str, str]], Awaitable[object]]
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(msgspec.Struct, frozen=True):
     name: str
     label: str
     value: str = ""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from labtui.spec import Column, SubjectSpec
 from labtui.tablestate import TableState
@@ -18,8 +20,7 @@ PIECE = 0.004
 PAUSE = 0.001
 
 
-@dataclass
-class View:
+class View(msgspec.Struct):
     """What is remembered of one subject's table while another one is shown."""
 
     spec: SubjectSpec
@@ -74,8 +75,7 @@ Making = Generator[None, None, tuple[Sequence[Any], Arranged]]
 """All rows that there are, and those that are to be shown."""
 
 
-@dataclass
-class _Job:
+class _Job(msgspec.Struct):
     view: View
     work: Making
 

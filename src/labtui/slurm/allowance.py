@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from labtui.model import Job
 from labtui.slurm.asked import Asked
@@ -18,8 +19,7 @@ from labtui.slurm.usage import Bound, Context, freed, total
 from labtui.text import clock, inert, mib
 
 
-@dataclass(frozen=True, slots=True)
-class _Layer:
+class _Layer(msgspec.Struct, frozen=True):
     who: str
     """`qos normal`: inert."""
     limits: Limits

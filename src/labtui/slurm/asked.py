@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from math import ceil
+
+import msgspec
+from msgspec.structs import replace
 
 from labtui.model import Job, Node
 from labtui.slurm import values
@@ -14,8 +16,7 @@ Gres = tuple[tuple[str, str | None, int], ...]
 """(name, type, count): `("gpu", "a100", 2)`; no type: any will do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """What one node must have for the job, and of how many nodes. None: not said, or not known."""
 
     nodes: int = 1

@@ -7,7 +7,8 @@ It judges as the scheduler would from what scontrol and squeue show; where that 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from labtui.model import Job, Node
 from labtui.slurm.asked import Asked, has_features
@@ -22,8 +23,7 @@ from labtui.text import inert, mib
 SHOWN_HOLDERS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """One node. All texts are inert."""
 
     node: str

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from labtui.slurm.options import OPTIONS
 from labtui.slurm.script import BatchScript
@@ -12,8 +14,7 @@ from labtui.slurm.script import BatchScript
 Tier = Literal["always", "common", "all"]
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(msgspec.Struct, frozen=True):
     """One line of the form and the option of sbatch that it sets; `command` is the body."""
 
     id: str

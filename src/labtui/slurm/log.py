@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+
+import msgspec
 
 from labtui.hosts.base import Completed, Host, HostError, HostErrorKind
 from labtui.model import Job
@@ -51,8 +52,7 @@ async def follow(host: Host, path: str, lines: int = 200) -> AsyncIterator[str]:
             yield inert(_last_state(line))
 
 
-@dataclass(frozen=True, slots=True)
-class FileState:
+class FileState(msgspec.Struct, frozen=True):
     """A file as it is now."""
 
     size: int
@@ -60,8 +60,7 @@ class FileState:
     """Device and inode: another file of the same name has another one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Matches:
+class Matches(msgspec.Struct, frozen=True):
     """What a search of the whole file found."""
 
     lines: int

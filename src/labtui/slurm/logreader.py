@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
+
+import msgspec
 
 from labtui.hosts.base import HostError
 from labtui.slurm.log import FileState, LogFile, Matches, TextFile
@@ -30,8 +31,7 @@ SEAM = 64
 OVERLAP = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(msgspec.Struct, frozen=True):
     """One match of a search."""
 
     offset: int

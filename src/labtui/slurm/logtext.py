@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from labtui.text import inert
 
@@ -23,8 +24,7 @@ MAX_LINES = 20_000
 MAX_BYTES = 6 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """One line, its newline left out."""
 
     start: int
@@ -149,8 +149,7 @@ def _weight(line: Line) -> int:
     return len(line.head) + len(line.tail) + 100
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(msgspec.Struct, frozen=True):
     """What is searched: plain text, or `/regex/`. Small letters find capitals too."""
 
     source: str

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
+
+import msgspec
 
 from labtui.model import Node
 from labtui.slurm import values
@@ -22,8 +23,7 @@ from labtui.text import clock, inert, mib
 _WORDS = {"gpu": ("GPU", "GPUs"), "shard": ("GPU shard", "GPU shards")}
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(msgspec.Struct, frozen=True):
     """Who submits, and what it is charged to. None: not known."""
 
     user: str | None = None
@@ -33,8 +33,7 @@ class Charge:
     """The user's own in that account, where there is one."""
 
 
-@dataclass(frozen=True, slots=True)
-class No:
+class No(msgspec.Struct, frozen=True):
     """One reason. All texts are inert."""
 
     field: str

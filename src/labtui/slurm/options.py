@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from labtui.slurm import values
 
@@ -17,8 +18,7 @@ Check = Callable[[str], str | None]
 """What is wrong with a text and what to write instead; None when sbatch takes it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(msgspec.Struct, frozen=True):
     name: str
     """`cpus-per-task`: the long name."""
     help: str

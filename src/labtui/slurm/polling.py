@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
+import msgspec
 from msgspec import structs
 
 from labtui.model import Job
@@ -43,11 +43,10 @@ PATHS = ("StdOut", "StdErr")
 """sacct fields since 24.05."""
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
+class Marks(msgspec.Struct, frozen=True):
     """Separators. Made once a client, so that an unchanged record is the same text again."""
 
-    word: str = field(default_factory=lambda: secrets.token_hex(4))
+    word: str = msgspec.field(default_factory=lambda: secrets.token_hex(4))
 
     @property
     def text(self) -> str:

@@ -8,9 +8,10 @@ tell beyond that is in `waiting.py`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import resources
+
+import msgspec
 
 from labtui.model import Job
 
@@ -47,8 +48,7 @@ _WHAT = {
 _PER = {"": "", "Job": " a job", "User": " a user", "Account": " an account", "Node": " a node"}
 
 
-@dataclass(frozen=True, slots=True)
-class LimitCode:
+class LimitCode(msgspec.Struct, frozen=True):
     """A code of the family taken apart: `QOSMaxGRESPerUser`, `AssocGrpCPURunMinutesLimit`."""
 
     of_qos: bool

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from labtui.slurm.options import OPTIONS, RUNS_SBATCH, SHORT, full_name
 from labtui.text import inert
@@ -31,8 +33,7 @@ class ScriptError(ValueError):
         self.message = message
 
 
-@dataclass(frozen=True, slots=True)
-class BatchScript:
+class BatchScript(msgspec.Struct, frozen=True):
     """What a person asks for: sbatch's options by their long names, and what runs.
 
     A value is text as sbatch takes it. `""` is an option that stands without a value
@@ -41,7 +42,7 @@ class BatchScript:
 
     body: str = ""
     """The script below its `#SBATCH` lines."""
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = msgspec.field(default_factory=dict)
     interpreter: str = "#!/bin/bash"
     extra: tuple[str, ...] = ()
     """`#SBATCH` lines that are none of the options, as they were written."""

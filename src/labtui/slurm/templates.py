@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+
+import msgspec
 
 from labtui.slurm.script import mistakes
 
@@ -20,8 +21,7 @@ MAX_FILE = 1 << 20
 """Bytes of a template or pipeline that is read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(msgspec.Struct, frozen=True):
     name: str
     summary: str
     """The first comment line of the script."""

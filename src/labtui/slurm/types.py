@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Partition:
+class Partition(msgspec.Struct, frozen=True):
     """One partition. Times in minutes, None where unlimited or not set."""
 
     name: str
@@ -34,12 +31,11 @@ class Partition:
     denied_qos: tuple[str, ...] = ()
     qos: str | None = None
     """The partition's own QoS, whose limits hold for all of its jobs."""
-    tres: dict[str, int] = field(default_factory=dict)
+    tres: dict[str, int] = msgspec.field(default_factory=dict)
     """All that its nodes have; see `Limits`."""
 
 
-@dataclass(frozen=True, slots=True)
-class PingResponse:
+class PingResponse(msgspec.Struct, frozen=True):
     """One slurmctld, as `scontrol ping` sees it."""
 
     is_primary: bool
@@ -50,8 +46,7 @@ class PingResponse:
     """Milliseconds; None: the command does not tell."""
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(msgspec.Struct, frozen=True):
     """What `sbatch --test-only` answers."""
 
     start_time: float | None
@@ -85,8 +80,7 @@ class Allocation(msgspec.Struct, frozen=True):
     """(device, how many of `count` lie on it), where Slurm tells of shards and MPS so."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What an association and a QoS can limit alike. None, or no entry: no limit.
 
     Resources are by Slurm's names: `cpu`, `mem` (MiB), `node`, `billing`, `gres/gpu`,
@@ -94,28 +88,27 @@ class Limits:
     (`slurm.settings`).
     """
 
-    grp_tres: dict[str, int] = field(default_factory=dict)
+    grp_tres: dict[str, int] = msgspec.field(default_factory=dict)
     """All its running jobs together."""
-    grp_tres_mins: dict[str, int] = field(default_factory=dict)
+    grp_tres_mins: dict[str, int] = msgspec.field(default_factory=dict)
     """Resource times minutes that its jobs may ever use, what ran before included (decayed)."""
-    grp_tres_run_mins: dict[str, int] = field(default_factory=dict)
+    grp_tres_run_mins: dict[str, int] = msgspec.field(default_factory=dict)
     """Resource times minutes that its running jobs may still need."""
     grp_jobs: int | None = None
     grp_submit_jobs: int | None = None
     """Running and waiting jobs together."""
     grp_wall: int | None = None
     """Minutes."""
-    max_tres_per_job: dict[str, int] = field(default_factory=dict)
-    max_tres_per_node: dict[str, int] = field(default_factory=dict)
-    max_tres_mins_per_job: dict[str, int] = field(default_factory=dict)
+    max_tres_per_job: dict[str, int] = msgspec.field(default_factory=dict)
+    max_tres_per_node: dict[str, int] = msgspec.field(default_factory=dict)
+    max_tres_mins_per_job: dict[str, int] = msgspec.field(default_factory=dict)
     max_wall: int | None = None
     """Minutes that one job may ask for."""
-    used_tres_mins: dict[str, int] = field(default_factory=dict)
+    used_tres_mins: dict[str, int] = msgspec.field(default_factory=dict)
     """Used so far of `grp_tres_mins`; empty where Slurm was not asked or does not tell."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Qos(Limits):
+class Qos(Limits, frozen=True, kw_only=True):
     """One quality of service: `sacctmgr show qos`."""
 
     name: str
@@ -125,17 +118,16 @@ class Qos(Limits):
     preempt: tuple[str, ...] = ()
     """QoS whose jobs it may stop."""
     usage_factor: float | None = None
-    max_tres_per_user: dict[str, int] = field(default_factory=dict)
+    max_tres_per_user: dict[str, int] = msgspec.field(default_factory=dict)
     max_jobs_per_user: int | None = None
     max_submit_jobs_per_user: int | None = None
-    max_tres_per_account: dict[str, int] = field(default_factory=dict)
+    max_tres_per_account: dict[str, int] = msgspec.field(default_factory=dict)
     max_jobs_per_account: int | None = None
     max_submit_jobs_per_account: int | None = None
-    min_tres_per_job: dict[str, int] = field(default_factory=dict)
+    min_tres_per_job: dict[str, int] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Association(Limits):
+class Association(Limits, frozen=True, kw_only=True):
     """One account of a cluster, or one user's place in it: `sacctmgr show assoc`.
 
     A user's `max_*` are what holds, also where the account gave them; `grp_*` hold at each
@@ -160,8 +152,7 @@ class Association(Limits):
     default_qos: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class License:
+class License(msgspec.Struct, frozen=True):
     """One kind of licence that Slurm counts: `scontrol show licenses`."""
 
     name: str

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+
+import msgspec
 
 from labtui.model import Job, Node, Reservation
 from labtui.slurm import values
@@ -26,8 +27,7 @@ SHORT_QUEUE = 2000
 """Jobs up to which all waiting ones are looked at: beyond that it would be felt at the keyboard."""
 
 
-@dataclass(frozen=True)
-class Context:
+class Context(msgspec.Struct, frozen=True, eq=False, dict=True):
     """What is known of the cluster beside the job. What was not asked is empty or None."""
 
     now: float
@@ -39,13 +39,13 @@ class Context:
     associations: Sequence[Association] = ()
     reservations: Sequence[Reservation] = ()
     licenses: Sequence[License] = ()
-    settings: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = msgspec.field(default_factory=dict)
     """slurm.conf."""
     me: str = ""
     """The user who reads it: "you"."""
-    record: Mapping[str, str] = field(default_factory=dict)
+    record: Mapping[str, str] = msgspec.field(default_factory=dict)
     """The job's own `scontrol show job`, where it was asked: NumNodes, Licenses, Reservation."""
-    told: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    told: dict[Any, Any] = msgspec.field(default_factory=dict)
     """What was worked out for a job that asks the same: many do, and all that hold something were
     looked at for it."""
 
@@ -161,8 +161,7 @@ def amount(tres: str, count: int) -> str:
     return f"{count} {kind}{inert(word, 40)}{plural}"
 
 
-@dataclass(frozen=True)
-class Bound:
+class Bound(msgspec.Struct, frozen=True):
     """One limit that may hold a job back, and the jobs that count against it."""
 
     whose: str

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
+
+import msgspec
+from msgspec.structs import replace
 
 from labtui.model import Job, Node
 from labtui.slurm.asked import Asked, asked
@@ -28,8 +30,7 @@ OWN = frozenset({
 HELPS = 4
 
 
-@dataclass(frozen=True, slots=True)
-class WhyNot:
+class WhyNot(msgspec.Struct, frozen=True):
     """All texts are inert."""
 
     job_id: str

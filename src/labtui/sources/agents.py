@@ -6,8 +6,9 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from dataclasses import dataclass
 from typing import Any, Literal
+
+import msgspec
 
 from labtui.config import VaultConfig
 from labtui.hosts.base import Completed, Host, HostError
@@ -31,8 +32,7 @@ NOT_WHOLE = "who holds an older value is not fully known: a look at it did not e
 _KINDS = ("process", "job", "container", "registry")
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     agent: Agent
     digests: dict[str, str]
     """Name in [vault.secrets] -> hex of SHA-256 over salt and content, whole."""

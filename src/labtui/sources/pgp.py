@@ -11,8 +11,9 @@ import binascii
 import re
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from labtui.hosts.base import HostError
 from labtui.hosts.local import execute
@@ -32,8 +33,7 @@ class KeyFileError(Exception):
     """A key file cannot be used: one sentence, which names it."""
 
 
-@dataclass(frozen=True, slots=True)
-class PublicKey:
+class PublicKey(msgspec.Struct, frozen=True):
     """A key that something can be encrypted to."""
 
     path: str

@@ -10,10 +10,10 @@ from __future__ import annotations
 import pwd
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 from msgspec import structs
 
 from labtui.model import GpuProcess
@@ -51,8 +51,7 @@ class Ancestor(NamedTuple):
     """Its command line; empty where nobody asked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True):
     """What /proc says of one process; empty where it could not be read."""
 
     pid: int

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import msgspec
 from msgspec import structs
 
 from labtui.model import Finding, Gpu
@@ -85,8 +85,7 @@ _FAULTS: tuple[tuple[str, FaultKind, str], ...] = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """The script's sections."""
 
     parts: Mapping[str, str]

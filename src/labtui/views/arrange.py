@@ -7,16 +7,16 @@ which something else may run. A short table ends without one that matters.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from labtui.spec import SubjectSpec
 from labtui.views.filtering import Filter
 from labtui.views.sorting import order
 
 
-@dataclass(frozen=True, slots=True)
-class How:
+class How(msgspec.Struct, frozen=True):
     """What a person chose for one table."""
 
     test: Filter | None = None
@@ -31,13 +31,12 @@ class How:
     """Jobs under those that they wait for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arranged:
+class Arranged(msgspec.Struct, frozen=True):
     items: Sequence[Any]
     keys: Sequence[str]
     matched: int
     """How many the filter lets through, before any are folded."""
-    leads: Mapping[str, str] = field(default_factory=dict)
+    leads: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Key -> what stands before its name: the branch of a tree, the mark of a fold."""
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from labtui.model import Node
 from labtui.text import inert, mib
@@ -16,8 +17,7 @@ MEMORY_PERCENT = 95.0
 LOAD_PER_CPU = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     severity: int
     """1 worth knowing, 2 warn, 3 critical; 0 only explains a gap."""
     words: str

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from labtui.model import Job
 from labtui.slurm.form import FIELD, value_of
@@ -23,8 +24,7 @@ NAME, FIGURES = 22, 30
 HOW = {"ok": "", "any": " ended", "failed": " failed", "started": " started"}
 
 
-@dataclass(frozen=True, slots=True)
-class Branch:
+class Branch(msgspec.Struct, frozen=True):
     """A stage in the tree."""
 
     stage: Stage

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from labtui.config import Config
 from labtui.spec import SubjectSpec
@@ -20,13 +21,12 @@ FEW = 500
 """Rows that are counted in one go."""
 
 
-@dataclass
-class _Count:
+class _Count(msgspec.Struct):
     said: tuple[object, ...] = ()
     """What the sources said when it was made."""
     crit: int = 0
     warn: int = 0
-    levels: dict[str, tuple[Any, int]] = field(default_factory=dict)
+    levels: dict[str, tuple[Any, int]] = msgspec.field(default_factory=dict)
     due: float = 0.0
     """Monotonic seconds from which it may be made again."""
 

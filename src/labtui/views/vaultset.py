@@ -7,7 +7,8 @@ that one is sealed while another is active is another matter than that none is.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from labtui.model import VaultNode
 from labtui.text import inert
@@ -19,8 +20,7 @@ SETTLE = 10.0
 """Seconds that a set may take to agree on who is active."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     severity: int
     """1 worth knowing, 2 warn, 3 critical."""
     nodes: tuple[str, ...]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from labtui.actions.base import Action, ActionError
 from labtui.actions.vault import agents, ceremonies, operations, rotation, snapshots, unsealing
@@ -27,8 +28,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
 """Subject `vault`: rows are VaultNode; subject `agents`: rows are Agent."""
 
 
-@dataclass(frozen=True)
-class Doors:
+class Doors(msgspec.Struct, frozen=True):
     """What these actions reach the lab through."""
 
     config: Config

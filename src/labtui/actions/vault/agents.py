@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from labtui.actions.base import Action, ActionError, Outcome, Progress, Step, Unknown
 from labtui.actions.plays import PlayAction, memory

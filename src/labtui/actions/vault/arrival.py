@@ -9,8 +9,9 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from labtui.actions.base import Progress
 from labtui.hosts.base import HostError
@@ -34,8 +35,7 @@ SHOWN = 12
 """Hex digits of a hash that are shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(msgspec.Struct, frozen=True):
     """What a node says of one rendered file."""
 
     digest: str | None = None
@@ -57,8 +57,7 @@ class Reporter(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Arriving:
+class Arriving(msgspec.Struct):
     """One node."""
 
     node: str

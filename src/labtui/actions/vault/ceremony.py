@@ -6,15 +6,15 @@ screen and the command line drive all three through this.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
+
+import msgspec
 
 from labtui.actions.base import Action, Outcome
 from labtui.keyholder.holder import Keyholder
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """How far it is, as the server tells it."""
 
     progress: int

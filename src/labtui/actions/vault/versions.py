@@ -6,8 +6,9 @@ import secrets
 import time
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step, Unknown
 from labtui.actions.vault.arrival import EVERY, LONGEST, WAIT, Arrival, Reporter, named, short
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 HIDDEN = "(the value, not shown)"
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(msgspec.Struct, frozen=True):
     """The secret that is meant."""
 
     name: str

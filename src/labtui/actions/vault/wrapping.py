@@ -7,8 +7,9 @@ import os
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from labtui.actions.base import ActionError
 from labtui.sources.pgp import KeyFileError, PublicKey, read_key
@@ -30,8 +31,7 @@ class FieldError(ActionError):
         self.field = field
 
 
-@dataclass(frozen=True)
-class Wrapping:
+class Wrapping(msgspec.Struct, frozen=True):
     keys: tuple[PublicKey, ...]
     """One a share, in their order."""
     threshold: int

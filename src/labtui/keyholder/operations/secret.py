@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from labtui.keyholder.operation import Door, Operation, Params, Refused, Result, Secrets
 from labtui.keyholder.operations.answers import answered, data, nothing_written
@@ -22,8 +23,7 @@ KEPT = 10
 _CAS = "check-and-set parameter did not match"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where a secret is: `secret/` and `ngc`."""
 
     mount: str
@@ -42,8 +42,7 @@ class Place:
         return inert(f"{self.mount}/{self.path}", 120)
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(msgspec.Struct, frozen=True):
     """One version as read; its values never leave this process."""
 
     number: int

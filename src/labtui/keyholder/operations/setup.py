@@ -6,8 +6,9 @@ What is there and is none of these is left alone; of the role only the fields th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from labtui.keyholder.operation import Door, Operation, Params, Refused, Result, Secrets
 from labtui.keyholder.operations.answers import answered, data, done, nothing_written
@@ -20,8 +21,7 @@ APPROLE = "approle"
 SECONDS = ("token_ttl", "token_max_ttl", "secret_id_ttl", "token_period", "token_explicit_max_ttl")
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(msgspec.Struct, frozen=True):
     """One object that is not as it is wanted."""
 
     kind: str

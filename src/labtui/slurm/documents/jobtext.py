@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from labtui.slurm import values
 from labtui.slurm.core.job.util import dependency_str_to_dict, mail_words
@@ -20,8 +21,7 @@ from labtui.slurm.fields import moment as when
 from labtui.slurm.utils.cstr import to_gres_dict
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """What people wrote into a job, from a source that cannot be imitated."""
 
     name: str
