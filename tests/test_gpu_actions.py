@@ -169,6 +169,18 @@ async def test_a_setting_is_sent_by_sudo_and_read_back(
     assert "labtui gpu undo desktop-gpu:0" in lab.plan.undo
 
 
+async def test_a_limit_is_already_there_only_to_the_hundredth(state: Path) -> None:
+    machine = Machine()
+    outcome = await Lab(machine.host).do("gpus.power", answer="449.7")
+    assert outcome.message == "desktop-gpu:0: power limit is 449.7 W, was 450 W"
+    with pytest.raises(ActionError, match=r"its power limit is 449\.7 W already"):
+        await Lab(machine.host).do("gpus.power", answer="449.70")
+    machine.deaf = True
+    outcome = await Lab(machine.host).do("gpus.power", answer="450")
+    assert outcome.kind == "failed", "a step below the slack is no change that was seen"
+    assert "power limit is 449.7 W, not 450 W" in outcome.message
+
+
 async def test_root_needs_no_sudo(state: Path) -> None:
     machine = Machine(root=True)
     assert (await Lab(machine.host).do("gpus.power", answer="300")).ok

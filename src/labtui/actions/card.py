@@ -26,6 +26,8 @@ ANSWER = 10.0
 """Seconds that nvidia-smi may take: the first call after a boot loads the driver."""
 SETTLE = 5.0
 STEP = 0.5
+SLACK_W = 0.5
+"""What a driver may round a limit by."""
 FIELDS = (
     "uuid", "power.limit", "power.min_limit", "power.max_limit", "power.default_limit",
     "persistence_mode", "clocks.sm", "clocks.max.sm",
@@ -209,6 +211,7 @@ class PowerLimit(CardAction):
         if found is None or found <= 0:
             raise ActionError(f"power limit: {inert(watts, 20) or 'nothing'}: write watts, as 300")
         self.watts = round(found, 2)
+        self._slack_w = SLACK_W
 
     def check(self, now: Reading) -> None:
         if now.power_w is None:
@@ -218,8 +221,9 @@ class PowerLimit(CardAction):
             raise ActionError(
                 f"{self.card}: {self.watts:g} W cannot be: it takes {watt(low)} to {watt(high)}"
             )
-        if self.settled(now):
-            raise ActionError(f"{self.card}: its power limit is {self.words()} already")
+        if round(now.power_w, 2) == self.watts:
+            raise ActionError(f"{self.card}: its power limit is {self.value(now)} already")
+        self._slack_w = min(SLACK_W, abs(now.power_w - self.watts) / 2)
 
     def words(self) -> str:
         return watt(self.watts)
@@ -231,7 +235,7 @@ class PowerLimit(CardAction):
         return ["-pl", f"{self.watts:g}"]
 
     def settled(self, now: Reading) -> bool:
-        return now.power_w is not None and abs(now.power_w - self.watts) < 0.5
+        return now.power_w is not None and abs(now.power_w - self.watts) < self._slack_w
 
     def risks(self, now: Reading) -> tuple[str, ...]:
         lower = now.power_w is not None and self.watts < now.power_w
