@@ -401,7 +401,27 @@ def test_the_shapes_of_gres_detail() -> None:
 def test_the_nodes_own_count_is_a_cross_check() -> None:
     nodes = [Node(name="desktop-gpu", gpus=4, gpus_alloc=1)]
     (gpu, *_) = cards(ALL | {"slurm.nodes": nodes}, CONFIG)
-    assert gpu.sources["slurm"] == "3 of 4 held, but the node counts 1"
+    assert gpu.sources["slurm"] == "3 of 4 held, but the node counts 1" and free(gpu) == 1
+
+
+def test_what_a_node_counts_beyond_its_jobs_is_not_free() -> None:
+    """Jobs of others may be hidden (PrivateData), or have begun since the last look."""
+    values = {
+        "slurm.nodes": gres("gpu:4", gpus_alloc=3), "slurm.allocations": [alloc("7", 1, 1)],
+        "smi.n": [card()],
+    }  # fmt: skip
+    (gpu,) = cards(values)
+    assert gpu.na["holders"] == "slurm: the node counts 3, the jobs seen hold 1"
+    assert gpu.sources["slurm"] == "1 of 4 held, but the node counts 3" and free(gpu) is None
+    (shared,) = cards(values | {"slurm.nodes": gres("gpu:1,shard:4", gpus_alloc=3)})
+    assert free(shared) == 0, "22.05 counts shared cards wrongly"
+
+
+@pytest.mark.parametrize("state", ["CONFIGURING", "SIGNALING", "STOPPED", "RESIZING", "COMPLETING"])
+def test_a_job_that_starts_holds_its_slices(state: str) -> None:
+    jobs = [Job(job_id="6", name="x", state=state, gres="gpu:3", nodes=("n",))]
+    (gpu,) = cards({"slurm.nodes": gres("gpu:4"), "slurm.jobs": jobs, "smi.n": [card()]})
+    assert holds(gpu) == [("6", 3)] and free(gpu) == 1
 
 
 @pytest.mark.parametrize(

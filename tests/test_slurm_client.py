@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 
 import pytest
@@ -40,6 +41,24 @@ async def test_an_unchanged_answer_is_the_same_object() -> None:
     client = SlurmClient(host)
     first = await client.jobs()
     assert await client.jobs() is first
+
+
+async def test_jobs_that_start_or_are_signalled_are_asked_for_too() -> None:
+    """squeue's `R` is RUNNING alone (print.c): RUNNING|CONFIGURING is `CF` to it."""
+    flags = {"CF": 1, "CG": 2, "RS": 4, "SI": 8, "ST": 16}
+
+    def reply(argv: list[str], stdin: str) -> tuple[int, str, str]:
+        asked = argv[argv.index("-t") + 1].split(",")
+        jobs = [
+            {"job_id": number, "nodes": "n", "job_state": ["RUNNING"], "gres_detail": ["gpu:1"]}
+            for flag, number in flags.items()
+            if flag in asked
+        ]
+        assert set(asked) <= {*flags, "R", "S", "SO"}, "what 21.08 does not know fails the command"
+        return 0, json.dumps({"jobs": jobs}), ""
+
+    found = await SlurmClient(ScriptedHost(reply)).allocations()
+    assert sorted(int(part.job_id) for part in found) == sorted(flags.values())
 
 
 async def test_a_down_slurmctld_is_said_in_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,11 @@ import msgspec
 from labtui.model import Holder, Job, Node, Pod
 from labtui.slurm import values
 from labtui.slurm.types import Allocation
+from labtui.slurm.usage import HOLDS
 
 Owner = Literal["slurm", "kubernetes"]
 
-HOLDING = frozenset({"RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED"})
+HOLDING = HOLDS | {"COMPLETING"}
 """Job states in which Slurm counts a gres as allocated."""
 KINDS = frozenset({"gpu", "shard", "mps"})
 """Generic resources that are cards or parts of cards."""

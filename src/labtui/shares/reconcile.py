@@ -97,25 +97,23 @@ class _Node:
         self.inputs, self.cards, self.placement = inputs, cards, placement
         _, self.gres, self.layout, self.kube_slots, self.placed = placement
         self.findings = findings.of_node(inputs)
-        self.counted = self._counted()
-        self.unknown = self._unknown()
-
-    def _counted(self) -> str:
-        """Where the node's own count of GPUs is another than its jobs': a cross-check only, for
-        on 22.05 it is wrong where cards are shared."""
-        slurm = self.inputs.slurm
-        if slurm is None or slurm.counts is None or self.gres.shard or self.gres.mps:
-            return ""
-        jobs = sum(
+        self.jobs = sum(
             lot.holder.slices
             for lots in (*self.placed.cards, self.placed.rest)
             for lot in lots
             if lot.booking.owner == "slurm"
         )
-        if jobs == slurm.counts:
-            return ""
-        where = "" if len(self.cards) == 1 else f" and its jobs hold {jobs}"
-        return f", but the node counts {slurm.counts}{where}"
+        """Slices of the node that Slurm's jobs hold."""
+        self.counts = self._counts()
+        self.unknown = self._unknown()
+
+    def _counts(self) -> int:
+        """GPUs that the node itself counts as given away; as its jobs where it does not count
+        them, or wrongly, as 22.05 does where cards are shared."""
+        slurm = self.inputs.slurm
+        if slurm is None or slurm.counts is None or self.gres.shard or self.gres.mps:
+            return self.jobs
+        return slurm.counts
 
     def _unknown(self) -> str | None:
         """Why it is not known who holds what is not seen to be held."""
@@ -123,6 +121,8 @@ class _Node:
         reasons = []
         if inputs.could_slurm and cluster.slurm_why is not None:
             reasons.append(cluster.slurm_why)
+        elif self.counts > self.jobs and cluster.nodes_why is None:
+            reasons.append(f"slurm: the node counts {self.counts}, the jobs seen hold {self.jobs}")
         if inputs.could_kubernetes and cluster.kubernetes_why is not None:
             reasons.append(cluster.kubernetes_why)
         kube, full = inputs.kube, sum(self.kube_slots or ())
@@ -238,8 +238,10 @@ class _Node:
                 found[owner] = why.removeprefix(f"{owner}: ")
             else:
                 of = f" of {capacity[owner]}" if owner in capacity else ""
-                more = self.counted if owner == "slurm" else ""
-                found[owner] = f"{booked.get(owner, 0)}{of} held{more}"
+                found[owner] = f"{booked.get(owner, 0)}{of} held"
+        if self.counts != self.jobs and self.inputs.cluster.slurm_why is None:
+            where = "" if len(self.cards) == 1 else f" and its jobs hold {self.jobs}"
+            found["slurm"] += f", but the node counts {self.counts}{where}"
         return found
 
     def _holders(
