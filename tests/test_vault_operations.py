@@ -281,6 +281,14 @@ def test_audit_devices_from_none_to_one_and_back(one: VaultSet, tmp_path: Path) 
     assert call(here, "audit.list", one.token)["devices"] == []
 
 
+def test_why_a_device_cannot_be_made_is_told_to_its_end(one: VaultSet, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "vault-audit-of-this-server" / "audit.log"
+    said = refusal(door(one), "audit.enable", one.token, path=str(path))
+    assert said.startswith("Vault on truenas refuses sys/audit/file: …"), said
+    assert said.endswith("not a directory") and len(said) < 300, said
+
+
 @pytest.mark.parametrize("path", ["audit.log", "/var/log/", "/a/../b", "/dev/null", "/a\nb", ""])
 def test_a_path_that_is_no_file(path: str) -> None:
     with pytest.raises(Refused):
@@ -293,6 +301,17 @@ def test_a_device_that_shows_secrets_is_told() -> None:
 
 
 # Set-up
+
+
+def test_a_field_that_is_not_set_is_none_in_words() -> None:
+    fields = {"secret_id_bound_cidrs": ["10.0.0.0/8"], "token_ttl": 3600}
+    role = {"secret_id_bound_cidrs": None, "token_ttl": None}
+    state = {"engines": {}, "approle": "approle", "policy": "", "role": role}
+    to = {"policy": {"name": "p", "text": ""}, "role": {"name": "r", "fields": fields}}
+    (found,) = setup.differences(state, to)
+    assert found.have == (
+        "secret_id_bound_cidrs = (none)", "token_ttl = 0 (no limit of its own)",
+    )  # fmt: skip
 
 
 def lab_config(servers: VaultSet) -> Config:

@@ -20,6 +20,8 @@ _TOLD = (
     "existing mount at", "bind_secret_id",
 )  # fmt: skip
 """Words of Vault's own errors that are worth telling."""
+MOST = 240
+"""Characters that are told of one."""
 
 
 @contextmanager
@@ -84,9 +86,13 @@ def _of(error: Any, who: str, right: str, where: str, absent: str) -> Exception:
 
 
 def known(text: str) -> str:
-    """The sentence of Vault's, where it is one of those that hold nothing that was sent."""
+    """The sentence of Vault's, where it is one of those that hold nothing that was sent.
+
+    Of a long one its end: Vault writes causes behind what they caused.
+    """
     line = next((w for w in text.splitlines() if any(t in w.lower() for t in _TOLD)), "")
-    return inert(line.strip().removeprefix("* "), 160)
+    said = inert(line.strip().removeprefix("* "))
+    return said if len(said) <= MOST else f"…{said[1 - MOST :]}"
 
 
 def data(answer: Any, door: Door) -> dict[str, Any]:

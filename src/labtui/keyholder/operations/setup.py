@@ -206,10 +206,10 @@ def _fields(fields: Mapping[str, Any]) -> tuple[str, ...]:
 def _word(key: str, value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(str, value)) or "(none)"
     if key in SECONDS:
         return _duration(int(value or 0))
+    if value is None or isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value or ())) or "(none)"
     return str(value)
 
 
