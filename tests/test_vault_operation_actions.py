@@ -172,6 +172,10 @@ async def test_an_audit_device_and_the_last_one_asks_for_its_name(
     assert outcome.ok and bench.plan.confirm_word == ""
     with pytest.raises(ActionError, match="there is no audit device nope: there is file"):
         await bench.perform("vault.audit", name="nope")
+    outcome = await bench.perform("vault.audit", path="stdout")
+    assert outcome.ok and "the server's own log" in bench.plan.title
+    assert '{"file_path": "stdout"}' in bench.plan.steps[0].what and bench.plan.risks == ()
+    await bench.perform("vault.audit", name="file-2")
     outcome = await bench.perform("vault.audit", name="file")
     assert outcome.ok and bench.plan.dangerous and bench.plan.confirm_word == "file"
     with pytest.raises(ActionError, match="is not kept"):
@@ -283,7 +287,7 @@ def test_pages_of_text() -> None:
     text = json.dumps([line.text if isinstance(line, Cell) else line
                        for line in vaultpages.tokens(told, now)])  # fmt: skip
     assert "9 tokens in all, 4 of them looked at; the oldest was made 1d ago" in text
-    assert "a root token, root, made 1d ago, never" in text and "2 other tokens never" in text
+    assert "a root token, root, made 1d ago, never ends" in text and "2 other tokens never" in text
     told = {"devices": [{"name": "file", "type": "file", "options": {"file_path": "/a"}}],
             "findings": ["only one"]}  # fmt: skip
     assert vaultpages.audit(told)[-1] == "file            file      file_path=/a"

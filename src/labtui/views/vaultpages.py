@@ -47,7 +47,8 @@ def tokens(told: Mapping[str, Any], now: float) -> list[Line]:
     for root in told["roots"]:
         name = inert(root.get("display_name") or "-", 60)
         made = _ago(root.get("creation_time"), now)
-        lines.append(Cell(f"! a root token, {name}, made {made}, {_ends(root.get('ttl'))}", "warn"))
+        ends = "never ends" if root.get("ttl") == 0 else f"ends {_ends(root.get('ttl'))}"
+        lines.append(Cell(f"! a root token, {name}, made {made}, {ends}", "warn"))
     if told.get("endless", 0) > len(told["roots"]):
         others = told["endless"] - len(told["roots"])
         lines.append(Cell(f"! {others} other tokens never expire", "warn"))

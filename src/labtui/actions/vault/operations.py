@@ -61,13 +61,17 @@ class AuditDevice(Action):
                                  if n not in [d["name"] for d in there])  # fmt: skip
             risks = ["it is the only device then: when it cannot write, its disk being full, Vault "
                      "answers nothing at all"] if not there else []  # fmt: skip
-            where = "the server's own log" if self.path == "stdout" else inert(self.path, 120)
+            path = where = inert(self.path, 120)
+            if path == "stdout":
+                where = "the server's own log"
+            else:
+                risks.append("the file grows: rotate it (logrotate, then SIGHUP to Vault)")
             return Plan(
                 title=f"Write who asks Vault for what to {where}",
                 targets=(f"audit device {self.name}",),
                 steps=(Step(self.door.address, f"POST /v1/sys/audit/{self.name} "
-                            f'{{"type": "file", "options": {{"file_path": "{where}"}}}}'),),
-                risks=(*risks, "the file grows: rotate it (logrotate, then SIGHUP to Vault)"),
+                            f'{{"type": "file", "options": {{"file_path": "{path}"}}}}'),),
+                risks=tuple(risks),
                 undo=f"labtui vault audit-devices --disable {self.name}",
             )  # fmt: skip
         if self.name not in [d["name"] for d in there]:
