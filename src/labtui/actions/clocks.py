@@ -6,13 +6,13 @@ import re
 
 from labtui.actions.base import ActionError
 from labtui.actions.card import SETTLE, CardAction, Reading
+from labtui.actions.earlier import FREE
 from labtui.hosts.base import Host
 from labtui.model import Gpu
 from labtui.text import inert
 
 SLACK_MHZ = 15
 """Clocks go in steps of this."""
-FREE = "not locked"
 
 
 class ClockLock(CardAction):

@@ -16,6 +16,8 @@ import msgspec
 from labtui.history import AuditLine, default_path, read_audit
 from labtui.text import inert
 
+FREE = "not locked"
+"""Of clocks."""
 CHANGES = ("gpus.power", "gpus.persistence", "gpus.clocks", "gpus.slices", "gpus.undo")
 _TARGET = re.compile(r"(\S+)(?: (GPU-\S+))? \((power limit|persistence|clocks|slices) (.+)\)")
 
@@ -46,11 +48,12 @@ async def changes(cluster: str, node: str, index: int | None, uuid: str | None) 
 
 
 async def last_clocks(cluster: str, node: str, index: int | None, uuid: str | None) -> str | None:
-    """How labtui left the card's clocks, `210,1800 MHz`; None where it never touched them."""
+    """How labtui left the card's clocks, `210,1800 MHz` or FREE; None where it never touched
+    them."""
     for change in await changes(cluster, node, index, uuid):
         if change.setting == "clocks":
             locked = re.search(r" -lgc (\d+,\d+)", " ".join(change.steps))
-            return f"{locked[1]} MHz" if locked else None
+            return f"{locked[1]} MHz" if locked else FREE
     return None
 
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from labtui.actions import earlier
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress
 from labtui.actions.card import Persistence, PowerLimit, watt
-from labtui.actions.clocks import FREE, ClockLock
+from labtui.actions.clocks import ClockLock
 from labtui.actions.pods import DeletePod
 from labtui.actions.process import EndProcess
 from labtui.actions.queue import CancelJob
@@ -111,7 +111,7 @@ class Undo(Action):
             raise ActionError(f"{card}: labtui has changed nothing here, as far as its audit goes")
         last = found[0]
         value = last.before
-        if last.setting == "clocks" and value == FREE:
+        if last.setting == "clocks" and value == earlier.FREE:
             value = "off"
         self._way_back = _set(last.setting, gpu, value.removesuffix(" W"), self.doors)
         plan = await self._way_back.plan()
