@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from labtui.actions.runner import Runner
-from labtui.actions.vault import Doors, rekeyrounds, rooting
+from labtui.actions.vault import Doors, rekeyrounds, rekeystate, rooting
 from labtui.actions.vault.ceremony import Ceremony, Standing
 from labtui.actions.vault.giving import Giving
 from labtui.config import Config, VaultConfig
@@ -53,6 +53,31 @@ class Person:
     def say(self, words: str, tone: Tone = "") -> None:
         self.said.append(words)
 
+    def waits(self, keys: str) -> None: ...
+
+
+def at(
+    which: str, server: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Giving, Person, list[AuditLine]]:
+    """A person at a ceremony of this server."""
+
+    async def state(door: Door) -> dict[str, Any]:
+        return dict(server)
+
+    for module in (rekeyrounds, rekeystate, rooting):
+        monkeypatch.setattr(module, "state", state)
+    doors = Doors(Config(vault=VaultConfig(nodes={"n1": "https://127.0.0.1:9"})), Store(), {})
+    ceremonies: dict[str, Ceremony] = {
+        "rekey": rekeyrounds.RekeyCeremony(doors, "n1", folder),
+        "verify": rekeyrounds.VerifyCeremony(doors, "n1"),
+        "root": rooting.RootCeremony(doors, "n1", folder),
+    }
+    audit: list[AuditLine] = []
+    person: Any = Person()
+    keyboard: Any = None
+    runner = Runner(audit.append, cluster="lab")
+    return Giving(ceremonies[which], runner, keyboard, person), person, audit
+
 
 @pytest.mark.parametrize(
     ("which", "before", "arrives", "outcome", "said"),
@@ -74,25 +99,52 @@ async def test_a_share_without_an_answer(
     arrives: dict[str, Any], outcome: str, said: str,
 ) -> None:  # fmt: skip
     server = dict(before)
-
-    async def state(door: Door) -> dict[str, Any]:
-        return dict(server)
-
-    monkeypatch.setattr(rekeyrounds, "state", state)
-    monkeypatch.setattr(rooting, "state", state)
-    doors = Doors(Config(vault=VaultConfig(nodes={"n1": "https://127.0.0.1:9"})), Store(), {})
-    ceremonies: dict[str, Ceremony] = {
-        "rekey": rekeyrounds.RekeyCeremony(doors, "n1", tmp_path),
-        "verify": rekeyrounds.VerifyCeremony(doors, "n1"),
-        "root": rooting.RootCeremony(doors, "n1", tmp_path),
-    }
-    audit: list[AuditLine] = []
-    person: Any = Person()
-    keyboard: Any = None
-    giving = Giving(ceremonies[which], Runner(audit.append, cluster="lab"), keyboard, person)
+    giving, person, audit = at(which, server, tmp_path, monkeypatch)
     holder: Any = Silent(server, arrives)
     await giving._send(holder, await giving._look())
     assert [(line.outcome, said in line.message) for line in audit] == [(outcome, True)], audit
     assert person.said[-1] == audit[0].message
     taken = {"d"} if outcome == "done" else set()
     assert giving._given.digests == taken, "it may be given again"
+
+
+class Presses:
+    """A keyholder at whose keyboard one key is pressed."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    async def key(self, keyboard: Any, keys: Any) -> str:
+        assert self._key in keys
+        return self._key
+
+
+@pytest.mark.parametrize(
+    ("which", "before", "resets", "asked"),
+    [
+        ("rekey", ROUND, "cancel the rekey",
+         ["Cancel the rekey of n1?", "1 of 3 shares are in; whoever gave one begins anew"]),
+        ("verify", verifying("v", 1), "verify anew",
+         ["Begin the verification on n1 anew?", "1 of 3 shares are in and dropped"]),
+        ("root", ROUND, "cancel it all",
+         ["Cancel the making of a root token of n1?", "1 of 3 shares are in and dropped"]),
+    ],
+)  # fmt: skip
+async def test_what_is_dropped_is_said_before_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str, before: dict[str, Any],
+    resets: str, asked: list[str],
+) -> None:  # fmt: skip
+    giving, person, audit = at(which, dict(before), tmp_path, monkeypatch)
+    assert giving._ceremony.resets == resets
+    holder: Any = Presses("esc")
+    await giving._reset(holder)
+    assert person.said == [*asked, "kept"] and not audit
+
+
+async def test_a_ceremony_that_is_over_is_not_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    giving, person, audit = at("rekey", {"started": False}, tmp_path, monkeypatch)
+    holder: Any = Presses("y")
+    await giving._reset(holder)
+    assert person.said == ["n1: no rekey is under way"] and not audit

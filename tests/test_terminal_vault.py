@@ -107,11 +107,11 @@ def test_reset_asks_first(one: VaultSet, tmp_path: Path) -> None:
         t.keys("u")
         t.wait("share 1 of 3 .*_")
         t.keys("C-r")
-        t.wait("there is no progress to drop")
+        t.wait("truenas: no share is in")
         give(t, one.shares[0], 1)
         t.wait("share 2 of 3 .*_")
         t.keys("C-r")
-        t.wait("drop the share that is in\\?")
+        t.wait("Drop the share that is in at truenas\\?")
         t.type("yyyy")  # a burst is no answer
         time.sleep(0.5)
         t.keys("Escape")
@@ -119,7 +119,7 @@ def test_reset_asks_first(one: VaultSet, tmp_path: Path) -> None:
         assert one.client("truenas", "").sys.read_seal_status()["progress"] == 1
         t.wait("share 2 of 3 .*_")
         t.keys("C-r")
-        t.wait("drop the share that is in\\?")
+        t.wait("Drop the share that is in at truenas\\?")
         t.keys("y")
         t.wait("progress at truenas is back at 0")
         t.wait("share 1 of 3 .*_")

@@ -25,7 +25,7 @@ from labtui.widgets.lines import LineLike, Lines, Span
 if TYPE_CHECKING:
     from labtui.actions.runner import Runner
 
-FOOT = "enter sends   ctrl+f from a gpg file   ctrl+r reset progress   esc leave"
+FOOT = "enter sends   ctrl+f from a gpg file   ctrl+r {resets}   esc leave"
 SAID = 5
 """Lines of what happened that stay on screen."""
 
@@ -98,7 +98,7 @@ class SharesDialog(ModalScreen["Outcome | None"]):
 
     def typed(self, typed: Typed) -> None:
         self._typed, self._reads = typed, True
-        self._foot = FOOT
+        self._foot = FOOT.format(resets=self._ceremony.resets)
         self._draw()
 
     def say(self, words: str, tone: Tone = "") -> None:

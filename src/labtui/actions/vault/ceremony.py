@@ -46,6 +46,8 @@ class Ceremony(Protocol):
     node: str
     promise: str
     """What happens after the last share: `health, leader, AppRole login, 3 agents back`."""
+    resets: str
+    """What `reset` comes to, in a word or two: `cancel the rekey`."""
 
     async def standing(self) -> Standing:
         """Asked anew at the server. Raises ActionError."""
@@ -56,8 +58,8 @@ class Ceremony(Protocol):
         it would be, 1 first. Its outcome says in words what the server made of it."""
         ...
 
-    def reset(self) -> Action | None:
-        """The action that drops the progress; None where there is no such thing."""
+    def reset(self) -> Action:
+        """The action that drops the progress, or with it the ceremony."""
         ...
 
     def afterwards(self) -> Action | None:

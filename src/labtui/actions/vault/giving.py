@@ -174,7 +174,7 @@ class Giving:
                 if ended == "given" and not standing.done:
                     await self._send(holder, standing)
                 elif ended == "reset":
-                    await self._reset(holder, standing)
+                    await self._reset(holder)
                 elif ended == "left" and not standing.done:
                     raise Left
             except HolderError as error:
@@ -300,22 +300,20 @@ class Giving:
         self._person.waits(words)
         return await holder.key(self._keyboard, ("enter", "esc")) == "enter"
 
-    async def _reset(self, holder: Keyholder, standing: Standing) -> None:
+    async def _reset(self, holder: Keyholder) -> None:
+        """What the ceremony drops may be all of it: the action's own plan says so first."""
         action = self._ceremony.reset()
-        if action is None or not standing.progress:
-            self._person.say("there is no progress to drop", "warn")
-            return
-        count = standing.progress
-        shares = "the share that is in" if count == 1 else f"the {count} shares that are in"
-        self._person.say(f"drop {shares}?", "warn")
-        self._person.waits("y drops   esc keeps")
-        if await holder.key(self._keyboard, ("y", "esc")) != "y":
-            self._person.say("kept", "dim")
-            return
         try:
             plan = await self._runner.plan(action)
         except ActionError as error:
-            self._person.say(str(error), "crit")
+            self._person.say(str(error), "warn")
+            return
+        self._person.say(f"{plan.title}?", "warn")
+        for risk in plan.risks:
+            self._person.say(risk, "warn")
+        self._person.waits("y does it   esc keeps")
+        if await holder.key(self._keyboard, ("y", "esc")) != "y":
+            self._person.say("kept", "dim")
             return
         outcome = await self._runner.perform(action, plan, lambda line: self._person.say(line))
         self._person.say(outcome.message, "ok" if outcome.ok else "crit")

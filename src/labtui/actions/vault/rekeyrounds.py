@@ -107,6 +107,8 @@ class NewShares(Action):
 class RekeyCeremony:
     """The first round: enough of the shares that are valid now."""
 
+    resets = "cancel the rekey"
+
     def __init__(self, doors: Doors, node: str, folder: Path) -> None:
         """`folder`: where the new shares go, if the last share is given here."""
         self._doors, self.node, self._folder = doors, node, folder
@@ -146,7 +148,7 @@ class RekeyCeremony:
         self._given = GiveOldShare(self._doors, self.node, holder, number, told, self.lines())
         return self._given
 
-    def reset(self) -> Action | None:
+    def reset(self) -> Action:
         return CancelRekey(self._doors, self.node)
 
     def afterwards(self) -> Action | None:
@@ -187,6 +189,8 @@ class InForce(Action):
 class VerifyCeremony:
     """The second round: enough of the new shares. Without it nothing has changed."""
 
+    resets = "verify anew"
+
     def __init__(self, doors: Doors, node: str) -> None:
         self._doors, self.node = doors, node
         self._door = doors.door(node)
@@ -214,7 +218,7 @@ class VerifyCeremony:
         self._given = GiveNewShare(self._doors, self.node, holder, number, told)
         return self._given
 
-    def reset(self) -> Action | None:
+    def reset(self) -> Action:
         return RestartVerification(self._doors, self.node)
 
     def afterwards(self) -> Action | None:

@@ -175,6 +175,8 @@ class RootMade(Action):
 
 
 class RootCeremony:
+    resets = "cancel it all"
+
     def __init__(self, doors: Doors, node: str, out: Path, name: str = "") -> None:
         """`out`: the folder of the file; `name`: what it is to be called, if not by itself."""
         self._doors, self.node, self._out, self._name = doors, node, out, name
@@ -226,7 +228,7 @@ class RootCeremony:
         self._given = GiveRootShare(self._doors, self.node, holder, number, told, self.lines())
         return self._given
 
-    def reset(self) -> Action | None:
+    def reset(self) -> Action:
         return CancelRoot(self._doors, self.node)
 
     def afterwards(self) -> Action | None:

@@ -74,6 +74,8 @@ def _standing(node: VaultNode) -> Standing:
 class UnsealCeremony:
     """Of one server."""
 
+    resets = "drop the shares"
+
     def __init__(self, doors: Doors, node: str) -> None:
         self._doors = doors
         self.node = node
@@ -103,7 +105,7 @@ class UnsealCeremony:
     def give(self, holder: Keyholder, number: int) -> Action:
         return GiveShare(self._doors, self, holder, number)
 
-    def reset(self) -> Action | None:
+    def reset(self) -> Action:
         return ResetShares(self._doors, self.node)
 
     def afterwards(self) -> Action | None:
