@@ -630,6 +630,11 @@ async def test_more_slices_by_a_new_entry_and_back(state: Path) -> None:
     outcome = await lab.do("gpus.undo")
     assert outcome.message == "desktop-gpu has 4 slices in Kubernetes, had 8 slices"
     assert cluster.sent[-1].endswith("nvidia.com/device-plugin.config=four --overwrite")
+    assert "slices-8" in cluster.data
+    assert lab.plan.risks[1] == "entry slices-8, added then, stays in the ConfigMap"
+    await lab.do("gpus.undo")
+    assert cluster.sent[-1].endswith("nvidia.com/device-plugin.config=slices-8 --overwrite")
+    assert not any("added then" in risk for risk in lab.plan.risks), "that one added nothing"
 
 
 async def test_fewer_slices_name_who_no_longer_fits(state: Path) -> None:

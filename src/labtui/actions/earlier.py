@@ -33,6 +33,12 @@ class Change(msgspec.Struct, frozen=True):
     steps: tuple[str, ...]
     who: str
 
+    @property
+    def added(self) -> str:
+        """The entry of the plug-in's ConfigMap that it added; empty: none."""
+        hit = re.search(r" patch configmap .* \S+/device-plugin\.config=(\S+)", " ".join(self.steps))
+        return hit[1] if hit else ""
+
 
 def described(what: str, uuid: str, setting: str, before: str) -> str:
     """The target of a change; `what` is `node:index`, or a node."""

@@ -115,11 +115,13 @@ class Undo(Action):
             value = "off"
         self._way_back = _set(last.setting, gpu, value.removesuffix(" W"), self.doors)
         plan = await self._way_back.plan()
-        when = f"{age(time.time() - last.at)} ago by {inert(last.who, 40)}"
+        said = [f"it was changed {age(time.time() - last.at)} ago by {inert(last.who, 40)}"]
+        if last.added:
+            said.append(f"entry {inert(last.added, 60)}, added then, stays in the ConfigMap")
         return replace(
             plan,
             title=f"Undo on {card}: {last.setting} back to {inert(last.before, 60)}",
-            risks=(f"it was changed {when}", *plan.risks),
+            risks=(*said, *plan.risks),
             undo=f"{plan.undo}; a second undo sets it again",
         )
 
