@@ -36,7 +36,7 @@ class Change(msgspec.Struct, frozen=True):
     @property
     def added(self) -> str:
         """The entry of the plug-in's ConfigMap that it added; empty: none."""
-        hit = re.search(r" patch configmap .* \S+/device-plugin\.config=(\S+)", " ".join(self.steps))
+        hit = re.search(r" patch configmap .*/device-plugin\.config=(\S+)", " ".join(self.steps))
         return hit[1] if hit else ""
 
 
