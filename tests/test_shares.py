@@ -742,6 +742,16 @@ def test_slots_by_index_then_in_order() -> None:
     assert slots(replace(CARD, slices=3, holders=(known, twice))) == [twice, None, known]
 
 
+def test_the_newest_are_over() -> None:
+    new = Holder(kind="pod", id="new", slices=4, since=NOW)
+    old = Holder(kind="pod", id="old", since=1.0)
+    untold = Holder(kind="job", id="5")
+    assert slots(replace(CARD, slices=4, holders=(new, old))) == [old, new, new, new, new]
+    assert slots(replace(CARD, slices=1, holders=(untold, new, old)))[0] == old
+    first = Holder(kind="job", id="6", indexes=(0,), since=NOW + 9)
+    assert slots(replace(CARD, slices=2, holders=(new, first, old)))[:2] == [first, old]
+
+
 def test_what_did_not_change_is_the_same_object() -> None:
     made = store(BOTH | {"smi.m": [replace(card(), node="m")]})
     before = items(made, ALONE, NOW)

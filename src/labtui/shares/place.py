@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import NamedTuple
 
 import msgspec
@@ -155,7 +156,7 @@ def slots(gpu: Gpu) -> list[Holder | None]:
 
     A slot of None is free only where `free` counts it: an owner may be unknown. The slot is the
     device's where Slurm tells it, the MIG instance of its profile where that is asked, else the
-    next one.
+    next one: who came first comes first, so that the newest are over.
     """
     count = gpu.slices or 0
     found: list[Holder | None] = [None] * max(count, held(gpu))
@@ -168,6 +169,8 @@ def slots(gpu: Gpu) -> list[Holder | None]:
                 found[i] = holder
         elif holder.slices > 0:
             loose.append(holder)
+    if len(loose) > 1:
+        loose.sort(key=lambda holder: holder.since or inf)
     if gpu.mig and loose:
         loose.sort(key=lambda holder: not (holder.share or "").startswith("mig-"))
     room = [i for i, taken in enumerate(found) if taken is None]
