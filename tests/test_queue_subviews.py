@@ -224,3 +224,14 @@ def test_the_table_tells_the_figures_of_a_row_that_is_drawn() -> None:
     detail = [str(line) for line in jobs_view.detail(waits, known, NOW)]
     assert any("QoS normal allows 4 GPUs a user" in line for line in detail)
     assert any("to do: it starts when" in line for line in detail)
+
+
+def test_what_exceeds_a_limit_by_itself_looks_as_what_never_starts() -> None:
+    """Its code alone does not tell."""
+    from labtui.views import jobs as jobs_view
+
+    more, waits = (job(str(gpus), "PENDING", gres=f"gpu:{gpus}", reason="QOSMaxGRESPerUser")
+                   for gpus in (5, 1))  # fmt: skip
+    limit = types.Qos(name="normal", max_tres_per_user={"gres/gpu": 4})
+    jobs_view.rows(store(jobs=[more, waits], qos=[limit]), CONFIG, NOW)
+    assert (jobs_view.tone(more), jobs_view.tone(waits)) == ("warn", "")

@@ -85,8 +85,26 @@ def test_what_is_known_does_not_prove_it() -> None:
 def test_more_than_may_ever_be_held() -> None:
     waits = job("1", reason="QOSMaxGRESPerUser", gres="gpu:5")
     found = told(waits, qos=[Qos(name="normal", max_tres_per_user={"gres/gpu": 4})])
-    assert found.short == "asks 5 GPUs, QoS normal allows 4 a user"
+    assert found.short == "asks 5 GPUs, QoS normal allows 4 GPUs a user"
     assert found.never
+    assert found.advice == (
+        "it never starts so: submit it again with less, or give it another QoS; "
+        "an operator can raise MaxTRESPerUser of the QoS"
+    )
+    none = told(
+        job("1", reason="QOSMaxJobsPerUserLimit"), qos=[Qos(name="normal", max_jobs_per_user=0)]
+    )
+    assert none.never
+    assert none.advice.startswith("it never starts so: give it another QoS;")
+
+
+def test_memory_of_a_limit_is_told_in_its_unit() -> None:
+    user = Qos(name="normal", max_tres_per_user={"mem": 2048}, min_tres_per_job={"mem": 8192})
+    found = told(job("1", reason="QOSMaxMemoryPerUser"), qos=[user])
+    assert found.short == "asks 4.0G of memory, QoS normal allows 2.0G of memory a user"
+    found = told(job("1", reason="QOSMinMemory"), qos=[user])
+    assert found.short == "asks 4.0G of memory, at least 8.0G of memory wanted"
+    assert found.text == "it asks 4.0G of memory; QoS normal wants 8.0G of memory or more"
 
 
 ACCOUNTS = [

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from labtui.model import Job, Node, Reservation
 from labtui.slurm.asked import asked, has_features
 from labtui.slurm.scontrol import pairs
-from labtui.slurm.types import Allocation, Association, Partition
+from labtui.slurm.types import Allocation, Association, Partition, Qos
 from labtui.slurm.usage import Context
 from labtui.slurm.whynot import WhyNot, why_not
 from labtui.spec import Cell
@@ -124,6 +124,15 @@ def test_its_own_gates_come_before_the_nodes() -> None:
     )
     assert here.conclusion == "gpu: it takes only physics, not account research"
     assert "no partition gpu" in told(job("1"), partitions=PARTITIONS[1:]).conclusion
+
+
+def test_room_is_not_all_that_a_job_needs_which_never_starts() -> None:
+    limit = Qos(name="normal", max_tres_per_user={"cpu": 4})
+    found = told(job("1431", reason="QOSMaxCpuPerUserLimit", gres="gpu:1"), qos=[limit])
+    assert found.never and found.conclusion.startswith("it asks 8 CPUs; QoS normal allows 4 CPUs")
+    said = [line.text if isinstance(line, Cell) else line for line in lines(found, NOW)]
+    assert "Nodes with room for it: 1 of 1" in said and "would fit now" not in "".join(said)
+    assert not told(job("1431")).never
 
 
 def test_a_node_that_takes_no_jobs_says_why() -> None:

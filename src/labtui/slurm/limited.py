@@ -5,7 +5,7 @@ from __future__ import annotations
 from labtui.model import Job
 from labtui.slurm import values
 from labtui.slurm.explained import Explained, when
-from labtui.slurm.reasons import LimitCode
+from labtui.slurm.reasons import LimitCode, limit_advice
 from labtui.slurm.types import Limits
 from labtui.slurm.usage import Bound, Context, amount, asks, bounds, freed, total
 from labtui.text import clock, inert
@@ -38,8 +38,9 @@ def _per_job(
     if code.kind == "Min":
         if asked >= bound.limit:
             return None
-        short = f"asks {amount(bound.tres, asked)}, at least {bound.limit} wanted"
-        text = f"it asks {amount(bound.tres, asked)}; {bound.whose} wants {bound.limit} or more"
+        least = amount(bound.tres, bound.limit)
+        short = f"asks {amount(bound.tres, asked)}, at least {least} wanted"
+        text = f"it asks {amount(bound.tres, asked)}; {bound.whose} wants {least} or more"
         return Explained(short, text, plain.advice, never=True)
     if code.minutes:
         if job.time_limit_s is None:
@@ -97,9 +98,9 @@ def _shared(
     a = {"user": " a user", "account": " an account"}.get(bound.holder, "")
     lets = f"{bound.whose} allows {most}{a}" + (" at once" if code.what == "jobs" else "")
     if asked > bound.limit:
-        short = f"asks {amount(bound.tres, asked)}, {bound.whose} allows {bound.limit}{a}"
+        short = f"asks {amount(bound.tres, asked)}, {bound.whose} allows {most}{a}"
         text = f"it asks {amount(bound.tres, asked)}; {lets}"
-        return Explained(short, text, plain.advice, never=True)
+        return Explained(short, text, limit_advice(code, alone=True), never=True)
     moment, jobs = freed(bound, held + asked - bound.limit, context.now)
     until = f" until {when(moment, context.now)}" if moment else ""
     does = "run" if code.what == "jobs" else "hold"

@@ -188,17 +188,20 @@ def advice(reason: str) -> str:
     if free := _begins(reason):
         return free[1]
     limit = limit_code(code.strip())
-    return _limit_advice(limit) if limit else ""
+    return limit_advice(limit) if limit else ""
 
 
-def _limit_advice(limit: LimitCode) -> str:
+def limit_advice(limit: LimitCode, *, alone: bool = False) -> str:
+    """`alone`: the job by itself asks more than the limit, whatever others give back."""
     raised = f"an operator can raise {limit.setting} of the {limit.whose}"
     other = "give it another QoS" if limit.of_qos else "use another account"
     if limit.kind == "Min":
         return f"it never starts so: submit it again with more {limit.words}, or {other}"
     if limit.what == "wall" and limit.per == "Job":
         return f"it never starts so: lower its time limit, or {other}; {raised}"
-    if limit.per in ("Job", "Node"):
+    if alone and limit.what == "jobs":  # none may run
+        return f"it never starts so: {other}; {raised}"
+    if alone or limit.per in ("Job", "Node"):
         less = "a lower time limit or less" if limit.minutes else "less"
         return f"it never starts so: submit it again with {less}, or {other}; {raised}"
     if limit.what == "wall" or limit.minutes == "Minutes":

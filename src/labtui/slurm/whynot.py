@@ -43,6 +43,8 @@ class WhyNot(msgspec.Struct, frozen=True):
     start_time: float | None
     """The scheduler's own estimate, Unix seconds."""
     wanted: str
+    never: bool
+    """It does not start as it is, however long it waits."""
 
 
 def why_not(job: Job, context: Context, allocations: Sequence[Allocation] = ()) -> WhyNot:
@@ -77,6 +79,7 @@ def why_not(job: Job, context: Context, allocations: Sequence[Allocation] = ()) 
         helps=() if own else _helps(job, wants, inside, context, cluster),
         start_time=start,
         wanted=wanted_words(wants),
+        never=plain.never,
     )
 
 

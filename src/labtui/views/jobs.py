@@ -54,6 +54,8 @@ def state_word(job: Job) -> str:
 def tone(job: Job) -> Tone:
     if job.state in _ACTIVE:
         return "ok"
+    if (told := waiting.drawn(job)) and told.never:
+        return "warn"
     return ("dim" if job.state in FINISHED else "", "", "warn", "crit")[severity(job)]
 
 
@@ -74,8 +76,8 @@ def why(job: Job) -> str:
 
 def shown_why(job: Job) -> str:
     """`why` of a row that is drawn: with figures, where they are known."""
-    told = None if isinstance(job, ArrayJob) else waiting.short(job)
-    return told if told is not None else why(job)
+    told = None if isinstance(job, ArrayJob) else waiting.drawn(job)
+    return (told.short if told else "") or why(job)
 
 
 def place(job: Job) -> str:

@@ -16,11 +16,11 @@ AGED = 20.0
 
 _latest: tuple[tuple[object, ...], Context] | None = None
 """The last context and what it was made of: the same readings are asked for again and again."""
-_told: dict[str, tuple[Job, str]] = {}
+_told: dict[str, tuple[Job, Explained]] = {}
 
 
 def look(store: Store, now: float) -> Context:
-    """The cluster as the store has it now; what `short` rests on until the next look."""
+    """The cluster as the store has it now; what `drawn` rests on until the next look."""
     global _latest
     made_of = tuple(store.value(name) for name in ("slurm.jobs", *FEEDS))
     if (
@@ -34,8 +34,8 @@ def look(store: Store, now: float) -> Context:
     return _latest[1]
 
 
-def short(job: Job) -> str | None:
-    """For the table: `you hold 4 of 4 GPUs until 14:20`; None where the plain words will do.
+def drawn(job: Job) -> Explained | None:
+    """For the table, by the latest look; None where the plain words will do.
 
     Of a row that is drawn, not of all: it may look at every job that holds something.
     """
@@ -43,8 +43,8 @@ def short(job: Job) -> str | None:
         return None
     known = _told.get(job.job_id)
     if known is None or known[0] is not job:
-        known = _told[job.job_id] = (job, explain_with(job, _latest[1]).short)
-    return known[1] or None
+        known = _told[job.job_id] = (job, explain_with(job, _latest[1]))
+    return known[1]
 
 
 def explained(job: Job, store: Store, now: float) -> Explained:
@@ -53,7 +53,7 @@ def explained(job: Job, store: Store, now: float) -> Explained:
 
 
 def lines(job: Job, store: Store, now: float) -> list[str | Cell]:
-    """Beside `short`: the reason as a sentence where that says more, and what to do about it."""
+    """Beside the short words: the reason as a sentence where that says more, and what to do about it."""
     found = explained(job, store, now)
     told: list[str | Cell] = []
     if found.text and not found.text.endswith(found.short):

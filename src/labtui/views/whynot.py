@@ -34,17 +34,19 @@ def lines(found: WhyNot, now: float, *, modify: str = "") -> list[str | Cell]:
     if found.gates:
         said += ["", Cell("Its partitions", "accent"), *(f"  {words}" for words in found.gates)]
     if found.nodes:
-        said += ["", *_nodes(found.nodes, now)]
+        said += ["", *_nodes(found, now)]
     return said
 
 
-def _nodes(verdicts: tuple[Verdict, ...], now: float) -> list[str | Cell]:
-    fitting = sum(bool(v.fits) for v in verdicts)
+def _nodes(found: WhyNot, now: float) -> list[str | Cell]:
+    verdicts = found.nodes
+    fitting = f"{sum(bool(v.fits) for v in verdicts) or 'none'} of {len(verdicts)}"
     several = len({v.partition for v in verdicts}) > 1
     width = min(24, max(len(v.node) for v in verdicts[:SHOWN]))
-    said: list[str | Cell] = [
-        Cell(f"Nodes: {fitting or 'none'} of {len(verdicts)} would fit now", "accent")
-    ]
+    head = f"Nodes with room for it: {fitting}" if found.never else (
+        f"Nodes: {fitting} would fit now"
+    )  # fmt: skip
+    said: list[str | Cell] = [Cell(head, "accent")]
     for verdict in verdicts[:SHOWN]:
         part = f"{inert(verdict.partition, 16):<10} " if several else ""
         words = "; ".join(verdict.lacks) or "fits"
