@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from labtui.actions import gpus
 from labtui.actions.base import Action, ActionError, Outcome, Plan
@@ -646,6 +647,19 @@ async def test_fewer_slices_name_who_no_longer_fits(state: Path) -> None:
     assert lab.plan.risks[0].startswith("no longer fit, the newest first to go: nim/new (2)")
     assert "nim/old" in lab.plan.risks[1]
     assert len(lab.plan.steps) == 1
+
+
+async def test_the_plan_says_what_slurms_jobs_make_of_it(state: Path) -> None:
+    """Two of a job, and five that Kubernetes may give: the first is nobody's to count."""
+    job = Holder(kind="job", id="8", slices=2)
+    for answer, words in (
+        ("5", "gives all 5 slices of the card, 7 of 5 with job 8 (2): when its memory is full"),
+        ("2", ""),
+    ):
+        gpu = structs.replace(CARD, holders=(job, Holder(kind="pod", id="nim/llama-0")))
+        plan = await Slices(Cluster1().client, gpu, answer, told(pod("llama-0"))).plan()
+        over = [risk for risk in plan.risks if risk.startswith("overbooked once Kubernetes ")]
+        assert len(over) == bool(words) and words in "".join(over)
 
 
 async def test_a_node_without_a_label_goes_back_to_none(state: Path) -> None:

@@ -197,6 +197,32 @@ def test_a_waiting_pod_gets_another_slice_or_anothers_place() -> None:
     assert "StatefulSet/llama makes it anew and gpu-2 has room" in moved.why
 
 
+def test_more_slices_leave_room_for_what_slurm_holds_of_the_cards() -> None:
+    """Two by a job, one by a pod, four are asked: seven, or the card is overbooked."""
+    card = _with(CARD, booked={"slurm": 2, "kubernetes": 1})
+    held = (pod("llama-0", "desktop-gpu"), pod("embed-0", slices=4, reason=SHORT))
+    (cut,) = (s for s in told(kube=KubeGpus(nodes=(HERE,), pods=held), gpu=card) if s.answer)
+    assert cut.answer == "7" and cut.command == "labtui gpu slices desktop-gpu 7"
+    assert cut.why.startswith("1 of 4 slices are held, 2 more by Slurm, pod nim/embed-0 asks 4; ")
+    silent = _with(card, na={"holders": "slurm: silent"})
+    (cut,) = (s for s in told(kube=KubeGpus(nodes=(HERE,), pods=held), gpu=silent) if s.answer)
+    assert "2 more by Slurm, as far as is known (slurm: silent), pod" in cut.why
+    endless = (held[0], pod("embed-0", slices=126, reason=SHORT))
+    found = told(kube=KubeGpus(nodes=(HERE,), pods=endless), gpu=card)
+    assert not [s for s in found if s.answer], "129 a card are refused"
+
+
+def test_what_slurm_holds_of_the_machines_other_cards_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = _with(CARD, index=1, booked={"slurm": 4})
+    monkeypatch.setattr("labtui.actions.suggest.items", lambda *a: [CARD, other])
+    node = msgspec.structs.replace(HERE, slices=8, cards=2)
+    held = (pod("a", "desktop-gpu", slices=8), pod("b", slices=2, reason=SHORT))
+    (cut,) = (s for s in told(kube=KubeGpus(nodes=(node,), pods=held)) if s.answer)
+    assert cut.answer == "7" and cut.items[0].gpu is CARD
+
+
 GATED = {"reason": "SchedulingGated", "reason_text": "somebody holds it back (a scheduling gate)"}
 MIXED = "0/2 nodes are available: 1 Insufficient nvidia.com/gpu, 1 node(s) didn't match Pod's node affinity/selector."  # noqa: E501
 BOTH = "0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient nvidia.com/gpu."

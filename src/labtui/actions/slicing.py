@@ -18,7 +18,8 @@ from typing import Any
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Unknown
 from labtui.actions.earlier import described
 from labtui.actions.pods import ask, document, kubectl_step
-from labtui.model import Gpu, KubeGpus, KubeNode, Pod, SlicingConfig
+from labtui.model import Gpu, Holder, KubeGpus, KubeNode, Pod, SlicingConfig
+from labtui.shares import room
 from labtui.sources.kubernetes import Kubectl
 from labtui.sources.slicing import recut, slicing
 from labtui.text import inert
@@ -90,7 +91,7 @@ class Slices(Action):
             title=f"Cut {self.name}'s cards into {count} slices ({entry})",
             targets=(described(self.name, "", "slices", self._before or NONE),),
             steps=tuple(kubectl_step(self.kube, *words) for words, _ in self._commands(config)),
-            risks=self._risks(told, node, config),
+            risks=self._risks(told, node, config, count),
             undo=f"it follows {self._before or NONE} now: u on the card, or "
             f"`labtui gpu undo {self.name}:{self.gpu.index}`",
             preview=next(iter(self._new.values()), ""),
@@ -193,7 +194,9 @@ class Slices(Action):
         found.append((("label", "node", self._node.name, label, "--overwrite"), None))
         return found
 
-    def _risks(self, told: KubeGpus, node: KubeNode, config: SlicingConfig) -> tuple[str, ...]:
+    def _risks(
+        self, told: KubeGpus, node: KubeNode, config: SlicingConfig, count: int
+    ) -> tuple[str, ...]:
         held = [p for p in told.pods if p.node in (node.node, node.name) and p.slices]
         held.sort(key=lambda p: p.since or float("inf"))
         found: list[str] = []
@@ -217,9 +220,15 @@ class Slices(Action):
                          "instances are offered, if there are any")  # fmt: skip
         if self._new:
             found.append("a new entry reaches the plug-in's pod after up to a minute")
-        if slurm := self.gpu.capacity.get("slurm"):
+        if slurm := self.gpu.capacity.get("slurm", 0):
             found.append(f"Slurm's own {slurm} slices of the card stay as they are: neither knows "
                          "what the other gives away")  # fmt: skip
+        jobs = [h for h in self.gpu.holders if h.kind == "job"]
+        most, might = max(count, slurm), count + sum(h.slices for h in jobs)
+        if jobs and might > most:
+            found.append(f"overbooked once Kubernetes gives all {count} slices of the card, "
+                         f"{might} of {most} with {_named(jobs)}: when its memory is full, what "
+                         "they or the pods allocate next fails")  # fmt: skip
         found.append("slices do not split memory: more of them, less for each")
         return tuple(found)
 
@@ -300,9 +309,12 @@ def _beyond(held: Sequence[Pod], room: int | None) -> list[Pod]:
     return out
 
 
-def _named(pods: Sequence[Pod]) -> str:
-    names = [inert(f"{p.namespace}/{p.name}", 80) + (f" ({p.slices})" if p.slices > 1 else "")
-             for p in pods]  # fmt: skip
+def _named(who: Sequence[Pod | Holder]) -> str:
+    names = [
+        (inert(f"{one.namespace}/{one.name}", 80) if isinstance(one, Pod) else room.named(one))
+        + (f" ({one.slices})" if one.slices > 1 else "")
+        for one in who
+    ]
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more
 

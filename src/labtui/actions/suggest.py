@@ -31,7 +31,8 @@ def suggestions(where: Gpu | str, store: Store, config: Config, now: float) -> l
         why = "neither Slurm nor Kubernetes is asked"
         return [Suggestion(f"it is not known what waits for a GPU of {name}", why)]
     waits = idle(cards, every)
-    ranked = [*of_slurm(node, waits, store, now), *of_pods(node, cards, waits, store, now)]
+    here = [g for g in every if g.node == node]  # Kubernetes cuts all of them alike
+    ranked = [*of_slurm(node, waits, store, now), *of_pods(node, here, waits, store, now)]
     told: dict[tuple[str, str], Suggestion] = {}
     for _, one in sorted(ranked, key=lambda pair: pair[0]):
         told.setdefault((one.words, one.command), one)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import ceil
 
+from labtui.actions.slicing import MOST
 from labtui.actions.suggestion import (
     ELSEWHERE,
     FREE,
@@ -32,7 +33,7 @@ SLICES = "slices"
 def of_pods(
     node: str, cards: Sequence[Gpu], idle: Sequence[Idle], store: Store, now: float
 ) -> Iterator[Ranked]:
-    """What would let Kubernetes' waiting pods through."""
+    """What would let Kubernetes' waiting pods through. `cards`: all of the node's."""
     feed, told = store.feed("k8s.gpus"), store.value("k8s.gpus")
     if feed is None:
         return
@@ -162,12 +163,20 @@ def _slice_more(pod: Pod, here: KubeNode, free: int, cards: Sequence[Gpu]) -> It
     now = here.replicas or (here.slices or 0) // count
     if now * count > (here.slices or 0):  # a card gives nothing: it would not give more
         return
-    each = now + ceil((pod.slices - free) / count)
+    pods = (here.slices or 0) - free
+    jobs = sum(c.booked.get("slurm", 0) for c in cards)
+    each = ceil((pods + jobs + pod.slices) / count)
+    if each > MOST:
+        return
     memory = "slices do not split memory"
     if card.memory_used_mib is not None and card.memory_total_mib:
         memory += f": {mib(card.memory_used_mib)} of {mib(card.memory_total_mib)} are used"
     row = GpuRow(node=card.node, index=card.index, gpu=card)
-    held = f"{(here.slices or 0) - free} of {here.slices} slices are held"
+    held = f"{pods} of {here.slices} slices are held"
+    if jobs:
+        held += f", {jobs} more by Slurm"
+    if unknown := next((c.na["holders"] for c in cards if "holders" in c.na), ""):
+        held += f", as far as is known ({inert(unknown, 100)})"
     yield ORDER, Suggestion(
         f"Cut {inert(here.node, 60)}'s cards into {each} slices",
         f"{held}, {_pod(pod)} asks {pod.slices}; {memory}",
