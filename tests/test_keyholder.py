@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import os
 import resource
 import select
@@ -29,6 +30,7 @@ from labtui.keyholder.operation import Door, Operation, Refused
 from labtui.keyholder.operations import operation
 from labtui.keyholder.operations.request import request
 from labtui.keyholder.shape import LIMIT, decoded, digest, form, trimmed, wipe
+from labtui.keyholder.slip import slipped
 from labtui.spec import Wanted
 from realservers import program
 from standin import answer, cut_short, hang, standing_in
@@ -66,6 +68,32 @@ def test_a_token_is_not_a_share_nor_a_sentence() -> None:
     assert form("token", bytearray(b"hvs.CAESIJ")).shape == "10, a token"
     assert not form("token", bytearray(b"two words")).good
     assert "share" in form("token", bytearray(HEX.encode())).shape
+
+
+@given(
+    st.binary(min_size=32, max_size=33), st.sampled_from(["{}", "--gpg={}", "Key 1: {}", "{},x"])
+)
+def test_a_share_that_slipped_in_is_noticed(raw: bytes, around: str) -> None:
+    for text in (raw.hex(), base64.b64encode(raw).decode()):
+        assert slipped(around.format(text)) == "share"
+        assert slipped(around.format(base64.b64encode(text.encode()).decode())) == "share"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "truenas", "--gpg", "hvs.asc", "~/shares/truenas-share-1-1F39DDFB.asc", "AB" * 20,
+     "s.token-of-cleo-for-truenas.asc", "secret/data/ngc", f"{HEX}.asc", "1007daf7"],
+)  # fmt: skip
+def test_what_names_something_is_no_secret(text: str) -> None:
+    assert slipped(text) == ""
+
+
+def test_a_file_that_is_there_is_no_secret(tmp_path: Path) -> None:
+    path = tmp_path / RAW[:32].hex()
+    path.touch()
+    assert slipped(path.name) == "share"
+    with contextlib.chdir(tmp_path):
+        assert slipped(path.name) == ""
 
 
 def test_a_value_keeps_all_but_the_last_lines_end() -> None:

@@ -437,6 +437,43 @@ def test_shares_come_from_no_pipe_and_no_argument(sealed: VaultSet, tmp_path: Pa
     assert sealed.client("truenas", "").sys.read_seal_status()["progress"] == 0
 
 
+TOKEN = "hvs.CAESIJ1x8k0Zq_a-3mD0v9yQKcW2eTnB5rLhU7sGfPjXoN4i"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("{}",), ("rekey", "truenas", "{}"), ("rekey", "{}"), ("rekey", "truenas", "--{}"),
+        ("rekey", "truenas", "--out", "out", "--gpg", "{}"), ("rekey", "truenas", "--gpg={}"),
+        ("generate-root", "truenas", "{}"), ("revoke-root", "truenas", "{}"),
+        ("revoke-root", "truenas", "--token-gpg", "{}"), ("rollback", "ngc", "{}"),
+        ("rotate", "ngc", "{}"), ("rotate", "ngc", "--value-gpg", "{}"), ("seal", "{}"),
+        ("seal", "truenas", "--token-gpg", "{}"), ("token", "{}"), ("token", "--token-gpg", "{}"),
+        ("snapshot", "--token-gpg", "{}"), ("restore", "{}"), ("status", "{}"), ("init", "{}"),
+        ("reset", "{}"), ("unseal", "Unseal Key 1: {}"), ("unseal", "truenas", "--share={}"),
+    ],
+)  # fmt: skip
+def test_no_command_repeats_a_share_or_a_token(tmp_path: Path, words: tuple[str, ...]) -> None:
+    config = written(tmp_path, "https://127.0.0.1:9", "")
+    raw = bytes(range(7, 40))
+    shares = [raw.hex(), base64.b64encode(raw).decode(), raw[:32].hex().upper()]
+    shares += [base64.b64encode(share.encode()).decode() for share in shares]
+    legacy = "s.iyNUhq8Ov4hIAx6snw5mB2nL"
+    for text in (*shares, TOKEN, legacy, f"{TOKEN}.Ax6sn"):
+        kind = "share" if text in shares else "token"
+        told = here(config, "vault", *(word.replace("{}", text) for word in words))
+        assert told.exit_code == 2, told
+        assert told.stderr.startswith(f"labtui: a {kind} is never given as an argument"), told
+        assert not told.stdout and text[:12] not in told.stderr
+
+
+@pytest.mark.parametrize("words", [("apply", "x", "--token-gpg"), ("undo",), ("show",), ()])
+def test_no_playbook_is_named_like_a_token(tmp_path: Path, words: tuple[str, ...]) -> None:
+    told = here(written(tmp_path, "https://127.0.0.1:9", ""), "play", *words, TOKEN)
+    assert told.exit_code == 2 and TOKEN[:12] not in told.output, told
+    assert "a token is never given as an argument" in told.stderr
+
+
 def test_a_read_only_console_takes_no_share(sealed: VaultSet, tmp_path: Path) -> None:
     config = written(tmp_path, sealed.urls["truenas"], sealed.ca)
     for words in (

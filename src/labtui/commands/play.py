@@ -9,6 +9,7 @@ from labtui.actions.vault import Doors
 from labtui.actions.vault.agents import TOKEN, InstallAgents, UndoAgents
 from labtui.commands.basics import OK, UNHEALTHY, UNREACHABLE, USAGE, fail
 from labtui.commands.common import document, echo_json, perform, with_session
+from labtui.commands.vault.arguments import WithoutSecrets
 from labtui.commands.vault.prompt import asked
 from labtui.model import Item
 from labtui.plays.catalogue import Book, books, targets
@@ -40,7 +41,7 @@ class PreviewRow(Item, frozen=True, kw_only=True):
     message: str | None = None
 
 
-@click.group()
+@click.group(cls=WithoutSecrets)
 def play() -> None:
     """Playbooks: look what they would change, apply them, check them, take them back."""
 

@@ -66,7 +66,7 @@ def _share(text: bytearray, count: int) -> tuple[str, bool]:
         return "a token, not a share", False
     if not _IS_BASE64.fullmatch(text) and not _IS_BASE64.fullmatch(text + b"A"):
         return "with characters that no share has", False
-    inner = _unwrapped(text)
+    inner = unwrapped(text)
     if inner is not None and decoded(inner) is not None:
         return "base64 of a share: decode it once, base64 -d", False
     if inner is not None and inner[0] >= 0x80 and len(text) > 2 * HEX[1]:
@@ -76,7 +76,7 @@ def _share(text: bytearray, count: int) -> tuple[str, bool]:
     return f"a share has {PLAIN}", False
 
 
-def _unwrapped(text: bytearray) -> bytearray | None:
+def unwrapped(text: bytearray) -> bytearray | None:
     try:
         return bytearray(base64.b64decode(text, validate=True)) or None
     except (binascii.Error, ValueError):
@@ -89,7 +89,7 @@ def decoded(text: bytearray) -> bytearray | None:
     if len(text) in HEX and _IS_HEX.fullmatch(text):
         return bytearray(binascii.unhexlify(text))
     if len(text) == BASE64 and _IS_BASE64.fullmatch(text):
-        found = _unwrapped(text)
+        found = unwrapped(text)
         if found is not None and len(found) in BYTES:
             return found
     return None

@@ -6,6 +6,8 @@ from importlib import import_module
 
 import click
 
+from labtui.commands.vault.arguments import WithoutSecrets
+
 COMMANDS = {
     "status": ("status", "The state of each server: sealed, standby, refused ..."),
     "unseal": ("unseal", "Give shares to a sealed server, by prompt or gpg file."),
@@ -25,7 +27,7 @@ COMMANDS = {
 }
 
 
-class _Lazy(click.Group):
+class _Lazy(WithoutSecrets):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 

@@ -11,7 +11,6 @@ from labtui.commands.basics import USAGE, fail
 from labtui.commands.common import perform, with_session
 from labtui.commands.vault.prompt import asked
 from labtui.commands.vault.servers import doors
-from labtui.commands.vault.unseal import refuse_secrets
 from labtui.session import Session
 
 NEVER = (
@@ -44,7 +43,6 @@ def rotate(
 
     The value and the token are typed or pasted at a prompt, or come out of gpg files.
     """
-    refuse_secrets((secret,))
     if more:  # click would repeat it
         fail(NEVER, USAGE)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import click
@@ -16,25 +16,12 @@ from labtui.commands.basics import OK, UNHEALTHY, UNREACHABLE, USAGE, fail
 from labtui.commands.common import perform, with_session
 from labtui.commands.vault.prompt import give_shares
 from labtui.commands.vault.servers import doors, server, servers
-from labtui.keyholder.shape import form
 from labtui.model import VaultNode
 from labtui.session import Session
 from labtui.text import inert
 
 AGENTS_EVERY = 3.0
 """Seconds between two questions to the agents, while they are waited for."""
-NEVER = (
-    "a share is never given as an argument: this one is in the shell's history and was in the"
-    " list of processes now; remove it there, and rekey if others may have seen it"
-)
-
-
-def refuse_secrets(arguments: Sequence[str]) -> None:
-    """Ends with 2 where an argument looks like a share; it is not echoed."""
-    for text in arguments:
-        value = text.partition("=")[2] or text
-        if any(form("share", bytearray(t.encode())).good for t in (text, value)):
-            fail(NEVER, USAGE)
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -49,7 +36,6 @@ def unseal(
 
     They are typed or pasted at a prompt, or come out of gpg files: never as arguments.
     """
-    refuse_secrets((*node, *files))
     if len(node) > 1 or any(name.startswith("-") for name in node):
         fail("one NODE at most, and --gpg FILE for shares: see --help", USAGE)
 
@@ -73,7 +59,6 @@ def unseal(
 @click.pass_context
 def reset(context: click.Context, node: str, yes: bool, as_json: bool) -> None:
     """Drop the shares that NODE has so far, whoever gave them."""
-    refuse_secrets((node,))
 
     async def work(session: Session) -> int:
         action = session.action("vault.reset", [server(session, node)])
