@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from labtui.actions.plays import PlayAction, diff_lines
 from labtui.actions.runner import Runner
 from labtui.config import Config, parse
 from labtui.history import AuditLine
+from labtui.plays import folder as folders
 from labtui.plays import run as runs
 from labtui.plays.catalogue import INSTALL, Book, book, books, targets
 from labtui.plays.events import Began, Ended, Event, Report, Result, TaskBegan
@@ -298,7 +299,7 @@ async def test_broken_off_it_ends_with_all_that_it_started(
 ) -> None:
     own = tmp_path / "memory"  # where other tests have none of theirs
     own.mkdir()
-    monkeypatch.setattr(runs, "memory", lambda: str(own))
+    monkeypatch.setattr(folders, "memory", lambda: str(own))
     mark = f"4{os.getpid()}.25"
     tasks = put(tmp_path / "t") + f"    - name: Wait long\n      command: sleep {mark}\n"
     one = written(tmp_path, "one", tasks)
@@ -335,6 +336,56 @@ async def test_killed_from_outside_it_leaves_no_worker(tmp_path: Path) -> None:
     assert not _running(mark)
 
 
+PLAYS = """
+import asyncio, pathlib, sys
+from labtui.plays import folder, run
+from test_plays import config
+
+folder.memory = lambda: sys.argv[2]
+
+async def main():
+    async with run.prepared(config(), pathlib.Path(sys.argv[1]), ["here"]) as ready:
+        await run.run(ready)
+
+asyncio.run(main())
+"""
+
+
+def test_what_a_killed_labtui_leaves_the_next_run_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "memory"
+    own.mkdir()
+    monkeypatch.setattr(folders, "memory", lambda: str(own))
+
+    async def folders_of_another() -> int:
+        async with folders.folder():
+            return len(list(own.iterdir()))
+
+    mark = f"4{os.getpid()}.5"
+    one = written(tmp_path, "one", f"    - name: Wait long\n      command: sleep {mark}\n")
+    paths = {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    argv = [sys.executable, "-c", PLAYS, str(one.path), str(own)]
+    with subprocess.Popen(argv, env=os.environ | paths) as process:
+        _until(lambda: _running(mark))
+        assert asyncio.run(folders_of_another()) == 2 and _running(mark), "it lives"
+        process.kill()
+    _until(lambda: not _running(mark))
+    (left,) = own.iterdir()
+    stray = ["sleep", f"{mark}1"]  # as ssh's masters are
+    env = {"ANSIBLE_LOCAL_TEMP": str(left / "tmp")}
+    with subprocess.Popen(stray, env=os.environ | env) as stray_process:
+        assert asyncio.run(folders_of_another()) == 1
+        assert stray_process.wait(5) == -signal.SIGKILL
+
+
+def _until(so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 async def test_out_of_time_it_is_ended(tmp_path: Path) -> None:
     one = written(tmp_path, "one", "    - name: Wait\n      command: sleep 300\n")
     report, _ = await play(one.path, config(), timeout=4.0)
@@ -367,7 +418,7 @@ async def test_connections_that_hang_hold_up_neither_the_console_nor_each_other(
     took = time.monotonic() - began
     counter.cancel()
     assert not ready.folder.exists()
-    assert took < runs.CLOSING + 1.5
+    assert took < folders.CLOSING + 1.5
     assert max(b - a for a, b in itertools.pairwise(turns)) < 0.5
     assert len(turns) > 20
 

@@ -12,12 +12,8 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import signal
-import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +22,7 @@ import msgspec
 
 from labtui.config import Config
 from labtui.plays.events import LINE, Event, Report, parse
+from labtui.plays.folder import end_all, folder
 from labtui.plays.inventory import PlayError, inventory
 from labtui.plays.variables import variables
 from labtui.text import inert
@@ -35,8 +32,6 @@ TIMEOUT = 900.0
 """Seconds for a whole run."""
 GRACE = 3.0
 """Seconds between asking it to end and killing it."""
-CLOSING = 2.0
-"""Seconds that ssh has to end the connections of a run."""
 STDERR = 8192
 """Bytes kept of what it says beside its events: the last ones."""
 MOST = 64 << 20
@@ -59,51 +54,6 @@ class Prepared(msgspec.Struct, frozen=True):
     timeout: float = TIMEOUT
     handed: int = -1
     """A file in memory that ansible-playbook inherits: what no argument may hold."""
-
-
-def memory() -> str | None:
-    """A folder on a tmpfs, of this user's or everybody's; None: there is none, the usual one."""
-    try:
-        mounts = Path("/proc/mounts").read_text().splitlines()
-    except OSError:
-        return None
-    points = {line.split(" ")[1] for line in mounts if line.split(" ")[2:3] == ["tmpfs"]}
-    for place in (os.environ.get("XDG_RUNTIME_DIR", ""), "/dev/shm"):
-        if place in points and os.access(place, os.W_OK | os.X_OK):
-            return place
-    return None
-
-
-@contextlib.asynccontextmanager
-async def folder() -> AsyncIterator[Path]:
-    """A folder for one run. Connections that ssh left open in it are ended with it."""
-    # A socket's path may have 108 bytes: hence the short names.
-    made = Path(tempfile.mkdtemp(prefix="labtui-", dir=memory()))
-    try:
-        yield made
-    finally:
-        await asyncio.shield(asyncio.to_thread(_give_back, made))
-
-
-def _give_back(made: Path) -> None:
-    """All connections are asked at once; one that hangs is not waited for."""
-    asked = []
-    for control in made.glob("cp/*"):
-        with contextlib.suppress(OSError):
-            asked.append(
-                subprocess.Popen(
-                    ["ssh", "-o", f"ControlPath={control}", "-O", "exit", "labtui"],
-                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                )
-            )  # fmt: skip
-    deadline = time.monotonic() + CLOSING
-    for one in asked:
-        try:
-            one.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            one.kill()
-            one.wait()
-    shutil.rmtree(made, ignore_errors=True)
 
 
 @contextlib.asynccontextmanager
@@ -234,7 +184,7 @@ async def _end(process: asyncio.subprocess.Process, place: Path) -> None:
     """End all that a run started here: asked first, then killed, and seen to be gone.
 
     Ansible's workers have sessions of their own (2.19), and are ended only by a parent that lives
-    to hear the request; ssh's masters outlive both. What all of them have is the run's environment.
+    to hear the request; ssh's masters outlive both.
     """
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGTERM)
@@ -242,24 +192,6 @@ async def _end(process: asyncio.subprocess.Process, place: Path) -> None:
         await asyncio.wait_for(process.wait(), GRACE)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    mark = f"ANSIBLE_LOCAL_TEMP={place / 'tmp'}".encode()
-    # What the kernel does not let go of, as a process that waits for a lost disk, is left to it.
+    await asyncio.to_thread(end_all, place)
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(GRACE):
-            while await asyncio.to_thread(_kill_all, mark):  # noqa: ASYNC110 - nobody tells of it
-                await asyncio.sleep(0.02)
-            await process.wait()
-
-
-def _kill_all(mark: bytes) -> bool:
-    """Kill whatever has this variable; True: there was something, look again."""
-    found = False
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            # What has ended and waits for its parent has no environment.
-            if mark in (entry / "environ").read_bytes().split(b"\0"):
-                os.kill(int(entry.name), signal.SIGKILL)
-                found = True
-        except OSError:
-            continue  # gone, or another user's
-    return found
+        await asyncio.wait_for(process.wait(), GRACE)

@@ -5,8 +5,10 @@ plays/events.py has the other side. Of a task with no_log nothing is told but it
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
 import sys
 from typing import Any
 
@@ -22,6 +24,8 @@ DOCUMENTATION = """
 
 MESSAGE, DIFF = 2000, 16000
 """Characters that are told of one result."""
+PR_SET_PDEATHSIG = 1
+"""linux/prctl.h."""
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]
@@ -34,6 +38,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         sys.stdout.flush()
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
+        # A labtui that is killed can neither stop this any more nor tell what it did.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         self._say("begin", pid=os.getpid())
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
