@@ -191,6 +191,11 @@ def test_minutes_that_slurmctld_counts() -> None:
         (job("1", reason="Dependency", dependency="afterok:50(unfulfilled),afterany:77"),
          "waits for 50 to end well, 77 to end",
          "waits for 50 (running) to end well, 77 to end"),
+        (job("1", reason="Dependency", dependency="after:50+90(unfulfilled)"),
+         "waits for 50 to start and 90 min to pass",
+         "waits for 50 (running) to start and 90 min to pass, {half} at the latest"),
+        (job("1", reason="Dependency", dependency="after:99+10(unfulfilled)"),
+         "waits for 99 to start and 10 min to pass", "waits for 99 to start and 10 min to pass"),
         (job("60_[8-99%1]", reason="JobArrayTaskLimit", array_task="8-99%1"),
          "its array runs 1 at once", "its array may run 1 at once: 1 run now, 92 wait"),
     ],
@@ -205,8 +210,9 @@ def test_what_is_no_limit(waits: Job, short: str, text: str) -> None:
         job("73", reason="Priority", priority=20, partition="cpu"),
     ]
     found = told(waits, *others)
-    soon = at(NOW + HOUR)
-    assert (found.short, found.text) == (short.format(soon=soon), text.format(soon=soon))
+    soon, half = at(NOW + HOUR), at(NOW + HOUR / 2)
+    assert found.short == short.format(soon=soon)
+    assert found.text == text.format(soon=soon, half=half)
     assert found.advice
 
 

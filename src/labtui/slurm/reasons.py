@@ -224,11 +224,22 @@ def explain(reason: str | None, job: Job) -> str | None:
     return words(reason)
 
 
+DEPENDS = re.compile(r"(\w+):([0-9]{1,10}(?:_[0-9]{1,9}|_\*)?)(?:\+([0-9]{1,9}))?")
+"""(kind, job, minutes) of each part of a dependency: `after:12+10(unfulfilled)`."""
+_KINDS = {
+    "after": "to start", "afterok": "to end well", "afternotok": "to fail", "afterany": "to end",
+    "aftercorr": "to end well, task by task", "afterburstbuffer": "to have its data out",
+}  # fmt: skip
+
+
+def what_depends(kind: str, minutes: str = "") -> str:
+    """`to end well`, `to start and 10 min to pass`; empty for a kind that we do not know."""
+    return _KINDS.get(kind, "") + (f" and {minutes} min to pass" if minutes and kind == "after" else "")
+
+
 def _dependency(reason: str, dependency: str) -> str:
     """`afterok:12(unfulfilled),afterany:13_*(failed)` in words."""
-    kinds = {"afterok": "to end well", "afternotok": "to fail", "after": "to start",
-             "afterany": "to end", "aftercorr": "to end well, task by task"}  # fmt: skip
-    found = re.findall(r"(\w+):([0-9_*+]+)(?:\((\w+)\))?", dependency)
+    found = DEPENDS.findall(dependency)
     if dependency.startswith("singleton"):
         return "waits for its user's other job of that name"
     if not found:
@@ -236,7 +247,9 @@ def _dependency(reason: str, dependency: str) -> str:
     if reason == "DependencyNeverSatisfied":
         ids = ", ".join(job for _, job, _ in found)
         return f"never starts: {ids} did not end as asked"
-    parts = [f"{job.removesuffix('_*')} {kinds.get(kind, '')}".strip() for kind, job, _ in found]
+    parts = [
+        f"{job.removesuffix('_*')} {what_depends(kind, later)}".strip() for kind, job, later in found
+    ]
     return "waits for " + ", ".join(parts)
 
 

@@ -16,7 +16,7 @@ from labtui.slurm.limited import explain_limit, too_long
 from labtui.slurm.reasons import limit_code
 from labtui.slurm.scontrol import STARTING, state_word
 from labtui.slurm.urgency import FINISHED
-from labtui.slurm.usage import Context, amount, asks, ends_at, tasks
+from labtui.slurm.usage import HOLDS, Context, amount, asks, ends_at, tasks
 from labtui.text import inert
 
 __all__ = ["Context", "Explained", "explain_with", "takes_jobs"]
@@ -130,26 +130,19 @@ def _priority(job: Job, context: Context, plain: Explained) -> Explained | None:
     return Explained(short, text + soon, plain.advice, until)
 
 
-_WHAT_DEPENDS = {
-    "after": "to start", "afterok": "to end well", "afternotok": "to fail", "afterany": "to end",
-    "aftercorr": "to end well, task by task", "afterburstbuffer": "to have its data out",
-}  # fmt: skip
-
-
 def _dependency(job: Job, context: Context, plain: Explained) -> Explained | None:
     """Each job it waits for, and how that one is doing."""
-    asked = re.findall(
-        r"(\w+):([0-9]+(?:_[0-9]+|_\*)?)(?:\+\d+)?(?:\((\w+)\))?", job.dependency or ""
-    )
+    asked = reasons.DEPENDS.findall(job.dependency or "")
     parts: list[str] = []
     ends: list[float | None] = []
-    for kind, job_id, _ in asked[:4]:
+    for kind, job_id, later in asked[:4]:
         rows = context.find(job_id.removesuffix("_*"))
         going = [r for r in rows if r.state not in FINISHED]
         now = sorted({r.state.lower().replace("_", " ") for r in going or rows})
         state = f" ({', '.join(now)})" if now else ""
-        parts.append(f"{job_id.removesuffix('_*')}{state} {_WHAT_DEPENDS.get(kind, '')}".strip())
-        running = [ends_at(r, context.now) for r in going]
+        what = reasons.what_depends(kind, later)
+        parts.append(f"{job_id.removesuffix('_*')}{state} {what}".strip())
+        running = [_so_far(kind, later, r, context.now) for r in going]
         ends.append(max((e for e in running if e), default=None) if None not in running else None)
     if not parts:
         return None
@@ -161,6 +154,16 @@ def _dependency(job: Job, context: Context, plain: Explained) -> Explained | Non
     until = max((e for e in ends if e), default=None) if ends and None not in ends else None
     late = f", {when(until, context.now)} at the latest" if until else ""
     return Explained(plain.short, f"waits for {joint.join(parts)}{more}{late}", plain.advice, until)
+
+
+def _so_far(kind: str, minutes: str, job: Job, now: float) -> float | None:
+    """When a job that is waited for has come so far, at the latest."""
+    if kind != "after":
+        return ends_at(job, now)
+    if job.state not in HOLDS or not job.start_time:
+        return None
+    moment = job.start_time + 60 * int(minutes or 0)
+    return moment if moment > now else None
 
 
 def _begin(job: Job, context: Context, plain: Explained) -> Explained | None:

@@ -53,7 +53,7 @@ def explained(job: Job, store: Store, now: float) -> Explained:
 
 
 def lines(job: Job, store: Store, now: float) -> list[str | Cell]:
-    """Beside the short words: the reason as a sentence where that says more, and what to do about it."""
+    """Beside `short`: the reason as a sentence where that says more, and what to do about it."""
     found = explained(job, store, now)
     told: list[str | Cell] = []
     if found.text and not found.text.endswith(found.short):
