@@ -89,6 +89,8 @@ def test_what_nobody_measured_is_not_zero() -> None:
         "NodeList": "None assigned",
     }
     assert one(waits).cpu_s.why_not == "it has not run" and one(waits).nodes == ()
+    failed = one(JOB | {"State": "FAILED", "ElapsedRaw": "0"})
+    assert failed.cpu_s.why_not == "it ran less than a second"
 
 
 def test_a_running_job_is_told_by_sstat() -> None:

@@ -147,7 +147,8 @@ def _cpu(
     """Slurm has it twice: what the kernel told when a task ended, and what was sampled until
     then. Of tasks that were killed only the second is there, so the larger counts."""
     if not elapsed:
-        return Figure(why_not="it has not run")
+        began = elapsed == 0 and values.moment(job["Start"]) is not None
+        return Figure(why_not="it ran less than a second" if began else "it has not run")
     over = state in OVER
     ended = _seconds(job["TotalCPU"]) if over else None
     sampled = [s for step in measured if (s := _sampled_cpu(step)) is not None]
