@@ -81,7 +81,7 @@ class LogPane(Vertical):
         }  # fmt: skip
 
     def compose(self) -> ComposeResult:
-        yield Lines(id="log-title")
+        yield Lines(id="log-title", wrap=True, indent=0)
         yield LogView(id="log")
         yield Ask(self._asked, id="ask")
 

@@ -71,7 +71,10 @@ class TasksScreen(ExactScreen[None]):
         table.message = f"no task of {self._array} is known"
         table.set_rows(tasks, keys=[job.job_id for job in tasks])
         name = inert(tasks[0].name, 40) if tasks else ""
-        started = sum("[" not in row.key for row in found)
+        started = sum(
+            row.state != "PENDING" and (row.state != "CANCELLED" or bool(known.where(row)))
+            for row in found
+        )
         title = f" Array {inert(self._array, 40)} {name}: {started} tasks were started"
         title += f", the first {MOST} of them" if len(found) > MOST else ""
         self.query_one("#top", Lines).set_lines([[(title, "accent")]])
