@@ -219,10 +219,40 @@ def test_what_asks_for_no_gpu_is_left_out() -> None:
     assert found is not None and (found.slices, found.mig) == (1, {"mig-1g.10gb": 2})
 
 
-@pytest.mark.parametrize("count", ["-1", "1.5", "", "a lot", "1e30", -2, "9" * 40, "500m"])
+@pytest.mark.parametrize(
+    ("written", "count"),
+    [("1e3", 1000), ("1E3", 1000), ("2E0", 2), ("1G", 10**9), ("1Gi", 1 << 30), ("1.5k", 1500),
+     ("2000m", 2), ("3000000u", 3), ("4000000000n", 4), ("+8", 8), (".5Ki", 512), ("6.", 6),
+     ("70e-1", 7), ("0", 0), ("0E", 0)],
+)  # fmt: skip
+def test_a_quantity_is_written_in_many_ways(written: str, count: int) -> None:
+    assert kubeobjects.quantity(written) == count
+
+
+@pytest.mark.parametrize(
+    "count", ["-1", "1.5", "", "a lot", "1e30", -2, "9" * 40, "500m", "1E", "1e-3", "k", "1_0"]
+)
 def test_a_number_of_gpus_that_is_none_is_refused(count: Any) -> None:
     with pytest.raises(ValueError, match="is no number of GPUs"):
         pod(containers=[container(count)])
+
+
+async def test_a_number_that_is_none_costs_its_own_pod_or_node() -> None:
+    def item(name: str, node: str, asked: str) -> dict[str, Any]:
+        return {"metadata": {"name": name, "namespace": "nim"},
+                "spec": {"nodeName": node, "containers": [container(asked)]},
+                "status": {"phase": "Running", "allocatable": {GPU: asked}}}  # fmt: skip
+
+    items = [item("gpu1", "gpu1", "1e1"), item("gpu2", "gpu2", "a lot"), item("a", "gpu3", "1.5")]
+    client = Kubectl(KubernetesConfig(), Answering(json.dumps({"items": items})))
+    found = await collectors.GpuCollector(client, Config()).collect()
+    assert [(one.name, one.slices) for one in found.nodes] == [("gpu1", 10)]
+    assert [(one.name, one.slices) for one in found.pods] == [("gpu1", 10)]
+    assert found.unread == {
+        "gpu2": "node gpu2: a lot is no number of GPUs",
+        "a": "node a: 1.5 is no number of GPUs",
+        "gpu3": "pod nim/a: 1.5 is no number of GPUs",
+    }
 
 
 def test_who_makes_a_pod_anew() -> None:
@@ -241,15 +271,24 @@ def test_who_makes_a_pod_anew() -> None:
 
 
 def test_a_machine_is_found_by_name_or_address() -> None:
-    def raw(name: str, address: str) -> dict[str, Any]:
+    def raw(name: str, address: str, ready: str = "True") -> dict[str, Any]:
         return {"metadata": {"name": name},
-                "status": {"addresses": [{"type": "Hostname", "address": name},
+                "status": {"conditions": [{"type": "Ready", "status": ready}],
+                           "addresses": [{"type": "Hostname", "address": name},
                                          {"type": "InternalIP", "address": address}]}}  # fmt: skip
 
     page = msgspec.convert({"items": [raw("a", "10.0.0.9"), raw("ip-10-0-0-2", "10.0.0.2"),
                                       raw("c", "10.0.0.3")]}, NodePage)  # fmt: skip
-    names = kubeobjects.machines(page.items or (), {"a": "10.0.0.1", "b": "10.0.0.2", "d": ""})
-    assert names == {"a": "a", "ip-10-0-0-2": "b", "c": "c"}
+    configured = {"a": "10.0.0.1", "b": "10.0.0.2", "d": ""}
+    names, twins = kubeobjects.machines(page.items or (), configured)
+    assert names == {"a": "a", "ip-10-0-0-2": "b", "c": "c"} and not twins
+    left = [raw("a-old", "10.0.0.1", "Unknown"), raw("b-old", "10.0.0.2", "Unknown"),
+            raw("a", "10.0.0.1", "False"), raw("b-new", "10.0.0.2")]  # fmt: skip
+    page = msgspec.convert({"items": left}, NodePage)
+    names, twins = kubeobjects.machines(page.items or (), configured)
+    assert names == {"a": "a", "a-old": "a-old", "b-new": "b", "b-old": "b-old"}
+    assert twins == {"a-old": "a", "b-old": "b"}
+    assert kubeobjects.node(page.items[0], names, twins["a-old"]).twin == "a"  # type: ignore[index]
 
 
 # Why a pod waits

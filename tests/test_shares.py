@@ -23,7 +23,7 @@ from labtui.model import (
 )
 from labtui.shares.bookings import gres_gpus
 from labtui.shares.cards import free, held, items, slots
-from labtui.shares.room import room
+from labtui.shares.room import by_mps, room, shares_memory
 from labtui.slurm.allocations import allocations
 from labtui.slurm.types import Allocation
 from labtui.store import Fault, Reading, Store
@@ -550,6 +550,37 @@ def test_a_node_that_kubernetes_does_not_use() -> None:
     assert "slices: slurm 4, kubernetes 2" in said(gpu, "count-differs")
 
 
+def test_a_node_that_was_left_behind_is_told_apart() -> None:
+    old = KubeNode(name="n-old", node="n-old", twin="n", ready=False, slices=2, cards=1)
+    told = KubeGpus(nodes=(*KUBE.nodes, old), pods=KUBE.pods)
+    first, second = cards(BOTH | {"k8s.gpus": told})
+    assert (first.node, first.capacity["kubernetes"], second.node) == ("n", 4, "n-old")
+    assert "source" not in kinds(first)
+    assert "this node tells the address of n" in said(second, "source")
+
+
+def test_what_cannot_be_understood_leaves_its_own_node_unknown() -> None:
+    told = replace(KUBE, unread={"m": "pod nim/a: 1.5 is no number of GPUs"})
+    beside = {"smi.m": [replace(card(), node="m")]}
+    found = {g.node: g for g in cards(BOTH | {"k8s.gpus": told, "slurm.allocations": []} | beside)}
+    assert "holders" not in found["n"].na and free(found["n"]) == 1
+    assert found["m"].na["holders"] == "kubernetes: pod nim/a: 1.5 is no number of GPUs"
+
+
+def test_labels_tell_what_a_card_is_where_nothing_else_does() -> None:
+    node = replace(KUBE.nodes[0], product="NVIDIA-A100-SXM4-40GB-SHARED", memory_mib=40960)
+    values = {"k8s.gpus": KubeGpus(nodes=(node,))}
+    (gpu,) = cards(values)
+    assert (gpu.product, gpu.memory_total_mib) == ("NVIDIA-A100-SXM4-40GB", 40960.0)
+    assert gpu.origin == {"product": "kubernetes", "memory_total_mib": "kubernetes"}
+    assert "memory_total_mib" not in gpu.na and "memory_used_mib" in gpu.na
+    (gpu,) = cards(values | {"smi.n": [card(memory_total_mib=None)]})
+    assert (gpu.product, gpu.memory_total_mib) == ("RTX 4090", 40960.0)
+    one = replace(node, product="NVIDIA-A100-SXM4-40GB-MIG-1g.5gb", memory_mib=4864)
+    (gpu,) = cards({"k8s.gpus": KubeGpus(nodes=(one,))})
+    assert (gpu.product, gpu.memory_total_mib) == ("NVIDIA-A100-SXM4-40GB", None)
+
+
 # ---- processes
 
 
@@ -725,6 +756,30 @@ def test_mig_splits_memory() -> None:
     )
     (gpu,) = cards({"smi.n": [card(mig=mig, memory_used_mib=24000.0)]})
     assert room(gpu) is None and "1g.10gb 9.7G of 9.8G" in said(gpu, "memory-tight")
+
+
+def test_the_plug_ins_mps_splits_memory_and_slurms_does_not() -> None:
+    """The one limits each process to an equal part, the other its threads alone."""
+    node = KubeNode(name="n", node="n", ready=True, slices=4, cards=1, replicas=4, sharing="mps")
+    full = card(memory_used_mib=24000.0, memory_total_mib=24564.0)
+    kube = {"k8s.gpus": KubeGpus(nodes=(node,), pods=(pod("a"), pod("b"))), "smi.n": [full]}
+    half = {"smi.n": [replace(full, memory_used_mib=12000.0)]}
+    (gpu,) = cards(kube | half)
+    found = room(gpu)
+    assert by_mps(gpu) and not shares_memory(gpu)
+    assert found and found.at_most == 24564 / 4 and "memory-tight" not in kinds(gpu)
+    (gpu,) = cards(kube)
+    assert [f.severity for f in gpu.findings if f.kind == "memory-tight"] == [1], "all have theirs"
+    for slurm in (
+        {
+            "slurm.nodes": gres("gpu:1,mps:100"),
+            "slurm.allocations": [alloc("1", 50, 0, name="mps")],
+        },
+        {"slurm.nodes": gres("gpu:4"), "slurm.allocations": [alloc("1", 1, 0)]},
+    ):
+        for values in (slurm | {"smi.n": [full]}, kube | slurm):
+            (gpu,) = cards(values)
+            assert shares_memory(gpu) and not by_mps(gpu)
 
 
 # ---- slots, and what is remembered

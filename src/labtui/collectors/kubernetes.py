@@ -17,6 +17,7 @@ from labtui.sources.kubernetes import GRACE, Kubectl, KubeError
 from labtui.sources.kubeshapes import NodePage, PageMeta, PodPage, RawNode, RawPod, Shape
 from labtui.sources.slicing import slicing
 from labtui.store import FaultKind
+from labtui.text import inert
 
 PAGE = 500
 """Objects of one answer: some 5 MB of pods, which take the event loop no 16 ms to decode."""
@@ -112,7 +113,9 @@ class GpuCollector(SourceCollector):
             _permitted("pods", self._pods(), denied, faults),
         )
         # 10,000 pods take 0.2 s: not the event loop's.
-        nodes, pods = await asyncio.to_thread(self._understood, raw_nodes or (), raw_pods or ())
+        nodes, pods, unread = await asyncio.to_thread(
+            self._understood, raw_nodes or (), raw_pods or ()
+        )
         await self._ask_policy(nodes)
         policy, slices, why = self._policy
         if len(faults) == 2 and "clusterpolicies" in why:
@@ -123,29 +126,35 @@ class GpuCollector(SourceCollector):
             slicing=slices,
             policy=policy,
             denied=denied | why,
+            unread=unread,
         )
 
     def _understood(
         self, raw_nodes: Sequence[RawNode], raw_pods: Sequence[RawPod]
-    ) -> tuple[tuple[KubeNode, ...], tuple[Pod, ...]]:
-        names = kubeobjects.machines(raw_nodes, self._machines)
-        try:
-            nodes = tuple(kubeobjects.node(one, names) for one in raw_nodes)
-            pods = [kubeobjects.pod(one, names) for one in raw_pods]
-        except ValueError as error:
-            raise KubeError("protocol", f"Kubernetes: {error}") from None
-        return nodes, tuple(one for one in pods if one is not None)
+    ) -> tuple[tuple[KubeNode, ...], tuple[Pod, ...], dict[str, str]]:
+        """And by machine what cannot be: that costs this node or pod alone."""
+        names, twins = kubeobjects.machines(raw_nodes, self._machines)
+        nodes, pods, unread = [], [], dict[str, str]()
+        for raw in raw_nodes:
+            name = raw.metadata.name
+            try:
+                nodes.append(kubeobjects.node(raw, names, twins.get(name)))
+            except ValueError as error:
+                unread[names[name]] = f"node {inert(name, 60)}: {error}"
+        for of in raw_pods:
+            try:
+                if (one := kubeobjects.pod(of, names)) is not None:
+                    pods.append(one)
+            except ValueError as error:
+                name = inert(f"{of.metadata.namespace}/{of.metadata.name}", 60)
+                if on := of.spec.node_name:
+                    unread.setdefault(names.get(on, on), f"pod {name}: {error}")
+        return tuple(nodes), tuple(pods), unread
 
     async def _pods(self) -> list[RawPod]:
         """Those that ask for a GPU and are not over. Raises KubeError."""
-        found: list[RawPod] = []
         parts = listed(self._client, "/api/v1/pods", PodPage, fieldSelector=ONGOING)
-        try:
-            async for part in parts:
-                found += [one for one in part if any(kubeobjects.asked(one.spec).values())]
-        except ValueError as error:
-            raise KubeError("protocol", f"pods: {error}") from None
-        return found
+        return [one async for part in parts for one in part if kubeobjects.asks(one)]
 
     async def _ask_policy(self, nodes: tuple[KubeNode, ...]) -> None:
         offered = [(n.name, n.config, n.slices, n.replicas) for n in nodes]

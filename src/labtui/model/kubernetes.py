@@ -11,6 +11,8 @@ class KubeNode(Item, frozen=True, kw_only=True):
     name: str
     node: str
     """The configured machine it is, else its own name."""
+    twin: str | None = None
+    """The machine whose address it tells, though another node is that machine."""
     ready: bool | None = None
     unschedulable: bool = False
     slices: int | None = None
@@ -23,6 +25,9 @@ class KubeNode(Item, frozen=True, kw_only=True):
     replicas: int | None = None
     """Label nvidia.com/gpu.replicas."""
     product: str | None = None
+    """Label nvidia.com/gpu.product."""
+    memory_mib: int | None = None
+    """Label nvidia.com/gpu.memory: of one card; of an instance where MIG is all it has."""
     sharing: str | None = None
     """Label nvidia.com/gpu.sharing-strategy: `none`, `time-slicing`, `mps`."""
     config: str | None = None
@@ -85,6 +90,8 @@ class KubeGpus(Item, frozen=True, kw_only=True):
     """ClusterPolicy's status.state: `ready`, `notReady`, `ignored`."""
     denied: dict[str, str] = {}
     """Part (`pods`, `nodes`, `configmaps`, `clusterpolicies`) -> why it could not be read."""
+    unread: dict[str, str] = {}
+    """Machine -> what of it, or of a pod on it, cannot be understood and is left out here."""
 
 
 class SlurmCluster(Item, frozen=True, kw_only=True):

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from msgspec import structs
 
 from labtui.collectors.gpus import FIGURES
-from labtui.model import Finding, Gpu, GpuProcess, MigInstance
+from labtui.model import Finding, Gpu, GpuProcess, KubeNode, MigInstance
 from labtui.shares.inputs import Inputs, Source
-from labtui.sources.gpufigures import LIMITS
+from labtui.sources.gpufigures import LIMITS, possible
 from labtui.text import inert, mib
 
 LASTING = ("memory_total_mib", "product", "uuid", "minor", "driver", "power_default_w",
@@ -158,9 +158,24 @@ def _all_said(inputs: Inputs, parts: Sequence[Part]) -> dict[str, str]:
 
 def _unmeasured(inputs: Inputs, index: int) -> Measured:
     reason = waits(inputs)
-    na = dict.fromkeys(FIGURES, reason)
+    values = _labelled(inputs.kube)
+    na = {field: reason for field in FIGURES if field not in values}
     na["processes"] = reason if inputs.sources else NO_PROCESSES
-    return Measured(index, {}, {}, na, _all_said(inputs, ()), False, (), (), [])
+    origin = dict.fromkeys(values, "kubernetes")
+    return Measured(index, values, origin, na, _all_said(inputs, ()), False, (), (), [])
+
+
+def _labelled(node: KubeNode | None) -> dict[str, Any]:
+    """What GPU feature discovery has written on the node: of one of its cards, of which nobody
+    says. `-SHARED` is no part of a product's name, `-MIG-` and what follows its instance's."""
+    if node is None:
+        return {}
+    product, _, instance = (node.product or "").removesuffix("-SHARED").partition("-MIG-")
+    told = {
+        "product": inert(product, 64) or None,
+        "memory_total_mib": None if instance or not node.memory_mib else float(node.memory_mib),
+    }
+    return {field: value for field, value in possible(told, {}, "").items() if value is not None}
 
 
 def _merged(index: int, parts: Sequence[Part], inputs: Inputs) -> Measured:
@@ -196,6 +211,7 @@ def _merged(index: int, parts: Sequence[Part], inputs: Inputs) -> Measured:
             why = dict.fromkeys(FIGURES, source.why) | {"processes": source.why}
             _fill(values, origin, na, source.name, mine, why)
             mig = mig or tuple(_blank(instance) for instance in card.mig)
+    _fill(values, origin, na, "kubernetes", _labelled(inputs.kube), {})
     if (over := _over(values)) is not None:  # of one source beside the total of another
         values["memory_used_mib"] = None
         na["memory_used_mib"] = f"{origin.pop('memory_used_mib')} says {over}"

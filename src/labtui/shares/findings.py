@@ -48,6 +48,11 @@ def of_node(inputs: Inputs) -> list[Finding]:
     found: list[Finding] = []
     kube = inputs.kube
     if kube is not None:
+        if kube.twin is not None:
+            found.append(_finding(
+                "source", 2, f"Kubernetes: this node tells the address of {inert(kube.twin, 60)}",
+                "it was left behind when that machine joined anew: `kubectl delete node` ends it",
+            ))  # fmt: skip
         if kube.ready is False:
             found.append(_finding(
                 "source", 2, "Kubernetes: the node is not ready",

@@ -76,6 +76,8 @@ class Inputs(NamedTuple):
     kube: KubeNode | None
     could_kubernetes: bool
     pods: list[Pod]
+    unread: str | None
+    """What Kubernetes says of this node, or of a pod on it, that cannot be understood."""
     sources: tuple[Source, ...]
     up: bool | None
     """Its GPU exporter answers Prometheus."""
@@ -209,6 +211,7 @@ class Reader:
         slurm = self._slurm.of(nodes.value if nodes else None)
         answer = kube.value if kube and isinstance(kube.value, KubeGpus) else None
         kube_nodes, pods = self._kube.of(answer), self._pods.of(answer)
+        unread = answer.unread if answer else {}
         metrics = prom.value if prom and isinstance(prom.value, GpuMetrics) else None
         cards, up = self._prom.of(metrics), metrics.up if metrics else {}
         seen = self._seen.of(metrics)
@@ -230,7 +233,7 @@ class Reader:
         everywhere = kube is not None and (answer is None or "nodes" in answer.denied)
         fault = prom.error.message if prom and prom.error else ""
         found = []
-        for name in self._names(slurm, parts, kube_nodes, pods, cards, local):
+        for name in self._names(slurm, parts, kube_nodes, pods, unread, cards, local):
             sources = local.get(name, ())
             if name in cards:
                 sources = (*sources, Source("prom", cards[name], cluster.prom_why, fault))
@@ -242,8 +245,10 @@ class Reader:
                     there and (anywhere or name in slurm or name in parts),
                     parts.get(name, []),
                     kube_nodes.get(name),
-                    kube is not None and (everywhere or name in kube_nodes or name in pods),
+                    kube is not None
+                    and (everywhere or any(name in some for some in (kube_nodes, pods, unread))),
                     pods.get(name, []),
+                    unread.get(name),
                     sources,
                     up.get(name),
                     seen.get(name, []),

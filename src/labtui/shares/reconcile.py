@@ -125,6 +125,8 @@ class _Node:
             reasons.append(f"slurm: the node counts {self.counts}, the jobs seen hold {self.jobs}")
         if inputs.could_kubernetes and cluster.kubernetes_why is not None:
             reasons.append(cluster.kubernetes_why)
+        elif inputs.unread is not None:
+            reasons.append(f"kubernetes: {inputs.unread}")
         kube, full = inputs.kube, sum(self.kube_slots or ())
         if kube is not None and kube.slices and not kube.mig and full > kube.slices:
             reasons.append(f"Kubernetes gives {kube.slices} of {full} slices: not known where")

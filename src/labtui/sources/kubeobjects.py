@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
 
 from labtui.model import KubeNode, Pod
 from labtui.sources import kubereasons
@@ -23,8 +25,16 @@ from labtui.text import inert
 Names = Mapping[str, str]
 """Kubernetes' name of a node -> the configured machine's."""
 
-_UNITS = {"": 1, "k": 1000, "M": 10**6, "Ki": 1024, "Mi": 1 << 20}
-_QUANTITY = re.compile(r"([0-9]{1,12})(k|M|Ki|Mi)?\Z")
+_UNITS = {
+    **{unit: Decimal(10) ** (3 * n) for n, unit in enumerate(("n", "u", "m", "", *"kMGTPE"), -3)},
+    **{f"{unit}i": Decimal(1 << 10 * n) for n, unit in enumerate("KMGTPE", 1)},
+}
+_QUANTITY = re.compile(
+    r"(\+?(?:[0-9]{1,18}\.?[0-9]{0,9}|\.[0-9]{1,9})(?:[eE][+-]?[0-9]{1,2})?)"
+    r"([numkMGTPE]|[KMGTPE]i)?\Z"
+)
+"""As ParseQuantity of k8s.io/apimachinery reads it; with a unit no exponent is written."""
+_MOST = 10**12
 _MIG = "nvidia.com/mig-"
 _UNDER_WAY = ("ContainerCreating", "PodInitializing")
 
@@ -39,10 +49,11 @@ def moment(at: datetime | None) -> float | None:
 
 def quantity(value: str | int) -> int:
     """A count of whole things. Raises ValueError: a GPU has no halves, and none is owed."""
-    found = _QUANTITY.match(str(value))
-    if found is None:
-        raise ValueError(f"{inert(value, 40)} is no number of GPUs")
-    return int(found[1]) * _UNITS[found[2] or ""]
+    if found := _QUANTITY.match(str(value)):
+        count = Decimal(found[1]) * _UNITS[found[2] or ""]
+        if count == (whole := int(count)) and whole < _MOST:
+            return whole
+    raise ValueError(f"{inert(value, 40)} is no number of GPUs")
 
 
 _WHOLE = (GPU, f"{GPU}.shared")
@@ -70,32 +81,49 @@ def _mig(found: Mapping[str, int]) -> dict[str, int]:
     return counts
 
 
-def machines(nodes: Iterable[RawNode], configured: Mapping[str, str]) -> dict[str, str]:
-    """Kubernetes' name of each node -> the machine; `configured`: machine -> its address.
+class Machines(NamedTuple):
+    names: dict[str, str]
+    """Kubernetes' name of each node -> the machine; a twin keeps its own."""
+    twins: dict[str, str]
+    """Node -> the machine whose address it tells, which another node is."""
 
-    By name first, then by the address that the kubelet told.
-    """
+
+def machines(nodes: Sequence[RawNode], configured: Mapping[str, str]) -> Machines:
+    """`configured`: machine -> its address. By name first, then by the address that the kubelet
+    told: of several nodes with the same one that is ready (the others were left behind)."""
     by_address = {address: name for name, address in configured.items() if address}
-    found: dict[str, str] = {}
-    for raw in nodes:
+    names: dict[str, str] = {}
+    twins: dict[str, str] = {}
+    claimed = set(configured).intersection(raw.metadata.name for raw in nodes)
+    for raw in sorted(nodes, key=lambda raw: not _is_ready(raw)):
         name = raw.metadata.name
         addresses = [a.address for a in raw.status.addresses or () if a.type == "InternalIP"]
-        known = (by_address[a] for a in addresses if a in by_address)
-        found[name] = name if name in configured else next(known, name)
-    return found
+        known = next((by_address[a] for a in addresses if a in by_address), name)
+        machine = name if name in configured else known
+        if machine != name and machine in claimed:
+            twins[name] = machine
+            machine = name
+        claimed.add(machine)
+        names[name] = machine
+    return Machines(names, twins)
 
 
-def node(raw: RawNode, names: Names) -> KubeNode:
+def _is_ready(raw: RawNode) -> bool | None:
+    told = next((c.status for c in raw.status.conditions or () if c.type == "Ready"), None)
+    return None if told is None else told == "True"
+
+
+def node(raw: RawNode, names: Names, twin: str | None = None) -> KubeNode:
     """Raises ValueError where a number of GPUs is none."""
     name, labels, status = raw.metadata.name, raw.metadata.labels or {}, raw.status
     offered, all_of_it = _gpus(status.allocatable), _gpus(status.capacity)
-    ready = next((c.status for c in status.conditions or () if c.type == "Ready"), None)
     has = any(not r.startswith(_MIG) for r in offered)
     had = any(not r.startswith(_MIG) for r in all_of_it)
     return KubeNode(
         name=name,
         node=names.get(name, name),
-        ready=None if ready is None else ready == "True",
+        twin=twin,
+        ready=_is_ready(raw),
         unschedulable=bool(raw.spec.unschedulable),
         slices=_slices(offered) if has else None,
         capacity=_slices(all_of_it) if had else None,
@@ -103,6 +131,7 @@ def node(raw: RawNode, names: Names) -> KubeNode:
         cards=_label_count(labels, f"{GPU}.count"),
         replicas=_label_count(labels, f"{GPU}.replicas"),
         product=labels.get(f"{GPU}.product"),
+        memory_mib=_label_count(labels, f"{GPU}.memory"),
         sharing=labels.get(f"{GPU}.sharing-strategy"),
         config=labels.get("nvidia.com/device-plugin.config"),
     )
@@ -143,6 +172,14 @@ def _of(container: Container) -> dict[str, int]:
 def _add(total: dict[str, int], more: Mapping[str, int]) -> None:
     for resource, n in more.items():
         total[resource] = total.get(resource, 0) + n
+
+
+def asks(raw: RawPod) -> bool:
+    """It asks for a GPU; or nobody can read how many."""
+    try:
+        return any(asked(raw.spec).values())
+    except ValueError:
+        return True
 
 
 def pod(raw: RawPod, names: Names) -> Pod | None:
