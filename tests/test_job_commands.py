@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
-import click
 import pytest
-from click.testing import CliRunner, Result
 
+from commandline import run
 from labtui.actions.base import Action, Outcome, Plan, Progress, Step
 from labtui.actions.runner import Runner
 from labtui.commands import job as job_commands
@@ -20,20 +18,6 @@ from labtui.hosts.base import HostError
 from labtui.model import Job
 
 OVER = {"state": "COMPLETED", "end_time": 1795471000.0}
-
-
-def run(
-    command: click.Command, words: list[str], session: Any, monkeypatch: pytest.MonkeyPatch,
-    stdin: str = "",
-) -> Result:  # fmt: skip
-    """One command on a session that is made up."""
-
-    def with_session(context: Any, work: Callable[[Any], Awaitable[int]]) -> None:
-        sys.exit(asyncio.run(work(session)))  # type: ignore[arg-type]
-
-    for module in (job_commands, submit_commands):
-        monkeypatch.setattr(module, "with_session", with_session)
-    return CliRunner().invoke(command, words, input=stdin)
 
 
 class Follows:
@@ -114,12 +98,12 @@ class Submits(Action):
 def test_a_script_on_standard_input_implies_yes_where_there_is_no_danger(
     monkeypatch: pytest.MonkeyPatch, dangerous: bool, words: list[str], code: int, sent: int
 ) -> None:
-    async def can(session: Any) -> bool:
-        return True
+    async def ask(session: Any) -> None:
+        pass
 
     monkeypatch.setattr(Submits, "dangerous", dangerous)
     monkeypatch.setattr(Submits, "sent", 0)
-    for name, value in (("SubmitJob", Submits), ("_can_be_asked", can), ("Kept", str),
+    for name, value in (("SubmitJob", Submits), ("_ask", ask), ("Kept", str),
                         ("problems", lambda *more: []), ("context_of", str)):  # fmt: skip
         monkeypatch.setattr(submit_commands, name, value)
     session = SimpleNamespace(

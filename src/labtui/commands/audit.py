@@ -7,17 +7,17 @@ from datetime import datetime
 import click
 import msgspec
 
-from labtui.commands.basics import USAGE, fail, load_config
+from labtui.commands.basics import USAGE, fail, json_option, load_config
 from labtui.text import inert
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@json_option("audit")
 @click.option("-n", "limit", default=1000, show_default=True, help="The newest N lines.")
 @click.pass_context
 def audit(context: click.Context, as_json: bool, limit: int) -> None:
     """Each action: when, who, from where, what, on what, outcome, duration."""
-    from labtui.commands.common import document, echo_json
+    from labtui.commands.documents import document, echo_json
     from labtui.history import default_path, read_audit
 
     config = load_config(context.obj["config"])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -17,8 +18,39 @@ START_LAB = -1
 """Never an exit code: the person chose to start the lab on the first-run screen."""
 
 
-def fail(message: str, code: int) -> NoReturn:
+def json_option(noun: str = "outcome") -> Callable[[Any], Any]:
+    """`--json`, and the noun of the document."""
+
+    def given(context: click.Context, option: click.Parameter, yes: bool) -> bool:
+        prints(context, noun)
+        return yes
+
+    return click.option(
+        "--json", "as_json", is_flag=True, callback=given, help="One JSON document on stdout."
+    )
+
+
+def prints(context: click.Context, noun: str) -> None:
+    """The noun of a command's document, where that is not the same each time."""
+    context.meta[_NOUN] = noun
+
+
+_NOUN = "labtui.noun"
+_KINDS = {USAGE: "usage", UNHEALTHY: "failed", INTERRUPTED: "cancelled"}
+
+
+def fail(message: str, code: int, kind: str = "") -> NoReturn:
+    """End, and say why: on stderr, and with `--json` in the document too.
+
+    `kind`: that of the error, where it has one.
+    """
     click.echo(f"labtui: {message}", err=True)
+    context = click.get_current_context(silent=True)
+    if context is not None and context.params.get("as_json") and _NOUN in context.meta:
+        from labtui.commands.documents import echo_json, refusal
+
+        kind = kind or _KINDS.get(code, "unreachable")
+        echo_json(refusal(context.meta[_NOUN], message, kind))
     sys.exit(code)
 
 

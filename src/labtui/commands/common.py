@@ -1,21 +1,20 @@
-"""What the commands share: a session for a moment, one JSON document, exit codes."""
+"""What the commands share: a session for a moment, an action on it, exit codes."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-import time
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 import click
-import msgspec
 
 from labtui.actions.base import Action, ActionError, Outcome, Plan
 from labtui.commands.basics import INTERRUPTED, OK, UNHEALTHY, UNREACHABLE, USAGE, fail, need_config
+from labtui.commands.documents import tell
+from labtui.hosts.base import HostError
 from labtui.session import Session
-from labtui.store import Feed
+from labtui.slurm.errors import RPCError
 from labtui.text import inert, inert_lines
 
 
@@ -43,47 +42,22 @@ def with_session(
     except KeyboardInterrupt:
         code = INTERRUPTED
     except ActionError as error:
-        click.echo(f"labtui: {inert(error)}", err=True)
-        code = UNHEALTHY
+        fail(inert(error), UNHEALTHY)
+    except (HostError, RPCError) as error:
+        fail(inert(error), UNREACHABLE, error.kind)
     sys.stdout.flush()
     sys.exit(code)
 
 
-def document(noun: str, items: Sequence[Any], feeds: Sequence[Feed], missing: str = "") -> bytes:
-    """The document of design section 5: schema, taken_at, items, errors.
-
-    `missing`: why there may be more items, where a source answers and does not tell all.
-    """
-    errors = [
-        {"source": f.name, "kind": f.error.kind, "message": f.error.message}
-        for f in feeds
-        if f.error
-    ]
-    if missing:
-        errors.append({"source": noun, "kind": "permission", "message": missing})
-    taken = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
-    body = {
-        "schema": f"labtui/{noun}/1",
-        "taken_at": taken.replace("+00:00", "Z"),
-        "items": msgspec.to_builtins(items),
-        "errors": errors,
-    }
-    return msgspec.json.format(msgspec.json.encode(body), indent=1)
-
-
-def echo_json(data: bytes) -> None:
-    sys.stdout.buffer.write(data + b"\n")
-    sys.stdout.buffer.flush()
-
-
 async def perform(
     session: Session, action: Action, *, yes: bool, as_json: bool, confirm: str | None = None,
-    implied: bool = False,
+    implied: bool = False, last: bool = True,
 ) -> int:  # fmt: skip
     """Plan, ask on a terminal, run, verify: the same steps as on screen.
 
     With a `confirm`, be it empty, a dangerous action takes no `yes`: its word is given or typed.
-    `implied` is a `yes` that holds only where there is no danger.
+    `implied` is a `yes` that holds only where there is no danger. Where it is not the `last` that
+    is done, the document is left to what is.
     """
     plan = await session.runner.plan(action)
     for step in plan.steps:
@@ -94,17 +68,26 @@ async def perform(
         click.echo(f"! {inert(risk)}", err=True)
     if plan.undo:
         click.echo(f"undo: {inert(plan.undo)}", err=True)
+    go_on = True
     if plan.dangerous and confirm is not None:
-        if not _named(plan, confirm):
-            return OK
+        go_on = _named(plan, confirm)
     elif not yes and (plan.dangerous or not implied):
         if not sys.stdin.isatty():
             fail("asks before it changes anything: give --yes when there is nobody to ask", USAGE)
-        if not click.confirm(inert(plan.title), default=False, err=True):
-            return OK
-    outcome = await session.runner.perform(action, plan, lambda line: click.echo(line, err=True))
-    tell(outcome, as_json)
-    return OK if outcome.ok else UNREACHABLE if outcome.kind == "unknown" else UNHEALTHY
+        go_on = click.confirm(inert(plan.title), default=False, err=True)
+    outcome = Outcome("cancelled", "nothing was done")
+    if go_on:
+        show = partial(click.echo, err=True)
+        outcome = await session.runner.perform(action, plan, show)
+    code = _CODES.get(outcome.kind, UNHEALTHY)
+    if as_json and code == OK and not last:
+        click.echo(inert(outcome.message), err=True)
+    else:
+        tell(outcome, as_json)
+    return code
+
+
+_CODES = {"done": OK, "cancelled": OK, "unknown": UNREACHABLE}
 
 
 def _named(plan: Plan, confirm: str) -> bool:
@@ -117,11 +100,3 @@ def _named(plan: Plan, confirm: str) -> bool:
     if confirm != plan.confirm_word:
         fail(f"nothing was done: it needs the name {word}, by --confirm or typed", USAGE)
     return True
-
-
-def tell(outcome: Outcome, as_json: bool) -> None:
-    if as_json:
-        body = {"schema": "labtui/outcome/1", "outcome": outcome.kind, "message": outcome.message}
-        echo_json(msgspec.json.format(msgspec.json.encode(body | outcome.details), indent=1))
-    else:
-        click.echo(inert(outcome.message))

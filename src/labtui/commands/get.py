@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from labtui.commands.basics import OK, UNHEALTHY, UNREACHABLE, USAGE
-from labtui.commands.common import document, echo_json, with_session
+from labtui.commands.basics import OK, UNHEALTHY, UNREACHABLE, USAGE, json_option, prints
+from labtui.commands.common import with_session
+from labtui.commands.documents import document, echo_json
 from labtui.registry import SUBJECT
 from labtui.session import Session
 from labtui.shares import cards
@@ -84,7 +85,7 @@ def chosen_feeds(session: Session, names: tuple[str, ...]) -> list[Feed]:
 @click.command()
 @click.argument("noun", type=click.Choice(NOUNS))
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@json_option()
 @click.option("--watch", is_flag=True, help="Again every two seconds, until interrupted.")
 @click.pass_context
 def get(context: click.Context, noun: str, name: str | None, as_json: bool, watch: bool) -> None:
@@ -93,6 +94,8 @@ def get(context: click.Context, noun: str, name: str | None, as_json: bool, watc
 
     Exit status: 0 healthy, 1 something is unhealthy, 2 wrong usage, 3 a needed source failed.
     """
+
+    prints(context, noun)
 
     async def work(session: Session) -> int:
         names = feeds_of(noun)

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import click
 
 from labtui.actions.suggest import suggestions
-from labtui.commands.basics import OK, UNREACHABLE, USAGE, fail
-from labtui.commands.common import document, echo_json, perform, with_session
+from labtui.commands.basics import OK, UNREACHABLE, USAGE, fail, json_option
+from labtui.commands.common import perform, with_session
+from labtui.commands.documents import document, echo_json
 from labtui.model import Gpu
 from labtui.session import Session
 from labtui.shares.cards import items
@@ -99,7 +100,7 @@ def _part(session: Session, card: GpuRow, part: str) -> GpuRow:
 
 
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
-_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+_json = json_option()
 
 
 @gpu.command()
@@ -170,7 +171,7 @@ def undo(context: click.Context, card: str, yes: bool, as_json: bool) -> None:
 
 @gpu.command()
 @click.argument("where", metavar="NODE[:INDEX]")
-@_json
+@json_option("waiting")
 @click.pass_context
 def waiting(context: click.Context, where: str, as_json: bool) -> None:
     """Who waits for a GPU there, and what would let it through; changes nothing."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import click
 
-from labtui.actions.modify import FIELD
-from labtui.commands.basics import OK, UNHEALTHY, UNREACHABLE, USAGE, fail
-from labtui.commands.common import document, echo_json, perform, with_session
-from labtui.hosts.base import HostError
+from labtui.actions.base import ActionError
+from labtui.actions.modify import FIELD, checked
+from labtui.commands.basics import OK, UNHEALTHY, UNREACHABLE, USAGE, fail, json_option
+from labtui.commands.common import perform, with_session
+from labtui.commands.documents import document, echo_json
 from labtui.model import Job
 from labtui.session import Session
-from labtui.slurm.errors import RPCError
+from labtui.slurm.argv import exact_id, whole_id
 from labtui.slurm.log import default_path, follow, locate, tail
 from labtui.spec import Cell
 from labtui.text import inert
@@ -32,15 +34,25 @@ def job() -> None:
     """Act on jobs; what is told at the end is what was read back from Slurm."""
 
 
+def _job(job_id: str, form: Callable[[str], str] = whole_id) -> Job:
+    """Ends with 2 for what is no job id, or none of this form."""
+    try:
+        form(job_id)
+    except ValueError as error:
+        fail(str(error), USAGE)
+    return Job(job_id=job_id, name="", state="")
+
+
 def _command(verb: str, words: str) -> None:
     @job.command(verb, help=words)
     @click.argument("job_ids", nargs=-1, required=True, metavar="JOBID...")
     @click.option("--yes", is_flag=True, help="Do not ask.")
-    @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+    @json_option()
     @click.pass_context
     def act(context: click.Context, job_ids: tuple[str, ...], yes: bool, as_json: bool) -> None:
+        items = [_job(job_id) for job_id in job_ids]
+
         async def work(session: Session) -> int:
-            items = [Job(job_id=i, name="", state="") for i in job_ids]
             action = session.action(f"queue.{verb}", items)
             return await perform(session, action, yes=yes, as_json=as_json)
 
@@ -70,7 +82,7 @@ for _verb, _words in (
     help=f"What to change, repeatable: {', '.join(FIELD)}.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@json_option()
 @click.pass_context
 def modify(
     context: click.Context,
@@ -84,9 +96,13 @@ def modify(
     if wrong is not None:
         fail(f"--set {inert(wrong, 60)}: write NAME=VALUE, such as time_limit=2:00:00", USAGE)
     changes = {name: value for name, _, value in (one.partition("=") for one in sets)}
+    try:
+        checked(changes)
+    except ActionError as error:
+        fail(str(error), USAGE)
+    items = [_job(job_id) for job_id in job_ids]
 
     async def work(session: Session) -> int:
-        items = [Job(job_id=i, name="", state="") for i in job_ids]
         action = session.action("queue.modify", items, changes=changes)
         return await perform(session, action, yes=yes, as_json=as_json)
 
@@ -101,45 +117,35 @@ def modify(
 @click.pass_context
 def log(context: click.Context, job_id: str, stderr: bool, following: bool, lines: int) -> None:
     """Print a job's output; escape sequences in it are shown inert."""
+    _job(job_id)
 
     async def work(session: Session) -> int:
         slurm = session.need_slurm()
-        try:
-            found = await slurm.job(job_id)
-        except RPCError as error:
-            click.echo(f"labtui: {inert(error.msg)}", err=True)
-            return UNREACHABLE
+        found = await slurm.job(job_id)
         path = (found.stderr if stderr else found.stdout) or default_path(found) if found else None
         if found is None or not path:
-            click.echo(f"labtui: Slurm names no log of job {inert(job_id, 40)}", err=True)
-            return UNHEALTHY
+            fail(f"Slurm names no log of job {inert(job_id, 40)}", UNHEALTHY)
+        host = await locate(session.hosts, session.config.slurm.login, found, path)
+        if host is None:
+            fail(f"{inert(path, 300)} is not there (yet)", UNHEALTHY)
+        if not following:
+            for line in await tail(host, path, lines):
+                click.echo(line)
+            return OK
+        reading = asyncio.create_task(_follow(host, path, lines))
         try:
-            host = await locate(session.hosts, session.config.slurm.login, found, path)
-            if host is None:
-                click.echo(f"labtui: {inert(path, 300)} is not there (yet)", err=True)
-                return UNHEALTHY
-            if not following:
-                for line in await tail(host, path, lines):
-                    click.echo(line)
-                return OK
-            reading = asyncio.create_task(_follow(host, path, lines))
-            try:
-                while not _over(found):
-                    await asyncio.wait({reading}, timeout=ASK)
-                    if reading.done():
-                        break
-                    found = await slurm.job(job_id)
-                await asyncio.wait({reading}, timeout=LAST)
+            while not _over(found):
+                await asyncio.wait({reading}, timeout=ASK)
                 if reading.done():
-                    reading.result()  # raises what ended it
-                if not _over(found):
-                    click.echo(f"labtui: {inert(path, 300)} is not followed any more", err=True)
-                    return UNREACHABLE
-            finally:
-                reading.cancel()
-        except (HostError, RPCError) as error:
-            click.echo(f"labtui: {inert(error)}", err=True)
-            return UNREACHABLE
+                    break
+                found = await slurm.job(job_id)
+            await asyncio.wait({reading}, timeout=LAST)
+            if reading.done():
+                reading.result()  # raises what ended it
+            if not _over(found):
+                fail(f"{inert(path, 300)} is not followed any more", UNREACHABLE)
+        finally:
+            reading.cancel()
         return OK
 
     with_session(context, work)
@@ -147,22 +153,16 @@ def log(context: click.Context, job_id: str, stderr: bool, following: bool, line
 
 @job.command()
 @click.argument("job_id", metavar="JOBID")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@json_option("efficiency")
 @click.pass_context
 def efficiency(context: click.Context, job_id: str, as_json: bool) -> None:
     """How much a job (or each task of an array) used of what it asked for."""
+    _job(job_id, exact_id)
 
     async def work(session: Session) -> int:
-        try:
-            found = await session.efficiencies(job_id)
-        except ValueError as error:
-            fail(str(error), USAGE)
-        except (HostError, RPCError) as error:
-            click.echo(f"labtui: {inert(error)}", err=True)
-            return UNREACHABLE
+        found = await session.efficiencies(job_id)
         if not found:
-            click.echo(f"labtui: the accounting knows no job {inert(job_id, 40)}", err=True)
-            return UNHEALTHY
+            fail(f"the accounting knows no job {inert(job_id, 40)}", UNHEALTHY, "not-found")
         if as_json:
             echo_json(document("efficiency", found, ()))
             return OK
@@ -177,26 +177,21 @@ def efficiency(context: click.Context, job_id: str, as_json: bool) -> None:
 
 @job.command()
 @click.argument("job_id", metavar="JOBID")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@json_option("why")
 @click.pass_context
 def why(context: click.Context, job_id: str, as_json: bool) -> None:
     """Why a job does not start, node by node, and what would help."""
+    _job(job_id)
 
     async def work(session: Session) -> int:
         slurm = session.need_slurm()
-        try:
-            found = await slurm.job(job_id)
-            if found is None or found.state != "PENDING":
-                state = "is not known" if found is None else f"is {inert(found.state.lower(), 40)}"
-                click.echo(f"labtui: job {inert(job_id, 40)} does not wait: it {state}", err=True)
-                return UNHEALTHY
-            record = await slurm.record(found)
-            await session.scheduler.once(WHY_FEEDS)
-        except ValueError as error:
-            fail(str(error), USAGE)
-        except (HostError, RPCError) as error:
-            click.echo(f"labtui: {inert(error)}", err=True)
-            return UNREACHABLE
+        found = await slurm.job(job_id)
+        if found is None or found.state != "PENDING":
+            state = "is not known" if found is None else f"is {inert(found.state.lower(), 40)}"
+            said = f"job {inert(job_id, 40)} does not wait: it {state}"
+            fail(said, UNHEALTHY, "not-found" if found is None else "")
+        record = await slurm.record(found)
+        await session.scheduler.once(WHY_FEEDS)
         told = await session.why_not(found, record)
         if as_json:
             feeds = [f for name in WHY_FEEDS if (f := session.store.feed(name)) is not None]

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from labtui.commands.basics import USAGE, enter_lab, fail, load_config
+from labtui.commands.basics import USAGE, enter_lab, fail, json_option, load_config
 from labtui.commands.common import perform, with_session
 from labtui.model import Node
 from labtui.session import Session
@@ -30,7 +30,7 @@ def _act(context: click.Context, id: str, name: str, reason: str, yes: bool, js:
 @click.argument("name")
 @click.option("--reason", required=True, help="What others will read.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--json", "as_json", is_flag=True)
+@json_option()
 @click.pass_context
 def drain(context: click.Context, name: str, reason: str, yes: bool, as_json: bool) -> None:
     """Take no new jobs; running ones go on."""
@@ -40,7 +40,7 @@ def drain(context: click.Context, name: str, reason: str, yes: bool, as_json: bo
 @node.command()
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--json", "as_json", is_flag=True)
+@json_option()
 @click.pass_context
 def resume(context: click.Context, name: str, yes: bool, as_json: bool) -> None:
     """Take jobs again."""

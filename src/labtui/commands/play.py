@@ -7,8 +7,9 @@ import click
 from labtui.actions.plays import PlayAction, diff_lines
 from labtui.actions.vault import Doors
 from labtui.actions.vault.agents import TOKEN, InstallAgents, UndoAgents
-from labtui.commands.basics import OK, UNHEALTHY, UNREACHABLE, USAGE, fail
-from labtui.commands.common import document, echo_json, perform, with_session
+from labtui.commands.basics import OK, UNHEALTHY, UNREACHABLE, USAGE, fail, json_option
+from labtui.commands.common import perform, with_session
+from labtui.commands.documents import document, echo_json
 from labtui.commands.vault.arguments import WithoutSecrets
 from labtui.commands.vault.prompt import asked
 from labtui.model import Item
@@ -47,7 +48,7 @@ def play() -> None:
 
 
 ON = click.option("--on", metavar="NODE,...", default="", help="Only on these of its nodes.")
-JSON = click.option("--json", "as_json", is_flag=True)
+JSON = json_option()
 YES = click.option("--yes", is_flag=True, help="Do not ask.")
 TOKEN_GPG = click.option(
     "--token-gpg", metavar="FILE", default="", help="A file whose token gpg decrypts."
@@ -78,7 +79,7 @@ def _action(session: Session, book: Book, on: str, *, undo: bool) -> PlayAction:
 
 
 @play.command("list")
-@JSON
+@json_option("plays")
 @click.pass_context
 def list_(context: click.Context, as_json: bool) -> None:
     """The playbooks that there are."""
@@ -108,7 +109,7 @@ def _row(session: Session, book: Book) -> PlayRow:
 
 @play.command()
 @click.argument("name")
-@JSON
+@json_option("plays")
 @click.pass_context
 def show(context: click.Context, name: str, as_json: bool) -> None:
     """What one says of itself, where it runs, and its files."""
@@ -132,7 +133,7 @@ def show(context: click.Context, name: str, as_json: bool) -> None:
 @play.command()
 @click.argument("name")
 @ON
-@JSON
+@json_option("preview")
 @click.pass_context
 def preview(context: click.Context, name: str, on: str, as_json: bool) -> None:
     """What it would change on each node; nothing is changed."""

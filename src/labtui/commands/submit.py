@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
-from labtui.actions.base import ActionError
 from labtui.actions.pipeline import SubmitPipeline
 from labtui.actions.submit import SubmitJob
-from labtui.commands.basics import OK, UNHEALTHY, UNREACHABLE, USAGE, fail
-from labtui.commands.common import echo_json, perform, with_session
+from labtui.commands.basics import OK, UNHEALTHY, UNREACHABLE, USAGE, fail, json_option, prints
+from labtui.commands.common import perform, with_session
+from labtui.commands.documents import echo_json, pretty
 from labtui.kept import Kept
 from labtui.session import Session
 from labtui.slurm.errors import RPCError
@@ -37,7 +36,7 @@ from labtui.views.submitform import FEEDS, context_of, problems
 @click.option("--from", "start", metavar="STAGE", help="This stage of it, and what waits for it.")
 @click.option("--test-only", is_flag=True, help="Only ask when it would start.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@json_option()
 @click.pass_context
 def submit(
     context: click.Context,
@@ -55,6 +54,8 @@ def submit(
     FIELD is one of the form's (name, partition, gpus, cpus, memory, time, command, after,
     directory, ...) or any option of sbatch by its long name.
     """
+    if test_only:
+        prints(context, "pipeline-estimate" if pipeline_name else "estimate")
     if pipeline_name:
         if script or template_name or fields:
             fail("--pipeline stands alone: its file says what its stages are", USAGE)
@@ -71,8 +72,7 @@ def submit(
 
     async def work(session: Session) -> int:
         slurm = session.need_slurm()
-        if not await _can_be_asked(session):
-            return UNREACHABLE
+        await _ask(session)
         warnings = problems(context_of(session.store), job)
         if test_only:
             for warning in warnings:
@@ -85,14 +85,12 @@ def submit(
     with_session(context, work)
 
 
-async def _can_be_asked(session: Session) -> bool:
-    """Ask what the checks rest on. False, and said, where slurmctld does not answer."""
+async def _ask(session: Session) -> None:
+    """What the checks rest on. Ends with 3 where slurmctld does not answer."""
     await session.scheduler.once(FEEDS)
     feed = session.store.feed("slurm.partitions")
-    if feed is None or feed.error is None:
-        return True
-    click.echo(f"labtui: {inert(feed.error.message)}", err=True)
-    return False
+    if feed is not None and feed.error is not None:
+        fail(inert(feed.error.message), UNREACHABLE, feed.error.kind)
 
 
 def _source(script: str | None, name: str | None) -> str:
@@ -133,13 +131,12 @@ async def _estimate(session: Session, script: str, job: BatchScript, as_json: bo
         found = await session.need_slurm().test_only(script, chdir=job.get("chdir"))
     except RPCError as error:
         if error.kind in ("refused", "timeout"):
-            click.echo(f"labtui: {inert(error.msg)}", err=True)
-            return UNREACHABLE
-        raise ActionError(f"Slurm would refuse it: {error.msg}") from None
+            raise
+        fail(f"Slurm would refuse it: {inert(error.msg)}", UNHEALTHY, error.kind)
     if as_json:
         body: dict[str, Any] = {"schema": "labtui/estimate/1", "start_time": found.start_time}
         body |= {"nodes": found.nodes, "partition": found.partition}
-        echo_json(msgspec.json.format(msgspec.json.encode(body), indent=1))
+        echo_json(pretty(body))
     elif found.start_time is None:
         click.echo("the scheduler cannot tell when it would start")
     else:
@@ -161,8 +158,7 @@ def _submit_pipeline(
 
     async def work(session: Session) -> int:
         slurm = session.need_slurm()
-        if not await _can_be_asked(session):
-            return UNREACHABLE
+        await _ask(session)
         known = context_of(session.store)
         stages = chosen.from_stage(start) if start else chosen.stages
         if test_only:
@@ -192,13 +188,12 @@ async def _pipeline_estimate(
             item |= {"start_time": found.start_time, "nodes": found.nodes, "refused": None}
         except RPCError as error:
             if error.kind in ("refused", "timeout"):
-                click.echo(f"labtui: {inert(error.msg)}", err=True)
-                return UNREACHABLE
+                raise
             item |= {"start_time": None, "nodes": (), "refused": inert(error.msg)}
         items.append(item)
     if as_json:
         body = {"schema": "labtui/pipeline-estimate/1", "pipeline": name, "items": items}
-        echo_json(msgspec.json.format(msgspec.json.encode(body), indent=1))
+        echo_json(pretty(body))
     for item in () if as_json else items:
         waits = ", ".join(f"{one} {how}" for one, how in item["after"].items())
         said = item["refused"] and f"Slurm would refuse it: {item['refused']}"

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from labtui.commands.basics import OK, USAGE, fail
+from labtui.commands.basics import OK, USAGE, fail, json_option
 from labtui.commands.common import perform, with_session
 from labtui.commands.vault.servers import doors, server
 
 if TYPE_CHECKING:
+    from labtui.actions.vault.ceremony import Ceremony
     from labtui.session import Session
 
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
-_json = click.option("--json", "as_json", is_flag=True)
+_json = json_option()
 _gpg = click.option(
     "--gpg", "gpg", multiple=True, metavar="FILE",
     help="A share that gpg decrypts. Repeatable; without one it is asked on the terminal.",
@@ -139,7 +140,7 @@ def rekey(
         if start:
             changes = _changes(shares, threshold, pgp, out)
             action = session.action("vault.rekey", [one], "", changes)
-            code = await perform(session, action, yes=yes, as_json=as_json)
+            code = await perform(session, action, yes=yes, as_json=as_json, last=not gpg)
             if code != OK or not gpg:
                 return code
         reach = doors(session)
@@ -149,11 +150,12 @@ def rekey(
         from labtui.commands.vault.prompt import give_shares
 
         if now.get("verifying"):
-            return await give_shares(session, rekeyrounds.VerifyCeremony(reach, node), gpg)
-        for line in rekeystate.owners(now):
-            click.echo(line, err=True)
-        ceremony = rekeyrounds.RekeyCeremony(reach, node, await folder(out))
-        return await give_shares(session, ceremony, gpg)
+            ceremony: Ceremony = rekeyrounds.VerifyCeremony(reach, node)
+        else:
+            for line in rekeystate.owners(now):
+                click.echo(line, err=True)
+            ceremony = rekeyrounds.RekeyCeremony(reach, node, await folder(out))
+        return await give_shares(session, ceremony, gpg, as_json=as_json)
 
     with_session(context, work, changes="vault.rekey-cancel" if cancel else "vault.rekey")
 
@@ -198,7 +200,7 @@ def generate_root(
         if pgp:
             changes = {"pgp": shlex.join([pgp]), "out": str(inside)}
             action = session.action("vault.generate-root", [one], "", changes)
-            code = await perform(session, action, yes=yes, as_json=as_json)
+            code = await perform(session, action, yes=yes, as_json=as_json, last=not gpg)
             if code != OK or not gpg:
                 return code
         reach = doors(session)
@@ -208,7 +210,8 @@ def generate_root(
         from labtui.commands.vault.prompt import give_shares
 
         click.echo(f"for the key {rooting.owner(now)}", err=True)
-        return await give_shares(session, rooting.RootCeremony(reach, node, inside, name), gpg)
+        ceremony = rooting.RootCeremony(reach, node, inside, name)
+        return await give_shares(session, ceremony, gpg, as_json=as_json)
 
     with_session(
         context, work, changes="vault.generate-root-cancel" if cancel else "vault.generate-root"

@@ -13,8 +13,9 @@ from labtui.actions.vault.operations import AUDITOR, READER, SEALER, SETTER
 from labtui.actions.vault.sealing import Seal
 from labtui.actions.vault.serving import serving
 from labtui.actions.vault.settingup import SetUp, diff
-from labtui.commands.basics import OK, UNHEALTHY, USAGE, fail
-from labtui.commands.common import document, echo_json, perform, with_session
+from labtui.commands.basics import OK, UNHEALTHY, USAGE, fail, json_option, prints
+from labtui.commands.common import perform, with_session
+from labtui.commands.documents import document, echo_json
 from labtui.commands.vault.prompt import asked
 from labtui.commands.vault.servers import doors, server
 from labtui.keyholder.holder import HolderError, Keyholder
@@ -25,7 +26,7 @@ from labtui.views import vaultpages
 
 _token = click.option("--token-gpg", default="", metavar="FILE", help="A token that gpg decrypts.")
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
-_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+_json = json_option()
 _confirm = click.option("--confirm", default="", metavar="NAME", help="The name that is asked for.")
 
 
@@ -56,6 +57,9 @@ def seal(context: click.Context, node: str, confirm: str, token_gpg: str, as_jso
 @click.pass_context
 def setup(context: click.Context, show: bool, token_gpg: str, yes: bool, as_json: bool) -> None:
     """What the agents need in Vault: engine, AppRole, policy, role. As a diff, then asked."""
+
+    if show:
+        prints(context, "vault-setup")
 
     async def work(session: Session) -> int:
         await serving(doors(session))
@@ -90,6 +94,9 @@ def token(
 ) -> None:
     """What a token may, and how long it lives. The token itself is never shown."""
 
+    if not revoke:
+        prints(context, "vault-token")
+
     async def work(session: Session) -> int:
         await serving(doors(session))
         async with asked(session, (READER,), {"token": token_gpg}) as holder:
@@ -122,6 +129,8 @@ def audit_devices(
     """Where Vault writes who asked for what. Without options they are listed."""
     if enable and disable:
         fail("--enable or --disable, not both", USAGE)
+    if not (enable or disable):
+        prints(context, "vault-audit")
 
     async def work(session: Session) -> int:
         await serving(doors(session))

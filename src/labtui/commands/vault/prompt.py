@@ -12,6 +12,7 @@ import click
 from labtui.actions.vault.ceremony import Ceremony, Standing
 from labtui.actions.vault.giving import NONCE, Giving
 from labtui.commands.basics import INTERRUPTED, OK, UNHEALTHY, UNREACHABLE, USAGE, fail
+from labtui.commands.documents import tell
 from labtui.keyholder.holder import UNLOCKED, Ended, HolderError, Keyholder, Typed
 from labtui.keyholder.keyboard import NO_TERMINAL, TtyKeyboard
 from labtui.session import Session
@@ -157,8 +158,9 @@ class Shell:
 
 
 async def give_shares(
-    session: Session, ceremony: Ceremony, gpg: Sequence[str], *, every: bool = False
-) -> int:
+    session: Session, ceremony: Ceremony, gpg: Sequence[str], *, every: bool = False,
+    as_json: bool = False,
+) -> int:  # fmt: skip
     """Exit code. Shares come from the terminal, or from `gpg` files where any is named."""
     if not gpg and not sys.stdin.isatty():
         fail(NO_TERMINAL, USAGE)
@@ -170,6 +172,6 @@ async def give_shares(
     except HolderError as error:
         fail(error.message, USAGE if error.kind == "config" else UNHEALTHY)
     if outcome.kind == "cancelled":
-        fail(outcome.message, UNHEALTHY if gpg else INTERRUPTED)
-    click.echo(inert(outcome.message))
+        fail(outcome.message, UNHEALTHY if gpg else INTERRUPTED, "cancelled")
+    tell(outcome, as_json)
     return OK if outcome.ok else UNREACHABLE if outcome.kind == "unknown" else UNHEALTHY

@@ -7,7 +7,7 @@ import click
 from labtui.actions.vault.rotation import WRITER, value_of
 from labtui.actions.vault.serving import serving
 from labtui.actions.vault.versions import chosen, wait_of
-from labtui.commands.basics import USAGE, fail
+from labtui.commands.basics import USAGE, fail, json_option
 from labtui.commands.common import perform, with_session
 from labtui.commands.vault.prompt import asked
 from labtui.commands.vault.servers import doors
@@ -21,7 +21,7 @@ _field = click.option("--field", default="", help="Of a secret that is not in [v
 _wait = click.option("--wait", default="", metavar="S", help="Seconds to watch: 90, at most 360.")
 _token = click.option("--token-gpg", default="", metavar="FILE", help="A token that gpg decrypts.")
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
-_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+_json = json_option()
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from labtui.commands.basics import USAGE, fail
+from labtui.commands.basics import USAGE, fail, json_option
 from labtui.commands.common import perform, with_session
 from labtui.commands.vault.servers import servers
 from labtui.model import VaultNode
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from labtui.session import Session
     from labtui.spec import Wanted
 
-_json = click.option("--json", "as_json", is_flag=True)
+_json = json_option()
 _node = click.option("--node", default="", help="The server; without it the active one.")
 _token = click.option("--token-gpg", metavar="FILE", help="A token, which gpg decrypts.")
 

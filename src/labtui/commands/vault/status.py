@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import click
 import msgspec
 
-from labtui.commands.basics import OK, UNHEALTHY, UNREACHABLE
-from labtui.commands.common import document, echo_json, with_session
+from labtui.commands.basics import OK, UNHEALTHY, UNREACHABLE, json_option
+from labtui.commands.common import with_session
+from labtui.commands.documents import document, echo_json
 from labtui.commands.vault.servers import servers
 from labtui.model import VaultNode
 from labtui.session import Session
@@ -20,7 +21,7 @@ from labtui.views.vaultset import Finding, findings, opens_by_shares
 
 @click.command()
 @click.argument("node", required=False)
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@json_option("vault")
 @click.pass_context
 def status(context: click.Context, node: str | None, as_json: bool) -> None:
     """The state of each Vault server, asked at its own address and without a token.

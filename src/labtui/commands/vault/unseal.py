@@ -12,7 +12,7 @@ import click
 from labtui.actions.base import ActionError
 from labtui.actions.vault.unsealed import look
 from labtui.actions.vault.unsealing import cannot_unseal
-from labtui.commands.basics import OK, UNHEALTHY, UNREACHABLE, USAGE, fail
+from labtui.commands.basics import OK, UNHEALTHY, UNREACHABLE, USAGE, fail, json_option
 from labtui.commands.common import perform, with_session
 from labtui.commands.vault.prompt import give_shares
 from labtui.commands.vault.servers import doors, server, servers
@@ -55,7 +55,7 @@ def unseal(
 @click.command()
 @click.argument("node")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--json", "as_json", is_flag=True)
+@json_option()
 @click.pass_context
 def reset(context: click.Context, node: str, yes: bool, as_json: bool) -> None:
     """Drop the shares that NODE has so far, whoever gave them."""
