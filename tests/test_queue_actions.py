@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from labtui.actions import jobs as job_actions
 from labtui.actions import modify as modify_actions
@@ -19,12 +21,12 @@ from labtui.actions.queue import (
     RequeueJob,
     ResumeJob,
     SuspendJob,
-    covers,
 )
 from labtui.actions.runner import Runner
 from labtui.model import ArrayJob, Job, Node
 from labtui.slurm.client import SlurmClient
 from labtui.slurm.errors import RPCError
+from labtui.slurm.values import covers
 from slurmhost import ScriptedHost, marks_of, record
 
 Answer = tuple[int, str, str]
@@ -269,7 +271,73 @@ def test_whom_a_refusal_names() -> None:
 def test_which_rows_are_meant() -> None:
     assert covers("9", "9_3") and covers("9", "9_[4-5%2]") and covers("9", "9")
     assert covers("9_[4-5%2]", "9_[5]") and not covers("9_[4-5%2]", "9_3")
+    assert covers("9_[4-5%2]", "9_4") and not covers("9_[4-5]", "9_[0-3,6-9]")
     assert covers("9_3", "9_3") and not covers("9_3", "9_4") and not covers("9", "91")
+    assert covers("9_3", "9_[0-5]") and not covers("9_3", "9") and not covers("9_[0-3]", "9")
+    assert covers("15", "15+0") and not covers("15+0", "15+1") and not covers("15+0", "15")
+    shortened = "9_[1,3,...,9]"
+    assert covers(shortened, "9_[5]") and not covers(shortened, "9_5") and covers("9_3", shortened)
+
+
+TASKS = st.sets(st.integers(0, 40), min_size=1)
+
+
+def listed(tasks: set[int]) -> str:
+    return f"9_[{','.join(map(str, sorted(tasks)))}]"
+
+
+@given(TASKS, TASKS)
+def test_a_row_is_meant_where_it_has_one_of_the_tasks(wanted: set[int], row: set[int]) -> None:
+    assert covers(listed(wanted), listed(row)) == bool(wanted & row)
+    assert all(covers(listed(wanted), f"9_{task}") == (task in wanted) for task in row)
+    assert all(covers(f"9_{task}", listed(wanted)) == (task in wanted) for task in row)
+    steps = range(min(row), max(row) + 1, 3)
+    assert covers(listed(wanted), f"9_[{steps[0]}-{steps[-1]}:3]") == bool(wanted & set(steps))
+
+
+class Array(Slurm):
+    """An array of which some tasks have begun; scancel takes exactly what it is told."""
+
+    def __init__(self, waiting: set[int], running: set[int]) -> None:
+        super().__init__()
+        self.waiting, self.running = waiting, running
+        self.ended: set[int] = set()
+
+    def reply(self, argv: list[str], stdin: str) -> Answer | None:
+        gone: set[int] = set()
+        if argv[0] == "scancel":
+            everything = self.waiting if "--state=PENDING" in argv else self.waiting | self.running
+            gone = {t for t in everything for one in argv[1:] if covers(one, f"9_{t}")}
+        self.ended |= gone & self.running
+        self.waiting, self.running = self.waiting - gone, self.running - gone
+        self.jobs = {f"9_{t}": {"JobArrayID": f"9_{t}", **RUNNING} for t in self.running}
+        self.jobs |= {f"9_{t}": {"JobArrayID": f"9_{t}", **CANCELLED} for t in self.ended}
+        if self.waiting:
+            self.jobs |= {"9": {"JobArrayID": listed(self.waiting)}}
+        if argv[0] != "squeue":
+            return super().reply(argv, stdin)
+        marks = marks_of(argv)
+        return 0, "".join(record(marks, JobID="9", **j) for j in self.jobs.values()), ""
+
+
+async def test_of_an_array_only_the_named_tasks_are_cancelled() -> None:
+    slurm = Array(set(range(4, 100)), {0, 1, 2, 3})
+    outcome = await slurm.perform(CancelJob(slurm.client, ["9_[90-95]"]))
+    assert (outcome.kind, outcome.message) == ("done", "job 9_[90-95] is cancelled")
+    assert slurm.told == [["scancel", "9_[90-95]"]]
+    outcome = await slurm.perform(CancelJob(slurm.client, ["9_[2-5]"]))
+    assert outcome.kind == "done" and slurm.running == {0, 1}
+    assert slurm.waiting == set(range(6, 100)) - set(range(90, 96))
+
+
+async def test_a_shortened_list_cancels_what_waits_and_says_so() -> None:
+    slurm = Array(set(range(4, 100)), {0})
+    cancel = CancelJob(slurm.client, ["9_[4,6,...,98]"])
+    plan = await cancel.plan()
+    assert plan.risks[0] == "9_[4,6,...,98] is shortened: every task of 9 that waits is cancelled"
+    assert [step.what for step in plan.steps] == ["scancel --state=PENDING 9"]
+    assert (await slurm.perform(cancel)).kind == "done"
+    assert (slurm.waiting, slurm.running) == (set(), {0})
 
 
 def nodes_host(state: str, after: str, *, needs_root: bool = False) -> ScriptedHost:

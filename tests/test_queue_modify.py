@@ -267,15 +267,6 @@ async def test_ids_go_in_parts_that_fit_a_command() -> None:
         await ModifyJob(Slurm().client, ["9_[1,3,...,9]"], {"nice": "1"}).plan()
 
 
-def test_which_tasks_a_folded_id_names() -> None:
-    assert many.has_task("9_[0-3,8%2]", 8) and not many.has_task("9_[0-3,8%2]", 4)
-    assert many.has_task("9_[0-8:4]", 4) and not many.has_task("9_[0-8:4]", 5)
-    assert many.has_task("9_[0-3,...]", 77)
-    modify = ModifyJob(Slurm().client, ["9_[0-3]"], {"nice": "1"})
-    assert modify.covers("9_[0-3]", "9_2") and not modify.covers("9_[0-3]", "9_7")
-    assert modify.covers("9", "9_7")
-
-
 def test_a_folded_array_is_as_its_tasks_are() -> None:
     from labtui.actions import modify as modify_actions
     from labtui.actions import queue as queue_actions

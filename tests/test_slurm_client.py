@@ -158,10 +158,12 @@ def test_ids_as_commands_take_them() -> None:
     assert cancel_argv([shortened]) == [["scancel", "--state=PENDING", "1430"]]
     assert exact_id("15+0") == "15+0"
     assert whole_id("1430_[8-99%8]") == "1430"
-    assert cancel_argv(["5", "9_[0-9%2]"]) == [
-        ["scancel", "5"],
-        ["scancel", "--state=PENDING", "9"],
-    ]
+    assert cancel_argv(["5", "9_[0-9%2]"]) == [["scancel", "5", "9_[0-9]"]]
+    assert cancel_argv(["9_[0-8:4,10%2]"]) == [["scancel", "9_[0,4,8,10]"]]  # it reads no steps
+    assert cancel_argv([shortened, "5"])[0] == ["scancel", "5"]
+    for bad in ("9_[0-999999999:2]", "9:1", "9_[1:2]", "9_[8-1:2]"):
+        with pytest.raises(ValueError, match=r"too many|not a job id"):
+            exact_id(bad)
     assert scontrol_argv("hold", ["5", "9_[0-9%2]"]) == ["scontrol", "hold", "5,9_[0-9]"]
 
 

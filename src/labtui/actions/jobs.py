@@ -13,10 +13,11 @@ from typing import ClassVar
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step, Unknown
 from labtui.model import Job
 from labtui.slurm import many
-from labtui.slurm.argv import scontrol_argv, whole_id
+from labtui.slurm.argv import is_shortened, scontrol_argv, whole_id, written_out
 from labtui.slurm.client import SlurmClient
 from labtui.slurm.errors import ESLURM_ALREADY_DONE, RPCError, errno_of
 from labtui.slurm.urgency import FINISHED
+from labtui.slurm.values import covers
 from labtui.text import inert
 
 SETTLE = 45.0
@@ -87,7 +88,7 @@ class JobAction(Action):
         rows = await _told(many.known(self.client, self.asked))
         left_out: dict[str, str] = {}
         for job_id in self.asked:
-            job = _main_row(rows, job_id)
+            job = self._main_row(rows, job_id)
             why_not = "Slurm does not know it (any more)" if job is None else self.refusal(job)
             if job is None or why_not:
                 left_out[job_id] = why_not or ""
@@ -98,6 +99,11 @@ class JobAction(Action):
             raise ActionError(f"job {inert(job_id, 60)}: {why}")
         self.job_ids = [job_id for job_id in self.asked if job_id in self._before]
         return await self._planned(left_out)
+
+    def _main_row(self, rows: Sequence[Job], job_id: str) -> Job | None:
+        """Of an array the row that it makes sense for; what is over is kept beside the rest."""
+        of_it = [job for job in rows if covers(job_id, job.job_id)]
+        return min(of_it, key=lambda j: (bool(self.refusal(j)), j.state in FINISHED), default=None)
 
     async def _planned(self, left_out: dict[str, str]) -> Plan:
         jobs = list(self._before.values())
@@ -150,15 +156,12 @@ class JobAction(Action):
             await asyncio.sleep(STEP if len(self.job_ids) == 1 else SEVERAL_STEP)
         return self._told(said)
 
-    def covers(self, wanted: str, job_id: str) -> bool:
-        return covers(wanted, job_id)
-
     async def _rows(self, job_ids: Sequence[str]) -> list[Job]:
         """What tells what became of them."""
         return await many.known(self.client, job_ids)
 
     def _look(self, rows: Sequence[Job], job_id: str) -> str | None:
-        of_it = [job for job in rows if self.covers(job_id, job.job_id)]
+        of_it = [job for job in rows if covers(job_id, job.job_id)]
         if not of_it and job_id in self._before:
             return self.gone or None
         if not of_it:
@@ -206,19 +209,8 @@ def _named(error: RPCError, job_ids: Sequence[str]) -> list[str]:
     return [
         job_id
         for job_id in job_ids
-        if names
-        & {job_id, re.sub(r"%[0-9]+", "", job_id), whole_id(job_id) if "[" in job_id else ""}
+        if names & {job_id, written_out(job_id), whole_id(job_id) if is_shortened(job_id) else ""}
     ]
-
-
-def covers(wanted: str, job_id: str) -> bool:
-    """Whether a row is of what was meant: an array's plain id means all of its tasks, a folded
-    one those that wait in its place."""
-    if wanted == job_id:
-        return True
-    if "[" in wanted:
-        return "[" in job_id and whole_id(job_id) == whole_id(wanted)
-    return "_" not in wanted and "+" not in wanted and whole_id(job_id) == wanted
 
 
 async def _told(asked: Awaitable[list[Job]]) -> list[Job]:
@@ -229,12 +221,6 @@ async def _told(asked: Awaitable[list[Job]]) -> list[Job]:
         raise ActionError(error.msg) from None
     except ValueError as error:
         raise ActionError(str(error)) from None
-
-
-def _main_row(rows: Sequence[Job], job_id: str) -> Job | None:
-    of_it = [job for job in rows if covers(job_id, job.job_id)]
-    # An array keeps a finished row of its waiting tasks beside those that still run.
-    return min(of_it, key=lambda job: job.state in FINISHED, default=None)
 
 
 def _refusal(error: RPCError, where: str) -> str:

@@ -19,7 +19,7 @@ from labtui.actions.jobs import SETTLE, JobAction
 from labtui.actions.queue import over, states
 from labtui.model import Job
 from labtui.slurm import accounting, many, values
-from labtui.slurm.argv import exact_id, whole_id
+from labtui.slurm.argv import exact_id
 from labtui.slurm.client import SlurmClient
 from labtui.slurm.errors import RPCError
 from labtui.slurm.types import Partition
@@ -264,12 +264,6 @@ class ModifyJob(JobAction):
         if field.name == "time_limit":
             return "UNLIMITED" if value is None else clock(value)
         return "" if value is None else inert(value, 60)
-
-    def covers(self, wanted: str, job_id: str) -> bool:
-        task = values.whole(job_id.partition("_")[2])
-        if "[" in wanted and task is not None and whole_id(wanted) == whole_id(job_id):
-            return many.has_task(wanted, task)
-        return super().covers(wanted, job_id)
 
     async def _rows(self, job_ids: Sequence[str]) -> list[Job]:
         """Each task on a row of its own: folded, they look alike."""

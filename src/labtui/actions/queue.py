@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from labtui.actions.jobs import JobAction, covers
+from labtui.actions.jobs import JobAction
 from labtui.model import ArrayJob, Job
 from labtui.slurm.accounting import operator_note
-from labtui.slurm.argv import cancel_argv
+from labtui.slurm.argv import cancel_argv, is_shortened, whole_id
 from labtui.slurm.urgency import FINISHED, HELD_STATES, is_held
 from labtui.spec import ActionSpec
-
-__all__ = ["covers"]
+from labtui.text import inert
 
 
 def states(job: Job) -> set[str]:
@@ -84,6 +83,13 @@ class CancelJob(JobAction):
 
     def commands(self, job_ids: Sequence[str]) -> list[list[str]]:
         return cancel_argv(job_ids)
+
+    async def warnings(self, jobs: Sequence[Job]) -> tuple[str, ...]:
+        return tuple(
+            f"{inert(one, 60)} is shortened: every task of {whole_id(one)} that waits is cancelled"
+            for one in self.job_ids
+            if is_shortened(one)
+        )
 
     refusal = staticmethod(over)
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from labtui.slurm import values
 from labtui.slurm.script import TOKEN_PREFIX, directives
 from labtui.text import inert
+
+MOST_TASKS = 16_000
+"""Tasks that are named one by one: an argument of a command has at most 128 KiB."""
 
 
 def submit_argv(
@@ -38,18 +42,39 @@ def submit_argv(
 
 
 def exact_id(job_id: str) -> str:
-    """The id as commands take it: without the `%8` of a throttled array.
+    """The id as commands take it: `9_[0-8:4%2]` as `9_[0,4,8]`, without the throttle, and without
+    steps, which neither scancel nor scontrol reads.
 
     ValueError for what is not a job id, so that nothing else ever becomes an argument, and for a
     list that was shortened.
     """
+    if is_shortened(job_id):  # which tasks it names is not told, and others may run
+        array = whole_id(job_id)
+        raise ValueError(f"{inert(job_id, 60)} is shortened: name its tasks, or all of {array}")
+    return written_out(job_id)
+
+
+def written_out(job_id: str) -> str:
+    """As `exact_id`; a list that was shortened stays so."""
     plain = job_id.partition("%")[0] + ("]" if "[" in job_id and "%" in job_id else "")
     if not _is_id(plain):
         raise ValueError(f"{inert(job_id, 60)!r} is not a job id")
-    if "..." in plain:  # which tasks it names is not told, and others may run
-        array = plain.partition("_")[0]
-        raise ValueError(f"{inert(job_id, 60)} is shortened: name its tasks, or all of {array}")
-    return plain
+    if ":" not in plain or is_shortened(plain):
+        return plain
+    tasks = values.task_ranges(plain)
+    if not tasks:
+        raise ValueError(f"{inert(job_id, 60)!r} is not a job id")
+    array = whole_id(plain)
+    if sum(map(len, tasks)) > MOST_TASKS:
+        raise ValueError(
+            f"{inert(job_id, 60)}: too many to name each: name fewer, or all of {array}"
+        )
+    return f"{array}_[{','.join(str(task) for one in tasks for task in one)}]"
+
+
+def is_shortened(job_id: str) -> bool:
+    """Whether Slurm left out with `...` some of the tasks that it names."""
+    return "[" in job_id and "..." in job_id
 
 
 def whole_id(job_id: str) -> str:
@@ -68,12 +93,16 @@ def _is_id(plain: str) -> bool:
 
 
 def cancel_argv(job_ids: Iterable[str]) -> list[list[str]]:
-    """One scancel for all; of a folded array only the waiting tasks, as its row shows them."""
-    folded = [job_id for job_id in job_ids if "[" in job_id]
-    single = [exact_id(job_id) for job_id in job_ids if "[" not in job_id]
-    argvs = [["scancel", *single]] if single else []
-    if folded:
-        argvs.append(["scancel", "--state=PENDING", *(whole_id(job_id) for job_id in folded)])
+    """One scancel for all, by name; a list that was shortened stands for all that wait.
+
+    By name without any `--state`: with one, the scancel of 22.05 takes the whole array for a task
+    of it that waits.
+    """
+    shortened = [job_id for job_id in job_ids if is_shortened(job_id)]
+    exact = [exact_id(job_id) for job_id in job_ids if not is_shortened(job_id)]
+    argvs = [["scancel", *exact]] if exact else []
+    if shortened:
+        argvs.append(["scancel", "--state=PENDING", *map(whole_id, shortened)])
     return argvs
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from labtui.model import Job
 from labtui.slurm import polling, values
-from labtui.slurm.argv import whole_id
+from labtui.slurm.argv import whole_id, written_out
 from labtui.slurm.client import SlurmClient
 from labtui.slurm.errors import RPCError
 
@@ -19,20 +19,13 @@ def chunks(job_ids: Iterable[str]) -> list[list[str]]:
     found: list[list[str]] = []
     room = 0
     for job_id in job_ids:
-        whole_id(job_id)
-        size = len(job_id) + 1
+        size = len(written_out(job_id)) + 1
         if not found or size > room:
             found.append([])
             room = LONGEST
         found[-1].append(job_id)
         room -= size
     return found
-
-
-def has_task(folded: str, task: int) -> bool:
-    """Whether `9_[0-3,8%2]` names this task; a list that Slurm shortened with `...` may."""
-    ranges = values.task_ranges(folded)
-    return ranges is None or any(task in one for one in ranges)
 
 
 async def rows(client: SlurmClient, job_ids: Sequence[str], *, apart: bool = False) -> list[Job]:

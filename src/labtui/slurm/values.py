@@ -262,3 +262,32 @@ def count_tasks(job_id: str) -> int | None:
     """How many jobs one id stands for: `9_[0-7,12%2]` 9, `9_4` and `9` one; None: not told."""
     ranges = task_ranges(job_id)
     return None if ranges is None else sum(map(len, ranges)) or 1
+
+
+def covers(wanted: str, job_id: str) -> bool:
+    """Whether a row has some of what is meant: an array's plain id means all of its tasks, `9_4`
+    and `9_[0-7]` those that they name; a list that was shortened, those that wait in one row."""
+    if wanted == job_id:
+        return True
+    array, some, _ = wanted.partition("_")
+    if not some:
+        return bool(array) and job_id.startswith((f"{array}_", f"{array}+"))
+    if not job_id.startswith(f"{array}_"):
+        return False
+    ours, theirs = _tasks_of(wanted), _tasks_of(job_id)
+    if ours is None:
+        return "[" in job_id
+    return theirs is None or any(_meet(a, b) for a in ours for b in theirs)
+
+
+def _tasks_of(job_id: str) -> tuple[range, ...] | None:
+    """As `task_ranges`, of a single task too."""
+    task = whole(job_id.partition("_")[2])
+    return task_ranges(job_id) if task is None else (range(task, task + 1),)
+
+
+def _meet(a: range, b: range) -> bool:
+    low, high = max(a.start, b.start), min(a.stop, b.stop)
+    if a.step == b.step == 1:
+        return low < high
+    return any(low <= task < high and task in b for task in a)
