@@ -790,6 +790,10 @@ def test_menus_say_why_not() -> None:
     assert why("gpus.slices", row()) is None
     assert why("gpus.slices", row(jetson)) == "Kubernetes gives no slices of it"
     assert "MIG" in (why("gpus.slices", row(mig)) or "")
+    mps = Gpu(node="g", index=0, slices=4, sharing="mps", capacity={"kubernetes": 4})
+    assert "splits memory" in (why("gpus.slices", row(mps)) or "")
+    slurms = structs.replace(mps, capacity={"slurm": 4, "kubernetes": 4})
+    assert why("gpus.slices", row(slurms)) is None, "Slurm's MPS is not in its way"
     assert {s.id for s in ACTIONS if not s.changes} == {"gpus.suggest"}
 
 

@@ -54,7 +54,7 @@ async def test_a_number_means_an_entry_that_shares_in_the_same_way() -> None:
 
 
 async def test_an_entry_of_another_kind_is_refused_or_said() -> None:
-    with pytest.raises(ActionError, match="mps shares its cards by MPS, which splits memory"):
+    with pytest.raises(ActionError, match="mps shares its cards by MPS, which splits pods' memory"):
         await plan("mps", mps=MPS)
     with pytest.raises(ActionError, match="four shares its cards by MPS"):
         await plan("8", now=MPS)

@@ -18,7 +18,7 @@ from labtui.spec import Cell
 from labtui.store import Reading, Store
 from labtui.views import gpucells, gpurows, gpus
 from labtui.views.sorting import order
-from sample_gpus import CARD, MIG, NOW, NOWHERE, OVER, SILENT, UNKNOWN, WIDE, card, told
+from sample_gpus import CARD, MIG, NOW, NOWHERE, OVER, POD, SILENT, UNKNOWN, WIDE, card, told
 
 SUBJECT = gpus.SUBJECT
 
@@ -100,6 +100,19 @@ def test_mig_instances_are_slices_with_memory_of_their_own() -> None:
     told = details(rows(MIG)[2])
     assert "memory 29.4/80G used" in told and "MIG instance 2 · 3g.40gb" in told
     assert "n/a: util: not given under MIG" in told
+
+
+def test_the_plug_ins_mps_gives_each_process_a_part_of_the_memory() -> None:
+    """What the detail, the heading and `m` say of it is the same."""
+    mps = card(slices=4, sharing="mps", capacity={"kubernetes": 4}, booked={"kubernetes": 1},
+               holders=(POD,), memory_used_mib=12288.0, memory_total_mib=24576.0)  # fmt: skip
+    slurms = msgspec.structs.replace(mps, capacity={"slurm": 4}, booked={"slurm": 1})
+    assert "memory shared" not in gpurows.heading(rows(mps))
+    assert "memory shared" in gpurows.heading(rows(slurms))
+    (told,) = (line for line in details(rows(mps)[0]) if "memory" in line)
+    assert told.startswith("memory 12.0/24G used, MPS gives a process at most 6.0G; most: ")
+    (told,) = (line for line in details(rows(slurms)[0]) if "memory" in line)
+    assert told.startswith("slices share memory: 12.0/24G used, a free slice may ask at most 12.0G")
 
 
 def test_mig_instances_that_are_shared_have_a_row_a_slice() -> None:

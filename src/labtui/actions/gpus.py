@@ -20,6 +20,7 @@ from labtui.actions.slicing import NONE, Slices, Unlabel
 from labtui.config import Config
 from labtui.hosts.base import Host
 from labtui.model import Gpu, GpuProcess, Holder, KubeGpus, Pod
+from labtui.shares.room import by_mps
 from labtui.slurm.client import SlurmClient
 from labtui.sources.kubernetes import Kubectl
 from labtui.spec import ActionSpec
@@ -217,8 +218,8 @@ def _no_slicing(row: GpuRow) -> str | None:
     gpu = row.gpu
     if gpu.mig or gpu.sharing == "mig":
         return "MIG instances are cut on the card, not by the plug-in"
-    if gpu.sharing == "mps":
-        return "it is shared by MPS, which splits memory as well"
+    if by_mps(gpu):
+        return "it is shared by the plug-in's MPS, which splits memory as well"
     return None if "kubernetes" in gpu.capacity else "Kubernetes gives no slices of it"
 
 

@@ -3,7 +3,7 @@ entry for each way, and the node's label names the one it follows.
 
 The number is what the plug-in calls replicas: slices a card. It means an entry that shares as the
 one in use does; where there is none a new one is added, a copy with that number, so that its other
-settings stay. To MPS and back nothing leads from here: it splits memory, and has a daemon.
+settings stay. To MPS and back nothing leads from here: it splits pods' memory, and has a daemon.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ STEP = 1.0
 MOST = 128
 NAMED = 4
 NONE = "no label"
-_BY_MPS = "by MPS, which splits memory as well: change that in the plug-in's configuration"
+_BY_MPS = "by MPS, which splits pods' memory as well: change that in the plug-in's configuration"
 
 
 def entries_words(config: SlicingConfig) -> str:
@@ -114,10 +114,9 @@ class Slices(Action):
         node = next((n for n in told.nodes if self.gpu.node in (n.node, n.name)), None)
         if node is None:
             raise ActionError(f"{self.name}: Kubernetes has no such node with a GPU")
-        shared = node.sharing or self.gpu.sharing
-        if node.mig or self.gpu.mig or shared == "mig":
+        if node.mig or self.gpu.mig or self.gpu.sharing == "mig":
             raise ActionError(f"{self.name}: MIG instances are cut on the card, not by the plug-in")
-        if shared == "mps":
+        if node.sharing == "mps":
             raise ActionError(f"{self.name}: its cards are shared {_BY_MPS}")
         return node
 

@@ -25,7 +25,6 @@ from labtui.store import Store
 from labtui.text import inert, mib
 from labtui.views.gpus import GpuRow
 
-UNSHARED = ("mig", "mps")
 SLICES = "slices"
 """What a pod asks that asks for no MIG profile."""
 
@@ -156,7 +155,7 @@ def _move(pod: Pod, here: KubeNode, free: int, told: KubeGpus) -> Iterator[Ranke
 def _slice_more(pod: Pod, here: KubeNode, free: int, cards: Sequence[Gpu]) -> Iterator[Ranked]:
     count = here.cards or 1
     card = next((c for c in cards if c.index is not None), None)
-    if card is None or here.mig or (here.sharing or card.sharing) in UNSHARED:
+    if card is None or here.sharing == "mps" or here.mig or card.mig or card.sharing == "mig":
         return
     if any(f.kind == "overbooked" for c in cards for f in c.findings):
         return  # more is given away already than the cards have

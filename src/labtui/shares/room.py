@@ -1,4 +1,4 @@
-"""Memory of a card that is shared: slices do not split it."""
+"""Memory of a card that is shared: few ways to share it split that as well."""
 
 from __future__ import annotations
 
@@ -32,6 +32,19 @@ class Room(NamedTuple):
         return self.used > FULL * self.total
 
 
+def shares_memory(gpu: Gpu) -> bool:
+    """Whether its slices have no memory of their own."""
+    return (gpu.slices or 0) > 1 and not gpu.mig and not by_mps(gpu)
+
+
+def by_mps(gpu: Gpu) -> bool:
+    """By the device plug-in's MPS, and for pods alone. Each process gets an equal part of memory
+    and threads there (set_default_device_pinned_mem_limit in its cmd/mps-control-daemon). Slurm's
+    gres/mps limits threads alone, and no job is held to the plug-in's limits."""
+    owners = gpu.capacity.keys() | gpu.booked.keys()
+    return gpu.sharing == "mps" and owners == {"kubernetes"}
+
+
 def room(gpu: Gpu) -> Room | None:
     """None where the memory is not known, or where MIG splits it."""
     used, total = gpu.memory_used_mib, gpu.memory_total_mib
@@ -40,7 +53,8 @@ def room(gpu: Gpu) -> Room | None:
     users = [h for h in gpu.holders if h.memory_mib]
     if len(users) > 1:
         users.sort(key=lambda h: -(h.memory_mib or 0))
-    return Room(used, total, max(0.0, total - used), tuple(users))
+    most = total / (gpu.slices or 1) if by_mps(gpu) else total
+    return Room(used, total, min(most, max(0.0, total - used)), tuple(users))
 
 
 def unseen(gpu: Gpu) -> bool:
@@ -66,14 +80,14 @@ def tight(gpu: Gpu) -> Finding | None:
     if found is None:
         return _tight_instance(gpu)
     if found.full:
-        shared = (gpu.slices or 0) > 1 or len(gpu.holders) > 1
+        shared = shares_memory(gpu) or (len(gpu.holders) > 1 and not by_mps(gpu))
         return Finding(
             kind="memory-tight",
             severity=2 if shared else 1,
             text=f"{mib(found.used)} of {mib(found.total)} used, {mib(found.at_most)} left",
             means=(_OF_MACHINE if _is_jetson(gpu) else _OF_CARD) + _most(found),
         )
-    if (gpu.slices or 0) < 2 or unseen(gpu):
+    if not shares_memory(gpu) or unseen(gpu):
         return None
     waiting = sum(h.slices for h in gpu.holders if not h.pids)
     even = found.total / max(gpu.slices or 1, held(gpu))

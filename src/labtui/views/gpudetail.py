@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from labtui.model import Finding, Gpu, GpuHours
 from labtui.shares.cards import free, held
+from labtui.shares.room import by_mps, shares_memory
 from labtui.spec import Cell
 from labtui.store import Store
 from labtui.text import inert, mib
@@ -17,7 +18,6 @@ from labtui.views.gpurows import (
     card_name,
     is_known,
     is_silent,
-    shares_memory,
 )
 from labtui.views.gpuseries import FIELDS, series
 
@@ -130,6 +130,8 @@ def _memory(gpu: Gpu) -> Iterator[Line]:
         elif free(gpu) and not full:
             left = max(0.0, gpu.memory_total_mib - gpu.memory_used_mib)
             text += f", a free slice may ask at most {mib(left)}"
+    elif by_mps(gpu) and gpu.slices:
+        text += f", MPS gives a process at most {mib(gpu.memory_total_mib / gpu.slices)}"
     yield Cell(text + (f"; most: {', '.join(named)}" if named else ""), "warn" if full else "")
 
 

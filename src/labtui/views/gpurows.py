@@ -9,6 +9,7 @@ from labtui.model import Gpu, GpuHours, Holder, Item, MigInstance
 from labtui.shares import cards as shares
 from labtui.shares.cards import free, held, slots
 from labtui.shares.place import instances
+from labtui.shares.room import shares_memory
 from labtui.store import Store
 from labtui.text import inert
 
@@ -187,10 +188,6 @@ def _heading(rows: Sequence[GpuRow]) -> str:
     for words, level in (("CRIT", 3), ("WARN", 2)):
         text += f"; {words} {levels.count(level)}" if level in levels else ""
     return text + ("; memory shared" if any(map(shares_memory, cards)) else "")
-
-
-def shares_memory(gpu: Gpu) -> bool:
-    return (gpu.slices or 0) > 1 and not gpu.mig
 
 
 def searchable(row: GpuRow) -> str:
