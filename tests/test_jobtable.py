@@ -128,11 +128,13 @@ def test_every_filter_and_order_shows_each_matching_job_once(data: st.DataObject
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.text("ab! 1:/user", max_size=4), min_size=2, max_size=5))
+@given(st.lists(st.text("ab! 1:=,/user", max_size=4), min_size=2, max_size=5))
 @example(["!a", "b"])
 @example(["b1 !u", "s", "er"])
 @example(["/b", "1"])
 @example(["user", ":b", "u"])
+@example(["user:", "=u", "1"])
+@example(["user:=u1", ",a", "na", " b"])
 def test_a_filter_typed_on_shows_what_it_would_show_at_once(typed: list[str]) -> None:
     live = answer(
         Book(MARKS),

@@ -16,7 +16,8 @@ from labtui.registry import SUB_VIEWS, SUBJECT
 from labtui.slurm import types
 from labtui.spec import Cell
 from labtui.store import Reading, Store
-from labtui.views import waiting
+from labtui.views import fairshare, waiting
+from labtui.views.filtering import compile_filter
 
 NOW = time.time()
 CONFIG = msgspec.convert({}, Config)
@@ -148,6 +149,36 @@ def test_fair_share_says_who_had_more_than_his_share() -> None:
         "nothing used lately",
     ]
     assert (found[2]["shares"], found[2]["factor"], found[0]["part"]) == ("parent", "0.750", "-")
+
+
+@pytest.mark.parametrize(
+    ("account", "user", "jobs"),
+    [
+        ("root", None, ["1", "2", "3", "4", "5"]),
+        ("lab", None, ["1", "2", "3"]),
+        ("vision", None, ["2", "3"]),
+        ("lab", "ana", ["1"]),
+        ("labs", None, ["4"]),
+    ],
+)
+def test_an_account_s_jobs_are_those_of_the_accounts_below_it_too(
+    account: str, user: str | None, jobs: list[str]
+) -> None:
+    tree = [
+        Share(account="root"), Share(account="root", user="root", depth=1),
+        Share(account="lab", depth=1), Share(account="lab", user="ana", depth=2),
+        Share(account="vision", depth=2), Share(account="vision", user="ana", depth=3),
+        Share(account="vision", user="joana", depth=3),
+        Share(account="labs", depth=1), Share(account="labs", user="ana", depth=2),
+    ]  # fmt: skip
+    queue = [
+        job("1", account="lab"), job("2", account="vision"),
+        job("3", account="vision", user="joana"), job("4", account="labs"), job("5"),
+    ]  # fmt: skip
+    row = next(one for one in tree if (one.account, one.user) == (account, user))
+    text = fairshare.only(row, tree)
+    test = compile_filter(text, lambda job: "")
+    assert [one.job_id for one in queue if test is None or test(one)] == jobs
 
 
 @pytest.mark.parametrize("subject", SUB_VIEWS["jobs"])

@@ -359,7 +359,7 @@ class TestHistory:
         assert history.problem and "cannot be written" in history.problem
 
 
-JOB = Job(job_id="7", name="llama [x] LoRA", user="ana", partition="gpu", state="PENDING")
+JOB = Job(job_id="7", name="llama [x] LoRA", user="ana", partition="gpu,cpu", state="PENDING")
 
 
 class TestFilter:
@@ -369,6 +369,9 @@ class TestFilter:
             ("llama", True), ("LORA", True), ("!llama", False), ("/^llama .x. l/", True),
             ("user:ana", True), ("user:ben", False), ("part:gpu state:pend", True),
             ("!user:ben llama", True), ("ana nothere", False), ("[x]", True), ("", True),
+            ("user:=ana", True), ("user:=an", False), ("user:=ben,Ana", True), ("!user:=an", True),
+            ("part:=gpu", True), ("part:=cpu", True), ("part:=gpu,", True), ("part:=gp", False),
+            ("account:=", False), ("user:=", False),
         ],
     )  # fmt: skip
     def test_terms(self, text: str, matches: bool) -> None:

@@ -16,6 +16,7 @@ from labtui.screens.going import Going
 from labtui.screens.lookups import Lookups
 from labtui.spec import ActionSpec
 from labtui.text import inert
+from labtui.views import fairshare
 from labtui.widgets.lines import Span
 
 if TYPE_CHECKING:
@@ -205,10 +206,9 @@ class Commands:
         if item is None:
             return
         if subject == "fairshare":
-            user = f" user:{inert(item.user, 60)}" if item.user else ""
-            text = f"account:{inert(item.account, 60)}{user}"
+            text = fairshare.only(item, self.screen.session.store.value("slurm.shares") or ())
         else:
-            text = f"{'qos' if subject == 'qos' else 'partition'}:{inert(item.name, 60)}"
+            text = f"{'qos' if subject == 'qos' else 'partition'}:={inert(item.name, 60)}"
         self.screen.show(self.screen.view.spec.parent)
         self.screen.set_filter(text)
 

@@ -38,6 +38,7 @@ def help_lines(keys: KeyMap, spec: SubjectSpec) -> list[LineLike]:
         [("Filter", "accent")],
         "  word          rows that contain it      !word      rows that do not",
         "  /regex/       regular expression        field:value  user:ana state:pending",
+        "  field:=value  this and nothing more, or one of these: user:=ana,ben",
         "",
         [("Top line", "accent")],
         "  Each source and how old its figures are at most. A source that is late or fails",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import dropwhile, islice, takewhile
+
 from labtui.config import Config
 from labtui.model import Share
 from labtui.spec import Cell, Column, SubjectSpec, Tone
@@ -57,6 +60,18 @@ def _standing(one: Share) -> str:
     if one.usage_part < one.share_part * 0.95:
         return "less than its share"
     return "its share"
+
+
+def only(one: Share, shares: Sequence[Share]) -> str:
+    """The filter that leaves its jobs: of an account those of all accounts below it too."""
+    if one.user:
+        return f"account:={inert(one.account, 60)} user:={inert(one.user, 60)}"
+    if one.depth == 0:
+        return ""
+    tree = dropwhile(lambda other: other.user or other.account != one.account, shares)
+    below = takewhile(lambda other: other.depth > one.depth, islice(tree, 1, None))
+    names = dict.fromkeys([one.account, *(other.account for other in below)])
+    return f"account:={','.join(inert(name, 60) for name in names)}"
 
 
 def detail(one: Share, store: Store, now: float) -> list[str | Cell]:

@@ -1,4 +1,4 @@
-"""`/`: substring, /regex/, `!` inverse, `field:value`; several words must all hold."""
+"""`/`: substring, /regex/, `!` inverse, `field:value`, `field:=this,that`; all words must hold."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Filter:
         if len(old) != len(new) or old[:-1] != new[:-1]:
             return False
         typed_on = new[-1].startswith(old[-1]) and not old[-1].startswith(("!", "/"))
-        return typed_on and (":" in old[-1]) == (":" in new[-1])
+        return typed_on and ":=" not in new[-1] and (":" in old[-1]) == (":" in new[-1])
 
 
 def compile_filter(
@@ -64,12 +64,21 @@ def _term(word: str, searchable: Callable[[Any], str]) -> Test:
         return lambda item: pattern.search(searchable(item)) is not None
     name, colon, value = word.partition(":")
     if colon and name.isidentifier():
-        return lambda item: _field(item, name, value.casefold())
+        matches = _value(value.casefold())
+        return lambda item: _field(item, name, matches)
     needle = word.casefold()
     return lambda item: needle in searchable(item).casefold()
 
 
-def _field(item: Any, name: str, value: str) -> bool:
+def _value(value: str) -> Callable[[str], bool]:
+    """`=this,that` is one of these and nothing more; a job may have several partitions."""
+    if not value.startswith("="):
+        return lambda text: value in text
+    wanted = set(value[1:].split(",")) - {""}
+    return lambda text: not wanted.isdisjoint(text.split(","))
+
+
+def _field(item: Any, name: str, matches: Callable[[str], bool]) -> bool:
     """Fields by name or unique beginning (`part:gpu`); lists match on any element."""
     fields = [f for f in item.__struct_fields__ if f == name] or [
         f for f in item.__struct_fields__ if f.startswith(name)
@@ -79,6 +88,6 @@ def _field(item: Any, name: str, value: str) -> bool:
         parts = content if isinstance(content, (tuple, list, set)) else [content]
         if isinstance(content, dict):
             parts = [f"{k}={v}" for k, v in content.items()]
-        if any(part is not None and value in inert(part).casefold() for part in parts):
+        if any(part is not None and matches(inert(part).casefold()) for part in parts):
             return True
     return False
