@@ -149,6 +149,24 @@ async def test_a_list_of_tasks_is_asked_for_at_full_length() -> None:
     assert any("squeue" in argv for argv in host.seen)
 
 
+async def test_a_task_that_waits_with_others_is_not_answered_with_another() -> None:
+    def reply(argv: list[str], stdin: str) -> tuple[int, str, str]:
+        if argv[0] != "squeue":
+            return 1, "", "Slurm accounting storage is disabled"
+        waiting = ["6_8", "6_9"] if "-r" in argv else ["6_[8-9]"]
+        rows = [{"JobArrayID": "6_1", "State": "RUNNING"}]
+        rows += [{"JobArrayID": one, "ArrayTaskID": one.partition("_")[2]} for one in waiting]
+        rows += [{"JobArrayID": "6", "State": "CANCELLED"}]
+        return 0, "".join(record(marks_of(argv), **one) for one in rows), ""
+
+    client = SlurmClient(ScriptedHost(reply))
+    found = {one: await client.job(one) for one in ("6_9", "6", "6_[8-9]", "6_[9]", "6_1", "6_7")}
+    assert {one: job and job.job_id for one, job in found.items()} == {
+        "6_9": "6_9", "6": "6_[8-9]", "6_[8-9]": "6_[8-9]", "6_[9]": "6_[8-9]", "6_1": "6_1",
+        "6_7": None,
+    }  # fmt: skip
+
+
 def test_ids_as_commands_take_them() -> None:
     assert exact_id("1430_[8-99%8]") == "1430_[8-99]"
     shortened = "1430_[1,3,5,7,...,99]"

@@ -123,6 +123,8 @@ def log(context: click.Context, job_id: str, stderr: bool, following: bool, line
         slurm = session.need_slurm()
         found = await slurm.job(job_id)
         path = (found.stderr if stderr else found.stdout) or default_path(found) if found else None
+        if found is not None and "[" in found.job_id:
+            fail(f"job {inert(job_id, 40)} is several tasks: name the one", UNHEALTHY)
         if found is None or not path:
             fail(f"Slurm names no log of job {inert(job_id, 40)}", UNHEALTHY)
         host = await locate(session.hosts, session.config.slurm.login, found, path)

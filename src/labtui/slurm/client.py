@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from labtui.hosts.base import Host
 from labtui.hosts.early import EarlyHost
 from labtui.model import Job, Node
-from labtui.slurm import efficiency, polling, scontrol
+from labtui.slurm import efficiency, polling, scontrol, values
 from labtui.slurm.allocations import allocations
 from labtui.slurm.argv import exact_id, submit_argv, whole_id
 from labtui.slurm.commands import READ_ENV, Commands, limited
@@ -20,6 +20,7 @@ from labtui.slurm.linebook import LineBook
 from labtui.slurm.past import Past, PastBook, Seen
 from labtui.slurm.script import TOKEN_PREFIX
 from labtui.slurm.types import Allocation, Estimate, Partition
+from labtui.slurm.urgency import FINISHED
 
 JSON_MOST = 2000
 """Jobs up to which a listing of all of them as JSON is bearable."""
@@ -69,15 +70,25 @@ class SlurmClient(Commands):
         host.begin(limited(self.squeue("-t", "all"), READ_ENV, self.timeout))
 
     async def job(self, job_id: str) -> Job | None:
-        """One job (an array's first row for an array's id), also a finished one; None: unknown."""
-        found = await self.tasks(job_id)
-        return next((job for job in found if job.job_id == job_id), found[0] if found else None)
+        """One job, also a finished one; None: unknown. Of an array that is not over the row of its
+        waiting tasks, where it has one; of a task that waits with others that task alone."""
+        found = await self.tasks(job_id, apart=values.is_task(job_id))
+        return min(
+            (job for job in found if values.covers(job_id, job.job_id)),
+            key=lambda j: (j.state in FINISHED, j.job_id != job_id, j.state != "PENDING"),
+            default=None,
+        )
 
-    async def tasks(self, job_id: str) -> list[Job]:
-        """All rows of one id: an array has one for its waiting tasks and one a started task."""
+    async def tasks(self, job_id: str, *, apart: bool = False) -> list[Job]:
+        """All rows of one id: an array has one for its waiting tasks and one a started task.
+
+        `apart`: each waiting task of an array on a row of its own. Folded ones can differ, and
+        squeue then shows them as if they were all like the first.
+        """
         plain = whole_id(job_id)
         try:
-            done = await self.read(self.squeue("-t", "all", "-j", plain))
+            more = ["-r"] if apart else []
+            done = await self.read(self.squeue("-t", "all", *more, "-j", plain))
         except RPCError as error:
             if error.kind != "not-found":
                 raise

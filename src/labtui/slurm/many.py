@@ -32,11 +32,10 @@ async def rows(client: SlurmClient, job_ids: Sequence[str], *, apart: bool = Fal
     """All rows of these ids, as `SlurmClient.tasks` gives them of one: what slurmctld has
     forgotten comes from the accounting. One question a thousand jobs.
 
-    `apart`: each waiting task of an array on a row of its own. Folded ones can differ, and squeue
-    then shows them as if they were all like the first.
+    `apart`: each waiting task of an array on a row of its own.
     """
-    if len(job_ids) == 1 and not apart:
-        return await client.tasks(job_ids[0])
+    if len(job_ids) == 1:
+        return await client.tasks(job_ids[0], apart=apart)
     found: list[Job] = []
     for part in chunks(dict.fromkeys(whole_id(job_id) for job_id in job_ids)):
         live = await _queued(client, *(["-r"] if apart else []), "-j", ",".join(part))
@@ -46,15 +45,10 @@ async def rows(client: SlurmClient, job_ids: Sequence[str], *, apart: bool = Fal
     return found
 
 
-def is_task(job_id: str) -> bool:
-    """One task of an array, which may be folded with others into one row."""
-    return job_id.partition("_")[2].isdigit()
-
-
 async def known(client: SlurmClient, job_ids: Sequence[str]) -> list[Job]:
     """As `rows`, with a row of its own for each single task that was named."""
-    alone = [job_id for job_id in job_ids if is_task(job_id)]
-    others = [job_id for job_id in job_ids if not is_task(job_id)]
+    alone = [job_id for job_id in job_ids if values.is_task(job_id)]
+    others = [job_id for job_id in job_ids if not values.is_task(job_id)]
     found = await rows(client, others) if others else []
     return found + (await rows(client, alone, apart=True) if alone else [])
 

@@ -264,6 +264,11 @@ def count_tasks(job_id: str) -> int | None:
     return None if ranges is None else sum(map(len, ranges)) or 1
 
 
+def is_task(job_id: str) -> bool:
+    """One task of an array, which may be folded with others into one row."""
+    return whole(job_id.partition("_")[2]) is not None
+
+
 def covers(wanted: str, job_id: str) -> bool:
     """Whether a row has some of what is meant: an array's plain id means all of its tasks, `9_4`
     and `9_[0-7]` those that they name; a list that was shortened, those that wait in one row."""
@@ -282,8 +287,10 @@ def covers(wanted: str, job_id: str) -> bool:
 
 def _tasks_of(job_id: str) -> tuple[range, ...] | None:
     """As `task_ranges`, of a single task too."""
-    task = whole(job_id.partition("_")[2])
-    return task_ranges(job_id) if task is None else (range(task, task + 1),)
+    if not is_task(job_id):
+        return task_ranges(job_id)
+    task = int(job_id.partition("_")[2])
+    return (range(task, task + 1),)
 
 
 def _meet(a: range, b: range) -> bool:
