@@ -12,9 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from labtui.lab import gpu, gpu_service
 from labtui.lab.layout import Lab
+from labtui.model import GpuProcess, MigInstance
+from labtui.sources.gpufigures import inside
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc to build it with")
 
@@ -277,3 +281,28 @@ def test_what_cannot_be_is_refused(library: Path, tmp_path: Path) -> None:
     ((card,),) = through_us(library, tmp_path, state)
     assert card["util_percent"] is None and "105: cannot be" in card["na"]["util_percent"]
     assert card["power_w"] is None and "cannot be" in card["na"]["power_w"]
+
+
+def test_a_process_has_no_more_than_its_card(library: Path, tmp_path: Path) -> None:
+    lines = gpu.nvml_state(settled(gpu.Holder("17", 4711, frozenset({0}))), HOST).splitlines()
+    plain = [line for line in lines if not line.startswith("0.process.0.memory_mib")]
+    plain += [f"0.process.0.memory_mib={1 << 43}"]
+    ((card,),) = through_us(library, tmp_path, "\n".join(plain) + "\n")
+    assert card["processes"][0]["memory_mib"] is None
+    assert card["na"]["process_memory"].endswith("MiB of pid 4711: cannot be")
+
+
+@given(st.floats(), st.floats(), st.floats(), st.floats(), st.sampled_from([None, 24564.0]))
+def test_what_is_on_a_card_is_no_more_than_it(
+    process: float, used: float, total: float, util: float, card: float | None
+) -> None:
+    part = MigInstance(id=1, memory_used_mib=used, memory_total_mib=total, util_percent=util)
+    running = GpuProcess(pid=7, memory_mib=process)
+    na: dict[str, str] = {}
+    ((told,), (instance,)) = inside([running], [part], card, na, "NVML")
+    assert told.memory_mib is None or 0 <= told.memory_mib <= (card or 1 << 24)
+    assert (told.memory_mib is None) == ("process_memory" in na)
+    left = instance.memory_used_mib, instance.memory_total_mib, instance.util_percent
+    assert (None in left) == ("instance" in na)
+    assert left[0] is None or 0 <= left[0] <= (left[1] or 1 << 24)
+    assert left[2] is None or 0 <= left[2] <= 100

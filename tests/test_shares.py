@@ -227,6 +227,8 @@ def test_what_cannot_be_is_left_out_and_told() -> None:
     assert "util: smi says 105: cannot be" in said(gpu, "impossible")
     told = card(util_percent=None, na={"util_percent": "nvidia-smi says 300: cannot be"})
     assert "300" in said(cards({"smi.n": [told]})[0], "impossible")
+    told = card(na={"instance": "of instance 1 NVML says 9 of 4 MiB: cannot be"})
+    assert "instance: of instance 1" in said(cards({"smi.n": [told]})[0], "impossible")
     (mended,) = cards({"smi.n": [odd], "prom.gpus": GpuMetrics(cards=(card(),))})
     assert mended.util_percent == 91 and kinds(mended) == ["impossible"]
 

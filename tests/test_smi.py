@@ -177,6 +177,19 @@ def test_what_cannot_be_is_refused_and_says_so() -> None:
     assert card.memory_total_mib == 23028 and card.power_limit_w == 150
 
 
+def test_a_process_has_no_more_than_its_card() -> None:
+    uuid = "GPU-48aeb943-9458-4282-da24-e5f49e0db44b"
+    output = around(
+        sample("mig-cards-made.txt"), processes=f"{uuid}, 7, 900000\n{uuid}, 8, 1234",
+        list=sample("mig-list.txt"), table=sample("mig-table-535.txt").replace(" 5MiB", " 5999MiB"),
+    )  # fmt: skip
+    (card,) = read(output)
+    assert {p.pid: p.memory_mib for p in card.processes} == {7: None, 8: 1234}
+    assert card.na["process_memory"] == "nvidia-smi says 900000 MiB of pid 7: cannot be"
+    assert [m.memory_used_mib for m in card.mig] == [None] * 3
+    assert "5999 of 4864 MiB: cannot be" in card.na["instance"]
+
+
 def test_a_lost_card_keeps_its_row() -> None:
     first, second = read(sample("lost-555-made.txt"))
     assert first.util_percent == 97 and not first.findings

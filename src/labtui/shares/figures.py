@@ -14,7 +14,7 @@ from msgspec import structs
 from labtui.collectors.gpus import FIGURES
 from labtui.model import Finding, Gpu, GpuProcess, KubeNode, MigInstance
 from labtui.shares.inputs import Inputs, Source
-from labtui.sources.gpufigures import LIMITS, possible
+from labtui.sources.gpufigures import CANNOT_BE, LIMITS, possible
 from labtui.text import inert, mib
 
 LASTING = ("memory_total_mib", "product", "uuid", "minor", "driver", "power_default_w",
@@ -27,8 +27,6 @@ FIELDS = (
 _RANGES = [(field, *LIMITS[field]) for field in FIGURES]
 _all = attrgetter(*FIELDS)
 
-CANNOT_BE = "cannot be"
-"""How every source says that what it was told is impossible."""
 NO_PROCESSES = "no source here tells processes"
 
 Part = tuple[Source, Gpu]

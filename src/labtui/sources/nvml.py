@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from labtui.model import Finding, Gpu, GpuProcess, MigInstance
 from labtui.sources import processes
 from labtui.sources.base import number
-from labtui.sources.gpufigures import LOCK_UNTOLD, UNDER_MIG, possible
+from labtui.sources.gpufigures import LOCK_UNTOLD, UNDER_MIG, inside, possible
 from labtui.sources.nvmlask import Ask, Lost, fault, is_lost, name, opened, words
 from labtui.text import inert
 
@@ -107,6 +107,10 @@ class Nvml:
         mig = _instances(Ask(ask.nvml, ask.device))
         if mig is not None and told.get("util_percent") is None:
             ask.na["util_percent"] = UNDER_MIG
+        using, parts = inside(
+            processes.here(self._processes(ask, fixed.values["uuid"])),
+            mig or (), told.get("memory_total_mib"), ask.na, "NVML",
+        )  # fmt: skip
         return Gpu(
             node=self.node,
             index=index,
@@ -115,8 +119,8 @@ class Nvml:
             persistence=None if persistence is None else bool(persistence),
             throttle=None if mask is None else throttle_words(int(mask)),
             ecc_uncorrected=None if ecc is None else int(ecc),
-            mig=mig or (),
-            processes=tuple(processes.here(self._processes(ask, fixed.values["uuid"]))),
+            mig=parts,
+            processes=using,
             na=ask.na,
             **fixed.values,
             **told,

@@ -10,6 +10,7 @@ from msgspec import structs
 from labtui.model import GpuProcess, MigInstance
 from labtui.sources import processes
 from labtui.sources.base import number
+from labtui.sources.gpufigures import inside
 from labtui.sources.smitext import WORDS, WSL, Answer, Card, said
 from labtui.text import inert
 
@@ -49,14 +50,12 @@ def _instances(answer: Answer) -> dict[str, tuple[MigInstance, ...]]:
 
 def _instance(device: int, profile: str, name: str, row: Sequence[str] | None) -> MigInstance:
     old = re.fullmatch(r"MIG-GPU-[\w-]+/(\d{1,3})/\d{1,3}", name)  # before driver 470
-    total = float(row[4]) if row else None
-    used = float(row[3]) if row else None
     return MigInstance(
         id=int(row[1]) if row else int(old[1]) if old else device,
         profile=inert(profile, 40),
         uuid=inert(name, 100),
-        memory_total_mib=total,
-        memory_used_mib=used if used is not None and total is not None and used <= total else None,
+        memory_total_mib=float(row[4]) if row else None,
+        memory_used_mib=float(row[3]) if row else None,
     )
 
 
@@ -77,12 +76,11 @@ def with_processes(found: list[Card], answer: Answer, node: str) -> list[Card]:
         r"^([\w/-]{1,100}), (\d{1,9}), (\S[^,\n]{0,30})$", text, re.MULTILINE
     ):
         card, part = parts.get(uuid, (uuid, None))
-        mib = number(memory)
         process = GpuProcess(
             pid=int(pid),
             node=node,
             gpu_uuid=card,
-            memory_mib=mib if mib is not None and 0 <= mib < 1 << 24 else None,
+            memory_mib=number(memory),
             mig_id=part.id if part else within.get(int(pid)),
         )
         seen = processes.described(process, facts.get(int(pid)), boot, users)
@@ -96,7 +94,10 @@ def with_processes(found: list[Card], answer: Answer, node: str) -> list[Card]:
             na = {"processes": untold, **na}
         elif any(p.memory_mib is None for p in own):
             na = {"process_memory": WSL if answer.wsl else "this driver does not tell", **na}
-        mig = instances.get(gpu.uuid or "", ())
+        na = dict(na)
+        own, mig = inside(
+            own, instances.get(gpu.uuid or "", ()), gpu.memory_total_mib, na, "nvidia-smi"
+        )
         result.append(Card(place, structs.replace(gpu, processes=own, mig=mig, na=na)))
     return result
 
