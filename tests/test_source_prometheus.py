@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -157,6 +158,42 @@ def test_mig_series_are_the_instances() -> None:
     assert (second.id, second.util_percent, second.memory_total_mib) == (8, None, None)
 
 
+@pytest.mark.parametrize(
+    ("used", "free", "reserved", "why"),
+    [
+        (100.0, -50.0, None, "-50 MiB free: cannot be"),
+        (-5.0, 23000.0, None, "-5 MiB used: cannot be"),
+        (1000.0, 23000.0, -500.0, "-500 MiB reserved: cannot be"),
+        (1000.0, 1e12, 0.0, "1e+12 MiB free: cannot be"),
+        (1000.0, 23000.0, "NaN", "NaN"),
+        ("NaN", 23000.0, 500.0, "NaN"),
+    ],
+)
+def test_no_total_is_made_of_a_sample_that_cannot_be(
+    used: Any, free: Any, reserved: Any, why: str
+) -> None:
+    told = {"USED": used, "FREE": free, "RESERVED": reserved}
+    names = {name: None if value == "NaN" else value for name, value in told.items() if value}
+    for part in ({}, {"GPU_I_ID": "1", "GPU_I_PROFILE": "1g.5gb"}):
+        samples = [of(f"DCGM_FI_DEV_FB_{name}", value, **part) for name, value in names.items()]
+        (card,) = cards_of(samples, Config()).cards
+        assert card.memory_total_mib is None
+        assert all(instance.memory_total_mib is None for instance in card.mig)
+        if not part:
+            assert card.na["memory_total_mib"] == f"the exporter says {why}"
+        elif why != "NaN":
+            assert card.na["instance"].startswith("of instance 1 the exporter says")
+            assert card.na["instance"].endswith("cannot be")
+
+
+def test_a_part_that_dcgm_does_not_have_makes_no_total_impossible() -> None:
+    blank = float((1 << 47) + 2)
+    samples = [of("DCGM_FI_DEV_FB_USED", 1000), of("DCGM_FI_DEV_FB_FREE", 23000),
+               of("DCGM_FI_DEV_FB_RESERVED", blank)]  # fmt: skip
+    (card,) = cards_of(samples, Config()).cards
+    assert card.memory_total_mib == 24000
+
+
 def test_limits_ecc_and_blank_values() -> None:
     samples = [
         of("DCGM_FI_DEV_ECC_DBE_VOL_TOTAL", 2),
@@ -203,6 +240,8 @@ def test_no_value_that_cannot_be_comes_through(
             assert value is None or isinstance(value, str) or low <= value <= high, field
         for part in card.mig:
             assert part.util_percent is None or 0 <= part.util_percent <= 100
+            used, total = part.memory_used_mib, part.memory_total_mib
+            assert used is None or 0 <= used <= (total or 1 << 24)
     Frozen().marked(found, samples, Config(), 5.0)
     for strip in hours(samples, samples, samples, Config(), 5.0).util.values():
         assert all(value is None or 0 <= value <= 100 for value in strip)

@@ -13,7 +13,7 @@ import msgspec
 
 from labtui.config import Config
 from labtui.model import Gpu, Item, MigInstance
-from labtui.sources.gpufigures import possible
+from labtui.sources.gpufigures import CANNOT_BE, LIMITS, inside, possible
 from labtui.sources.nvml import throttle_words
 from labtui.sources.prometheus import Sample
 from labtui.text import inert
@@ -56,6 +56,10 @@ _SCALE = {"jetson_power_milliwatts": 0.001}
 _OF_INSTANCE = frozenset({"util_percent", "engine", "memory_used_mib", "free", "reserved"})
 _BLANK = float(1 << 47)
 """DCGM's values from here on are no values (dcgm_structs.h, DCGM_FP64_BLANK and up)."""
+_NO_VALUE = "the exporter says DCGM has no such value of this card"
+_PARTS = {"memory_used_mib": "used", "free": "free", "reserved": "reserved"}
+"""What makes the total of the frame buffer."""
+_MOST_MIB = LIMITS["memory_total_mib"][1]
 FIGURES = (
     "util_percent", "memory_used_mib", "memory_total_mib", "temperature_c", "power_w", "clock_mhz"
 )  # fmt: skip
@@ -101,17 +105,18 @@ def cards_of(samples: list[Sample], config: Config) -> GpuMetrics:
         card["jetson"] |= sample.name.startswith("jetson_")
         if pod := _pod(sample.labels, exporters):
             pods.setdefault(f"{key[0]}:{key[1]}", set()).add(pod)
-        field, said = METRICS[sample.name], card["said"]
+        field, said, na = METRICS[sample.name], card["said"], card["na"]
         part = sample.labels.get("GPU_I_ID", "")
         if part.isdecimal() and len(part) < 4:
-            instance = card["mig"].setdefault(int(part), {})
+            instance = card["mig"].setdefault(int(part), {"na": {}})
             instance["profile"] = sample.labels.get("GPU_I_PROFILE") or instance.get("profile")
-            said = instance if field in _OF_INSTANCE else said
+            if field in _OF_INSTANCE:
+                said, na = instance, instance["na"]
         value = sample.value
         if value is None:
-            card["na"].setdefault(field, "the exporter says NaN")
+            na.setdefault(field, "the exporter says NaN")
         elif value >= _BLANK:
-            card["na"].setdefault(field, "the exporter says DCGM has no such value of this card")
+            na.setdefault(field, _NO_VALUE)
         else:
             said[field] = value * _SCALE.get(sample.name, 1)
     return GpuMetrics(
@@ -124,14 +129,13 @@ def cards_of(samples: list[Sample], config: Config) -> GpuMetrics:
 def _card(node: str, index: int, card: dict[str, Any]) -> Gpu:
     na: dict[str, str] = card["na"]
     said: dict[str, Any] = card["said"]
-    total = _total(said)
-    if total is None and "free" in na:
-        na["memory_total_mib"] = na["free"]
+    total = _total(said, na)
     engine = said.pop("engine", None)
     for part in ("free", "reserved", "engine"):
         said.pop(part, None)
         na.pop(part, None)
-    mig = tuple(_instance(id, part) for id, part in sorted(card["mig"].items()))
+    parts = [_instance(id, part, na) for id, part in sorted(card["mig"].items())]
+    _, mig = inside((), parts, None, na, "the exporter")
     if said.get("util_percent") is None and engine is not None and not mig:
         said["util_percent"] = engine * 100
     said = possible({**said, "memory_total_mib": total}, na, "the exporter")
@@ -159,27 +163,38 @@ def _card(node: str, index: int, card: dict[str, Any]) -> Gpu:
     )
 
 
-def _total(said: dict[str, Any]) -> float | None:
-    """MiB: as told, else what is used, free and reserved together."""
-    total, used, free = (said.get(f) for f in ("memory_total_mib", "memory_used_mib", "free"))
-    if total is None and used is not None and free is not None:
-        total = used + free + said.get("reserved", 0)
-    return total or None
+def _total(said: dict[str, Any], na: dict[str, str]) -> float | None:
+    """MiB: as told, else what is used, free and reserved together. None, and why in `na`, where
+    one of them cannot be, for then nobody knows which of them is wrong."""
+    if said.get("memory_total_mib") is not None:
+        return said["memory_total_mib"] or None
+    for field, word in _PARTS.items():
+        value, why = said.get(field), na.get(field, _NO_VALUE)
+        if value is not None and not 0 <= value <= _MOST_MIB:
+            why = f"the exporter says {value:g} MiB {word}: {CANNOT_BE}"
+        if why != _NO_VALUE:
+            na["memory_total_mib"] = why
+            return None
+    used, free = said.get("memory_used_mib"), said.get("free")
+    if used is None or free is None:
+        if "free" in na:
+            na["memory_total_mib"] = na["free"]
+        return None
+    return used + free + said.get("reserved", 0) or None
 
 
-def _instance(id: int, part: dict[str, Any]) -> MigInstance:
-    engine, util = part.get("engine"), part.get("util_percent")
-    figures = possible(
-        {
-            "util_percent": engine * 100 if engine is not None else util,
-            "memory_used_mib": part.get("memory_used_mib"),
-            "memory_total_mib": _total(part),
-        },
-        {},
-        "the exporter",
+def _instance(id: int, part: dict[str, Any], na: dict[str, str]) -> MigInstance:
+    engine, profile = part.get("engine"), part.get("profile")
+    total = _total(part, part["na"])
+    if (why := part["na"].get("memory_total_mib", "")).endswith(CANNOT_BE):
+        na["instance"] = f"of instance {id} {why}"
+    return MigInstance(
+        id=id,
+        profile=inert(profile, 40) if profile else None,
+        util_percent=part.get("util_percent") if engine is None else engine * 100,
+        memory_used_mib=part.get("memory_used_mib"),
+        memory_total_mib=total,
     )
-    profile = part.get("profile")
-    return MigInstance(id=id, profile=inert(profile, 40) if profile else None, **figures)
 
 
 def _pod(labels: dict[str, str], exporters: set[str]) -> str | None:
