@@ -65,6 +65,11 @@ class Outcome(msgspec.Struct, frozen=True):
 class ActionError(Exception):
     """The action cannot be planned or was refused: one clear sentence (what, where, what to do)."""
 
+    def __init__(self, message: str, kind: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+        """Of the fault (FaultKind) where a source is in the way; empty: it is refused."""
+
 
 class Unknown(Exception):
     """It was sent, and no answer came: only `verify` can tell."""

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Awaitable, Callable
-from functools import partial
 
 import click
 
 from labtui.actions.base import Action, ActionError, Outcome, Plan
 from labtui.commands.basics import INTERRUPTED, OK, UNHEALTHY, UNREACHABLE, USAGE, fail, need_config
 from labtui.commands.documents import tell
+from labtui.commands.signals import at_prompt, heeded
 from labtui.hosts.base import HostError
 from labtui.session import Session
 from labtui.slurm.errors import RPCError
 from labtui.text import inert, inert_lines
+
+AWAY = frozenset({"refused", "unreachable", "timeout", "tls", "auth", "host-key"})
+"""Kinds of fault by which a source could not be reached at all."""
 
 
 def with_session(
@@ -28,7 +32,11 @@ def with_session(
     config = need_config(context)
     read_only = bool(context.obj["read_only"])
 
+    signals: list[int] = []
+
     async def main() -> int:
+        nonlocal signals
+        signals = heeded()
         session = Session(config, read_only=read_only)
         try:
             if changes:
@@ -39,13 +47,16 @@ def with_session(
 
     try:
         code = asyncio.run(main())
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.Abort):
         code = INTERRUPTED
+    except asyncio.CancelledError:
+        code = 128 + signals[0]
     except ActionError as error:
-        fail(inert(error), UNHEALTHY)
+        fail(inert(error), UNREACHABLE if error.kind in AWAY else UNHEALTHY, error.kind)
     except (HostError, RPCError) as error:
         fail(inert(error), UNREACHABLE, error.kind)
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):  # nobody may be there to read it any more
+        sys.stdout.flush()
     sys.exit(code)
 
 
@@ -74,10 +85,10 @@ async def perform(
     elif not yes and (plan.dangerous or not implied):
         if not sys.stdin.isatty():
             fail("asks before it changes anything: give --yes when there is nobody to ask", USAGE)
-        go_on = click.confirm(inert(plan.title), default=False, err=True)
+        with at_prompt():
+            go_on = click.confirm(inert(plan.title), default=False, err=True)
     outcome = Outcome("cancelled", "nothing was done")
     if go_on:
-        show = partial(click.echo, err=True)
         outcome = await session.runner.perform(action, plan, show)
     code = _CODES.get(outcome.kind, UNHEALTHY)
     if as_json and code == OK and not last:
@@ -87,6 +98,12 @@ async def perform(
     return code
 
 
+def show(line: str) -> None:
+    """A terminal that has gone is no reason to break off what is under way."""
+    with contextlib.suppress(OSError):
+        click.echo(line, err=True)
+
+
 _CODES = {"done": OK, "cancelled": OK, "unknown": UNREACHABLE}
 
 
@@ -94,7 +111,9 @@ def _named(plan: Plan, confirm: str) -> bool:
     """The word that the plan asks for is given or typed. Ends with 2 where it is another."""
     word = inert(plan.confirm_word)
     if not confirm and sys.stdin.isatty():
-        confirm = click.prompt(f"{inert(plan.title)}: type {word} to go on", default="", err=True)
+        asks = f"{inert(plan.title)}: type {word} to go on"
+        with at_prompt():
+            confirm = click.prompt(asks, default="", err=True)
         if not confirm:
             return False
     if confirm != plan.confirm_word:

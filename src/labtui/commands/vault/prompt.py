@@ -12,7 +12,9 @@ import click
 from labtui.actions.vault.ceremony import Ceremony, Standing
 from labtui.actions.vault.giving import NONCE, Giving
 from labtui.commands.basics import INTERRUPTED, OK, UNHEALTHY, UNREACHABLE, USAGE, fail
+from labtui.commands.common import show
 from labtui.commands.documents import tell
+from labtui.commands.signals import at_prompt
 from labtui.keyholder.holder import UNLOCKED, Ended, HolderError, Keyholder, Typed
 from labtui.keyholder.keyboard import NO_TERMINAL, TtyKeyboard
 from labtui.session import Session
@@ -75,7 +77,8 @@ async def have(holder: Keyholder, keyboard: TtyKeyboard, wanted: Wanted, path: s
 
 
 def named_file() -> str:
-    said = click.prompt("file that gpg decrypts", default="", show_default=False, err=True)
+    with at_prompt():
+        said = click.prompt("file that gpg decrypts", default="", show_default=False, err=True)
     return str(said).strip()
 
 
@@ -135,7 +138,7 @@ class Shell:
 
     def say(self, words: str, tone: Tone = "") -> None:
         self._line.end()
-        click.echo(inert(words, 400), err=True)
+        show(inert(words, 400))
 
     def waits(self, keys: str) -> None:
         self.say(keys)
@@ -151,9 +154,9 @@ class Shell:
         if not sys.stdin.isatty():
             return False
         self._line.end()
-        said = click.prompt(
-            f"{inert(words)} (n + enter leaves)", default="", show_default=False, err=True
-        )
+        asks = f"{inert(words)} (n + enter leaves)"
+        with at_prompt():
+            said = click.prompt(asks, default="", show_default=False, err=True)
         return not said
 
 
