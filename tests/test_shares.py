@@ -206,6 +206,13 @@ def test_the_best_fresh_source_tells_each_figure() -> None:
     assert "xid" not in cards({"nvml.n": [nvml], "smi.n": [smi]})[0].na, "smi saw none"
 
 
+def test_a_source_that_never_answered_says_why_no_process_is_seen() -> None:
+    prom = {"prom.gpus": GpuMetrics(cards=(card(),))}
+    for failed, why in ((Fault("protocol", "x"), "smi: protocol"), (None, "smi: no answer yet")):
+        assert cards(prom | {"smi.n": failed})[0].na["processes"] == why
+    assert cards(prom)[0].na["processes"] == "no source here tells processes"
+
+
 def test_cards_are_the_same_by_uuid_before_index() -> None:
     """DCGM and NVML may count differently; of two that cannot be matched one is told of."""
     smi = [card(0, temperature_c=40.0), card(1, temperature_c=60.0)]
@@ -286,7 +293,22 @@ def test_allocations_know_the_devices_and_come_before_jobs() -> None:
 def test_a_job_on_several_nodes_holds_its_part_on_each() -> None:
     wide = Job(job_id="9", name="w", state="SUSPENDED", gres="gpu:4",
                nodes=("desktop-gpu", "jetson-edge"))  # fmt: skip
-    assert [held(g) for g in cards(ALL | {"slurm.jobs": [wide]}, CONFIG)] == [2, 2]
+    found = cards(ALL | {"slurm.jobs": [wide]}, CONFIG)
+    assert [held(g) for g in found] == [2, 2]
+    assert {free(g) for g in found} == {None}, "it may be 3 and 1"
+
+
+@pytest.mark.parametrize(("asked", "each"), [("gpu:3", 1), ("gpu:1", 0)])
+def test_a_count_that_nobody_splits_leaves_nothing_free(asked: str, each: int) -> None:
+    """Without squeue's JSON a job tells what it has on all of its nodes together."""
+    values = {
+        "slurm.nodes": [Node(name=name, gres="gpu:4", gpus=4) for name in "mn"],
+        "slurm.jobs": [Job(job_id="6", name="x", state="RUNNING", gres=asked, nodes=("m", "n"))],
+        "smi.n": [card()], "smi.m": [replace(card(), node="m")],
+    }  # fmt: skip
+    for gpu in cards(values):
+        assert held(gpu) == each and free(gpu) is None
+        assert gpu.na["holders"] == "slurm: how much of job 6 is on which node is not told"
 
 
 def test_cards_are_never_guessed() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -80,21 +80,30 @@ def node_gres(node: Node | None) -> Gres:
 
 
 def of_slurm(parts: Iterable[Allocation | Job], gres: Gres) -> list[Booking]:
-    """Each part of a job on one node. Where Slurm tells only jobs, a node's share of them."""
+    """Each part of a job on one node. Where Slurm tells only jobs, an even share (see `split`)."""
     found: list[Booking] = []
     for part in parts:
         if isinstance(part, Allocation):
             found.append(_allocated(part, gres))
             continue
         for name, kind, count, _ in values.gres(part.gres or ""):
-            if name in KINDS and count:
-                mine = Allocation(
-                    part.job_id, part.name, part.user, "", name, kind,
-                    max(1, count // max(1, len(part.nodes))),
+            mine = count // max(1, len(part.nodes))
+            if name in KINDS and mine:
+                one = Allocation(
+                    part.job_id, part.name, part.user, "", name, kind, mine,
                     start_time=part.start_time, state=part.state,
                 )  # fmt: skip
-                found.append(_allocated(mine, gres))
+                found.append(_allocated(one, gres))
     return found
+
+
+def split(parts: Iterable[Allocation | Job]) -> Iterator[str]:
+    """The jobs of which nobody says how many of their cards are on which of their nodes."""
+    for part in parts:
+        if isinstance(part, Job) and len(part.nodes) > 1:
+            asked = {name for name, _, count, _ in values.gres(part.gres or "") if count}
+            if asked & KINDS:
+                yield part.job_id
 
 
 def _allocated(part: Allocation, gres: Gres) -> Booking:

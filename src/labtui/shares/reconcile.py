@@ -11,11 +11,12 @@ from msgspec import structs
 from labtui.collectors.gpus import FIGURES
 from labtui.model import Finding, Gpu, GpuProcess, Holder
 from labtui.shares import findings
-from labtui.shares.bookings import Gres, of_kubernetes, of_slurm
+from labtui.shares.bookings import Gres, of_kubernetes, of_slurm, split
 from labtui.shares.figures import Measured, measured
 from labtui.shares.inputs import Inputs
 from labtui.shares.place import Layout, Lot, Placed, kubernetes_slots, layout, placed
 from labtui.shares.strays import Stray, stray
+from labtui.text import inert
 
 _TITLE = {"slurm": "Slurm", "kubernetes": "Kubernetes"}
 _TOLD_BY = {"smi": "nvidia-smi"}
@@ -123,6 +124,8 @@ class _Node:
             reasons.append(cluster.slurm_why)
         elif self.counts > self.jobs and cluster.nodes_why is None:
             reasons.append(f"slurm: the node counts {self.counts}, the jobs seen hold {self.jobs}")
+        for job in split(inputs.parts):
+            reasons.append(f"slurm: how much of job {inert(job, 40)} is on which node is not told")
         if inputs.could_kubernetes and cluster.kubernetes_why is not None:
             reasons.append(cluster.kubernetes_why)
         elif inputs.unread is not None:
