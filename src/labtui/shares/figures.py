@@ -27,6 +27,7 @@ FIELDS = (
 _RANGES = [(field, *LIMITS[field]) for field in FIGURES]
 _all = attrgetter(*FIELDS)
 
+_SEES_PROCESSES = ("nvml", "smi")
 NO_PROCESSES = "no source here tells processes"
 
 Part = tuple[Source, Gpu]
@@ -129,7 +130,7 @@ def _said(source: Source, card: Gpu | None) -> str:
         return source.why.partition(": ")[2]
     if card is None:
         return "does not know this card"
-    if source.name not in ("nvml", "smi"):
+    if source.name not in _SEES_PROCESSES:
         return "answers"
     if "processes" in card.na:
         return card.na["processes"].removeprefix(f"{source.name}: ")
@@ -200,7 +201,7 @@ def _merged(index: int, parts: Sequence[Part], inputs: Inputs) -> Measured:
         if card.findings:
             findings += card.findings
         mig = mig or card.mig
-        if seen is None and name in ("nvml", "smi") and "processes" not in card.na:
+        if seen is None and name in _SEES_PROCESSES and "processes" not in card.na:
             seen, processes = name, card.processes
     for source, card in parts:
         if source.why is not None:
@@ -217,7 +218,8 @@ def _merged(index: int, parts: Sequence[Part], inputs: Inputs) -> Measured:
         origin["processes"] = seen
         na.pop("processes", None)
     else:
-        na.setdefault("processes", NO_PROCESSES)
+        silent = (s.why for s in inputs.sources if s.why and s.name in _SEES_PROCESSES)
+        na.setdefault("processes", next(silent, NO_PROCESSES))
     for field in FIGURES:
         if values.get(field) is None and field not in na:
             na[field] = f"{parts[0][0].name}: not told"
