@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from labtui.actions.resubmit import as_it_was
 from labtui.collectors.efficiency import Efficiencies
 from labtui.config import load
 from labtui.hosts.base import Host
 from labtui.hosts.connect import host as make_host
+from labtui.kept import Kept
 from labtui.lab import net
 from labtui.lab.layout import CONTROLLER, Lab
 from labtui.slurm.client import SlurmClient
@@ -174,6 +176,34 @@ def test_the_script_as_slurm_keeps_it(on: Callable[[Body], Any]) -> None:
         assert '# é 漢字 "quoted" $HOME\n' in await slurm.script_of(job_id)
         with pytest.raises(RPCError, match="keeps no scripts"):
             await slurm.script_of("999999")
+
+    on(body)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("-p", "gpu", "--gres=gpu:1", "-t", "20", "--mem=2G", "-c", "2", "-o", "/tmp/o-%j-%x"),
+        ("-p", "gpu", "--gpus-per-task=1", "-n", "1", '--comment=it\'s "so"'),
+        ("-p", "cpu,edge", "-N", "1-2", "-n", "3", "-x", "jetson-edge", "--array=1-5,8%2"),
+    ],
+)
+def test_a_job_is_sent_anew_as_it_was(on: Callable[[Body], Any], options: tuple[str, ...]) -> None:
+    """What sbatch's command line gave it is not in its script."""
+    keys = ("Partition", "TimeLimit", "NumNodes", "NumTasks", "CPUs/Task", "ReqTRES", "WorkDir",
+            "MinMemoryNode", "MinMemoryCPU", "ExcNodeList", "ArrayTaskId", "Account")  # fmt: skip
+
+    async def body(slurm: SlurmClient, login: Host, hosts: dict[str, Host]) -> None:
+        first = await slurm.job(await submit(login, "sleep 60", "--hold", *options))
+        assert first is not None
+        script, own = await as_it_was(slurm, Kept("lab"), first)
+        assert {"partition", "job-name", "chdir"} <= set(own)
+        again = await slurm.job(await slurm.submit(script, token="00", hold=True))
+        assert again is not None
+        records = [await slurm.record(job) for job in (first, again)]
+        told = [{key: one.get(key) for key in keys} for one in records]
+        assert told[0] == told[1] and first.name == again.name
+        assert (again.comment or "").startswith(first.comment or "labtui:")
 
     on(body)
 

@@ -18,6 +18,7 @@ from labtui.slurm.script import BatchScript, ScriptError, batch_script, directiv
 from labtui.slurm.types import Association, Partition, Qos
 from labtui.slurm.usage import Context
 from labtui.views.submitform import choices, notes, problems, shown
+from labtui.widgets.lines import Lines
 from sample_lab import frozen, sample_app, until
 
 __all__ = ["frozen"]
@@ -198,3 +199,19 @@ async def test_a_job_after_others_and_a_template_keeps_waiting() -> None:
         box = screen.query_one("#field-command", Input)
         assert box.disabled and "ctrl+e edits" in box.value
         assert "rates=" in screen.job.body
+
+
+@pytest.mark.usefixtures("frozen", "_own")
+async def test_what_was_not_in_its_script_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def as_it_was(client: Any, kept: Any, job: Any) -> tuple[str, tuple[str, ...]]:
+        return "#!/bin/sh\n#SBATCH -p gpu --gres=gpu:2\nsleep 1\n", ("partition", "gres")
+
+    monkeypatch.setattr("labtui.screens.again.as_it_was", as_it_was)
+    app = sample_app(screen="jobs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("slash", *"1422", "enter", "e")
+        await until(pilot, lambda: isinstance(app.screen, SubmitScreen))
+        screen = form(pilot)
+        assert screen.query_one("#field-gpus", Input).value == "2"
+        said = screen.query_one("#problems", Lines)
+        await until(pilot, lambda: "but so it was: partition, gpus" in said.plain)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from labtui.actions.base import ActionError
 from labtui.actions.queue import is_array
-from labtui.actions.submit import script_of, waited_for
+from labtui.actions.submit import waited_for
 from labtui.hosts.base import HostError
 from labtui.kept import Kept
 from labtui.model import ArrayJob
+from labtui.screens.again import again
 from labtui.screens.job import JobScreen
 from labtui.screens.jobpages import job_page
 from labtui.screens.menu import Menu
@@ -67,15 +68,12 @@ class QueueCommands:
         self._screen.run_worker(self._resubmit(), exit_on_error=False, group="act")
 
     async def _resubmit(self) -> None:
-        """The script of a job that was, in the form."""
-        session = self._screen.session
-        kept = Kept(session.config.cluster.name)
         try:
-            script = await script_of(session.need_slurm(), kept, self._item)
+            form = await again(self._screen.session, self._item)
         except (ActionError, HostError, RPCError) as error:
             self._screen.say(f"its script cannot be had: {inert(error, 120)}", "warn")
             return
-        self.submit(script)
+        self._screen.app.push_screen(form, self._submitted)
 
     def submit_after(self) -> None:
         """A new job that waits for the marked ones; how they must end is chosen in its field."""

@@ -114,6 +114,14 @@ class ScriptScreen(ExactScreen[None]):
         if self.lab.session.runner.read_only:
             self.pane.say(f"{self.lab.session.config.cluster.name} is read-only here", "warn")
             return
-        from labtui.screens.submit import SubmitScreen
+        self.run_worker(self._edit(), exit_on_error=False, exclusive=True)
 
-        self.app.push_screen(SubmitScreen(self._script))
+    async def _edit(self) -> None:
+        from labtui.screens.again import again
+
+        try:
+            form = await again(self.lab.session, self._job)
+        except (RPCError, HostError, ActionError) as error:
+            self.pane.say(f"it cannot be had: {inert(error, 200)}", "warn")
+            return
+        self.app.push_screen(form)

@@ -62,8 +62,9 @@ class SubmitScreen(ExactScreen[str | None]):
             super().__init__()
             self.then = then
 
-    def __init__(self, script: str | None = None, *, after: str = "") -> None:
-        """With a script to begin with, or as a job after another one (`1429 ok`)."""
+    def __init__(self, script: str | None = None, *, after: str = "", said: str = "") -> None:
+        """With a script to begin with and what is said of it, or as a job after another one
+        (`1429 ok`)."""
         super().__init__()
         self._given = parse_script(script) if script else None
         if after:
@@ -73,7 +74,7 @@ class SubmitScreen(ExactScreen[str | None]):
         """Whether the common fields are in sight; None: as the room allows."""
         self._added: tuple[str, ...] = ()
         self._kept_at: float | None = None
-        self._said = ""
+        self._said = said
         """What came of the last command; until the next change."""
         self._estimate = StartEstimate(self, lambda: self.lab.session.need_slurm(), self._draw)
 
