@@ -234,7 +234,9 @@ _KINDS = {
 
 def what_depends(kind: str, minutes: str = "") -> str:
     """`to end well`, `to start and 10 min to pass`; empty for a kind that we do not know."""
-    return _KINDS.get(kind, "") + (f" and {minutes} min to pass" if minutes and kind == "after" else "")
+    return _KINDS.get(kind, "") + (
+        f" and {minutes} min to pass" if minutes and kind == "after" else ""
+    )
 
 
 def _dependency(reason: str, dependency: str) -> str:
@@ -248,7 +250,8 @@ def _dependency(reason: str, dependency: str) -> str:
         ids = ", ".join(job for _, job, _ in found)
         return f"never starts: {ids} did not end as asked"
     parts = [
-        f"{job.removesuffix('_*')} {what_depends(kind, later)}".strip() for kind, job, later in found
+        f"{job.removesuffix('_*')} {what_depends(kind, later)}".strip()
+        for kind, job, later in found
     ]
     return "waits for " + ", ".join(parts)
 
