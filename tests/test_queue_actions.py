@@ -330,6 +330,44 @@ async def test_of_an_array_only_the_named_tasks_are_cancelled() -> None:
     assert slurm.waiting == set(range(6, 100)) - set(range(90, 96))
 
 
+class PartlyHeld(Slurm):
+    """Tasks that wait in one row, of which some are held; squeue -r shows each."""
+
+    def __init__(self, **reasons: str) -> None:
+        super().__init__()
+        self.reasons = {int(task[1:]): reason for task, reason in reasons.items()}
+
+    def reply(self, argv: list[str], stdin: str) -> Answer | None:
+        if argv[0] != "squeue":
+            for task in self.reasons if argv[0] == "scontrol" else ():
+                if any(covers(one, f"9_{task}") for one in argv[2].split(",", 1)):
+                    self.reasons[task] = "JobHeldUser" if argv[1] == "hold" else "None"
+            return super().reply(argv, stdin)
+        folded = listed(set(self.reasons)), ",".join(dict.fromkeys(self.reasons.values()))
+        apart = [(f"9_{task}", reason) for task, reason in self.reasons.items()]
+        rows = apart if "-r" in argv else [folded]
+        marks = marks_of(argv)
+        return 0, "".join(record(marks, JobArrayID=i, JobID="9", Reason=r) for i, r in rows), ""
+
+
+@pytest.mark.parametrize("job_id", ["9", "9_[5]", "9_5", "9_[0-5]"])
+async def test_one_held_task_among_others_can_be_released(job_id: str) -> None:
+    slurm = PartlyHeld(t0="BeginTime", t5="JobHeldUser")
+    outcome = await slurm.perform(ReleaseJob(slurm.client, [job_id]))
+    assert (outcome.kind, outcome.message) == ("done", f"job {job_id} is released (pending)")
+    assert slurm.told == [["scontrol", "release", job_id]]
+
+
+@pytest.mark.parametrize("job_id", ["9", "9_[0-1]", "9_0"])
+async def test_some_tasks_among_others_can_be_held(job_id: str) -> None:
+    slurm = PartlyHeld(t0="BeginTime", t1="BeginTime", t5="JobHeldUser")
+    outcome = await slurm.perform(HoldJob(slurm.client, [job_id]))
+    assert (outcome.kind, outcome.message) == ("done", f"job {job_id} is held")
+    stuck = PartlyHeld(t0="BeginTime", t1="BeginTime", t5="JobHeldUser")
+    stuck.refuse = "Job is pending execution"
+    assert (await stuck.perform(HoldJob(stuck.client, [job_id], settle=0.1))).kind == "failed"
+
+
 async def test_a_shortened_list_cancels_what_waits_and_says_so() -> None:
     slurm = Array(set(range(4, 100)), {0})
     cancel = CancelJob(slurm.client, ["9_[4,6,...,98]"])

@@ -263,6 +263,21 @@ def test_what_no_waiting_cures_comes_first() -> None:
                         "Resources", "Priority", "Licenses", "MaxJobsPerAccount"}  # fmt: skip
 
 
+def test_tasks_that_wait_in_one_row_for_different_reasons() -> None:
+    waits = job("45_[0-9]", reason="BeginTime,JobHeldUser", start_time=NOW + HOUR)
+    found = told(waits)
+    begins = f"begins {at(NOW + HOUR)}"
+    assert found.short == f"its tasks differ: {begins}; held by its user"
+    assert found.text == f"its tasks differ: it {begins}; held by its user"
+    assert found.advice.endswith("; held by its user: release it") and not found.never
+    assert urgency.has_held(waits) and not urgency.is_held(waits)
+    for reason in ("JobHeldUser,JobHeldAdmin", "JobHeldUser"):
+        assert urgency.is_held(job("45_[0-9]", reason=reason))
+    for reason in ("ReqNodeNotAvail, UnavailableNodes:n[1,2]", None, "None,Priority"):
+        assert not urgency.has_held(job("45_[0-9]", reason=reason))
+    assert urgency.severity("PENDING", "Priority,JobHoldMaxRequeue", None) == 2
+
+
 def test_how_it_ended() -> None:
     over = explain_with(job("1", "OUT_OF_MEMORY", reason_text="ran out of memory"), Context(NOW))
     assert (over.short, over.advice) == ("ran out of memory", "submit it again with more memory")
@@ -291,7 +306,10 @@ JOBS = st.builds(
     job_id=st.sampled_from(["1", "2", "3_4", "3_[5-9%2]", "x", "9_[0-9...]"]),
     name=st.just("x"),
     state=st.sampled_from(["PENDING", "RUNNING", "SUSPENDED", "COMPLETED", "FAILED", "ODD"]),
-    reason=st.one_of(st.sampled_from(CODES), st.text(max_size=20), st.none()),
+    reason=st.one_of(
+        st.sampled_from(CODES), st.text(max_size=20), st.none(),
+        st.lists(st.sampled_from(CODES), max_size=3).map(",".join),
+    ),
     user=NAMES, account=NAMES, qos=NAMES, partition=st.one_of(NAMES, st.none()),
     cpus=COUNTS, memory_mib=COUNTS, priority=COUNTS, time_limit_s=COUNTS,
     gres=st.sampled_from([None, "gpu:2", "gpu:a100:3", "shard:x", "((("]),

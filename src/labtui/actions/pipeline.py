@@ -33,7 +33,7 @@ from labtui.slurm.client import SlurmClient
 from labtui.slurm.errors import RPCError
 from labtui.slurm.pipelines import Pipeline, PipelineRun, Stage, StageRun
 from labtui.slurm.script import directives
-from labtui.slurm.urgency import FINISHED, is_held
+from labtui.slurm.urgency import FINISHED, has_held
 
 
 class SubmitPipeline(Action):
@@ -245,7 +245,7 @@ class SubmitPipeline(Action):
         while True:
             seen = {name: await self._job(job_id) for name, job_id in self.jobs.items()}
             first = [seen[n] for n, job_id in self.jobs.items() if job_id in self._first()]
-            held = [job.job_id.partition("_")[0] for job in first if job and is_held(job)]
+            held = [job.job_id.partition("_")[0] for job in first if job and has_held(job)]
             still = [job_id for job_id in self._left if not _ends(await self._job(job_id))]
             if not (held or still) or time.monotonic() > deadline:
                 break

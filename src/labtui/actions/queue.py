@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from labtui.actions.jobs import JobAction
 from labtui.model import ArrayJob, Job
+from labtui.slurm import many
 from labtui.slurm.accounting import operator_note
 from labtui.slurm.argv import cancel_argv, is_shortened, whole_id
-from labtui.slurm.urgency import FINISHED, HELD_STATES, is_held
+from labtui.slurm.urgency import FINISHED, HELD_STATES, has_held, is_held
 from labtui.spec import ActionSpec
 from labtui.text import inert
 
@@ -32,7 +33,7 @@ def _not_waiting(job: Job) -> str | None:
 def _not_held(job: Job) -> str | None:
     if isinstance(job, ArrayJob):  # its row does not tell why its tasks wait
         return None if states(job) & {"PENDING", *HELD_STATES} else "no task of it waits"
-    return None if is_held(job) else "it is not held"
+    return None if has_held(job) else "it is not held"
 
 
 def _cannot_requeue(job: Job) -> str | None:
@@ -102,7 +103,16 @@ class CancelJob(JobAction):
         return f"had ended by itself ({', '.join(sorted(states)).lower()})"
 
 
-class HoldJob(JobAction):
+class _Holding(JobAction):
+    async def _rows(self, job_ids: Sequence[str]) -> list[Job]:
+        """Each task on a row of its own where only some of those in one row are held."""
+        rows = await super()._rows(job_ids)
+        if any(has_held(job) and not is_held(job) for job in rows):
+            return await many.rows(self.client, job_ids, apart=True)
+        return rows
+
+
+class HoldJob(_Holding):
     id = "queue.hold"
     verb = "Hold"
     past = "held"
@@ -115,7 +125,7 @@ class HoldJob(JobAction):
         return "is held" if waiting and all(is_held(job) for job in waiting) else None
 
 
-class ReleaseJob(JobAction):
+class ReleaseJob(_Holding):
     id = "queue.release"
     verb = "Release"
     past = "released"

@@ -8,6 +8,7 @@ tell beyond that is in `waiting.py`.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache, lru_cache
 from importlib import resources
 
@@ -105,6 +106,18 @@ def table() -> dict[str, tuple[str, str]]:
     source = resources.files("labtui.slurm").joinpath("reasons.tsv").read_text(encoding="utf-8")
     rows = (line.split("\t") for line in source.splitlines())
     return {row[0]: (row[1], row[2]) for row in rows if len(row) == 3}
+
+
+@lru_cache(maxsize=4096)
+def several(reason: str) -> tuple[str, ...]:
+    """The reasons of tasks that wait in one row, which squeue joins: `BeginTime,JobHeldUser`.
+    One reason as it stands: it may hold commas too."""
+    codes = tuple(dict.fromkeys(code.strip() for code in reason.split(",")))
+    return codes if all(code in table() or limit_code(code) for code in codes) else (reason,)
+
+
+def differ(words: Iterable[str]) -> str:
+    return f"its tasks differ: {'; '.join(words)}"
 
 
 @lru_cache(maxsize=4096)
@@ -217,6 +230,8 @@ def explain(reason: str | None, job: Job) -> str | None:
     """Why this job waits. None for a job without a reason."""
     if reason is None:
         return table()["None"][0] if job.state == "PENDING" else None
+    if len(codes := several(reason)) > 1:
+        return differ(explain(code, job) or "" for code in codes)
     if reason in ("Dependency", "DependencyNeverSatisfied") and job.dependency:
         return _dependency(reason, job.dependency)
     if reason == "JobArrayTaskLimit" and job.array_task and "%" in job.array_task:

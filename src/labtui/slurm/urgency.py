@@ -35,9 +35,23 @@ _MAX_ID = (1 << 32) - 1
 
 
 def is_held(job: Job) -> bool:
-    """It waits for somebody to release it."""
-    reason = (job.reason or "").replace("_", " ").lower()
-    return job.state in HELD_STATES or (job.state == "PENDING" and reason.startswith(HELD))
+    """It waits for somebody to release it; of tasks that wait in one row all do."""
+    return job.state in HELD_STATES or (job.state == "PENDING" and all(_holds(job)))
+
+
+def has_held(job: Job) -> bool:
+    """As `is_held`; of tasks that wait in one row some do."""
+    return job.state in HELD_STATES or (job.state == "PENDING" and any(_holds(job)))
+
+
+def _holds(job: Job) -> list[bool]:
+    """Of each reason; squeue joins those of tasks that wait in one row."""
+    reasons = (job.reason or "").replace("_", " ").lower().split(",")
+    return [one.strip().startswith(HELD) for one in reasons]
+
+
+def _is_stuck(reason: str) -> bool:
+    return reason.startswith(STUCK) or _MORE_THAN_MAY.match(reason) is not None
 
 
 def severity(state: str, reason: str | None, end_time: float | None) -> int:
@@ -46,7 +60,7 @@ def severity(state: str, reason: str | None, end_time: float | None) -> int:
         recent = end_time is not None and time.time() - end_time < RECENT
         return 3 if state in BAD and recent else 0
     if state == "PENDING":
-        return 2 if reason and (reason.startswith(STUCK) or _MORE_THAN_MAY.match(reason)) else 1
+        return 2 if reason and any(map(_is_stuck, reason.split(","))) else 1
     return 2 if state in ("SUSPENDED", "STOPPED", "SPECIAL_EXIT") else 1
 
 

@@ -7,7 +7,9 @@ not - something was not asked, or has changed since - the plain words of `reason
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+from msgspec.structs import replace
 
 from labtui.model import Job
 from labtui.slurm import reasons, values
@@ -27,6 +29,8 @@ def explain_with(job: Job, context: Context) -> Explained:
     reason = job.reason or ""
     if job.state != "PENDING":
         return _ended(job)
+    if len(codes := reasons.several(reason)) > 1:
+        return _differing(job, codes, context)
     code = reason.partition(",")[0].strip()
     short = inert(job.reason_text or reasons.explain(job.reason, job) or "", 300)
     long = inert(reasons.sentence(reason), 300) if limit_code(code) else short
@@ -46,6 +50,17 @@ def explain_with(job: Job, context: Context) -> Explained:
         )
         context.told[alike] = known
     return known
+
+
+def _differing(job: Job, codes: Sequence[str], context: Context) -> Explained:
+    """Of tasks that wait in one row for different reasons: what of each."""
+    each = [explain_with(replace(job, reason=code, reason_text=None), context) for code in codes]
+    return Explained(
+        short=reasons.differ(one.short for one in each),
+        text=reasons.differ(one.text for one in each),
+        advice="; ".join(f"{one.short}: {one.advice}" for one in each if one.advice),
+        never=all(one.never for one in each),
+    )
 
 
 _OUTCOMES = {

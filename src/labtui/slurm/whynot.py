@@ -14,9 +14,9 @@ from labtui.slurm.asked import Asked, asked
 from labtui.slurm.explained import when
 from labtui.slurm.fitting import Cluster, Verdict, free_of, together, wanted_words
 from labtui.slurm.never import Charge, shut
-from labtui.slurm.reasons import limit_code
+from labtui.slurm.reasons import limit_code, several
 from labtui.slurm.types import Allocation, Partition
-from labtui.slurm.urgency import is_held
+from labtui.slurm.urgency import has_held
 from labtui.slurm.usage import Context
 from labtui.slurm.waiting import explain_with, takes_jobs
 from labtui.text import clock, inert
@@ -84,8 +84,8 @@ def why_not(job: Job, context: Context, allocations: Sequence[Allocation] = ()) 
 
 
 def _own(job: Job) -> bool:
-    code = (job.reason or "").partition(",")[0].strip()
-    return code in OWN or limit_code(code) is not None or is_held(job)
+    codes = [code.partition(",")[0].strip() for code in several(job.reason or "")]
+    return any(code in OWN or limit_code(code) is not None for code in codes) or has_held(job)
 
 
 def _order(verdict: Verdict) -> tuple[object, ...]:
