@@ -368,6 +368,5 @@ def test_accounts_of_the_lab(root: None) -> None:
         changed = bridge.call(lambda c: aio.associations(c, db.AssociationFilter(users=["ana"])))
         assert changed[ana[0].id].group_jobs_accrue == 50
     finally:
-        db.Associations.modify(
-            db.AssociationFilter(ids=[ana[0].id]), db.Association(group_jobs_accrue=before)
-        )
+        limits = db.Association(group_jobs_accrue=before or "UNLIMITED")
+        db.Associations.modify(db.AssociationFilter(ids=[ana[0].id]), limits)

@@ -28,6 +28,7 @@ from labtui.slurm import (
     Reservations,
     RPCError,
     bridge,
+    db,
     parse,
 )
 from labtui.slurm.core.node import _node_state_from_str
@@ -246,6 +247,49 @@ def test_changes_of_reservations(told: Told) -> None:
         Reservation("x", start_time="now").create()
     with pytest.raises(RPCError, match="No Reservation name was specified"):
         Reservation(start_time="now", duration=5).create()
+
+
+# -- None and empty --------------------------------------------------------------------------
+
+ASSIGNABLE = [
+    (kind, name)
+    for kind in (Node, Partition, Reservation, db.Association, db.Job)
+    for name, field in kind._fields.items()
+    if field.settable
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), ASSIGNABLE)
+def test_none_asks_for_nothing(kind: Any, name: str) -> None:
+    assert kind(**{name: None})._sent() == kind()._sent() == []
+
+
+def test_none_beside_a_change(told: Told) -> None:
+    Partition("t2").modify(
+        Partition(max_time=60, min_nodes=None, nodes=None, allowed_accounts=None,
+                  default_memory_per_node=512, default_memory_per_cpu=None, preempt_mode=None,
+                  oversubscribe="XX", default_cpus_per_gpu=None)
+    )  # fmt: skip
+    soon = Reservation("maint", start_time=1795513600, duration=60, users=["root"], groups=None,
+                       purge_time=None, node_count=None)  # fmt: skip
+    soon.end_time = soon.duration = None
+    Reservation("maint").modify(soon)
+    changes = Partition(max_time=60)
+    changes.max_time = None
+    Partition("t2").modify(changes)
+    assert told == [
+        ["scontrol", "update", "PartitionName=t2", "MaxTime=60", "DefMemPerNode=512"],
+        ["scontrol", "update", "ReservationName=maint", "StartTime=uts1795513600", "Users=root"],
+    ]
+
+
+def test_empty_clears(told: Told) -> None:
+    Partition("t2").modify(Partition(nodes=[], qos="", allowed_accounts=[]))
+    Node("gpu-01").modify(Node(comment="", configured_gres={}, available_features=""))
+    assert told == [
+        ["scontrol", "update", "PartitionName=t2", "Nodes=", "QoS=", "AllowAccounts="],
+        ["scontrol", "update", "NodeName=gpu-01", "Comment=", "Gres=", "AvailableFeatures="],
+    ]
 
 
 # -- bad input -------------------------------------------------------------------------------

@@ -339,7 +339,8 @@ the accounting, and `parse(payload, kind=...)` reads what somebody else's comman
 
 A field that a release or a document does not tell is None, an empty list or an empty dict. Where
 a table says *None*, no command tells it; where it says *raises*, no command does it. Methods
-raise RPCError with Slurm's own sentence.
+raise RPCError with Slurm's own sentence. In a change, None leaves a setting as it is; an empty
+text or list clears it, "UNLIMITED" takes a limit away.
 
 Left out: PySlurm's old interface in lower case (`pyslurm.job()`, `pyslurm.node()`, ...), which it
 is giving up, and its wrappers of C lists (`SlurmList`).

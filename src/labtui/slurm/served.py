@@ -51,13 +51,20 @@ class Served(Field[T]):
         self.key = text.partition("|")[0]
 
     def __set__(self, record: object, value: Any) -> None:
-        super().__set__(record, self.put(value) if self.put else value)
+        if value is not None and self.put:
+            value = self.put(value)
+        super().__set__(record, self.default() if value is None else value)
         if isinstance(record, Changeable):
-            record._changed[self.name] = None
+            record._changed.pop(self.name, None)
+            if value is not None:
+                record._changed[self.name] = None
 
 
 class Changeable(Record):
-    """A record that remembers what was assigned to it, in order."""
+    """A record that remembers what was assigned to it, in order.
+
+    None asks for nothing, and takes back what was asked; an empty text or list clears a setting.
+    """
 
     _changed: dict[str, None]
 
@@ -135,13 +142,8 @@ def _listed(value: str) -> list[str]:
     return fields.words(value)
 
 
-def written(value: Any) -> str:
-    """A value as scontrol takes it; nothing clears the field."""
-    return "" if value is None else str(value)
-
-
 def _joined(value: Any) -> str:
-    return ",".join(map(str, value or ()))
+    return ",".join(map(str, value))
 
 
 def all_words() -> list[str]:
@@ -152,20 +154,18 @@ def _resources(value: str) -> dict[str, Any]:
     return cstr.to_dict(values.text(value))
 
 
-WORD: Kind[str | None] = Kind(values.text, fields.text, none, written)
-WRITTEN: Kind[str | None] = Kind(values.text, fields.written, none, written)
+WORD: Kind[str | None] = Kind(values.text, fields.text, none)
+WRITTEN: Kind[str | None] = Kind(values.text, fields.written, none)
 """What a person wrote."""
-COUNT: Kind[int | None] = Kind(values.whole, fields.num, none, written)
+COUNT: Kind[int | None] = Kind(values.whole, fields.num, none)
 SIZE: Kind[int | None] = Kind(
-    lambda v: _not_zero(values.whole(v)), lambda v: fields.num(v, zero=False), none, written
+    lambda v: _not_zero(values.whole(v)), lambda v: fields.num(v, zero=False), none
 )
 """A number whose 0 means "not set"."""
-LIMIT: Kind[int | str | None] = Kind(_limit, lambda v: fields.limit(v, zero=True), none, written)
-MINUTES: Kind[int | str | None] = Kind(
-    _minutes, lambda v: fields.limit(v, zero=True), none, written
-)
-SECONDS: Kind[int | None] = Kind(values.whole, fields.num, none, written)
-MOMENT: Kind[int | None] = Kind(_moment, fields.moment, none, written)
+LIMIT: Kind[int | str | None] = Kind(_limit, lambda v: fields.limit(v, zero=True), none)
+MINUTES: Kind[int | str | None] = Kind(_minutes, lambda v: fields.limit(v, zero=True), none)
+SECONDS: Kind[int | None] = Kind(values.whole, fields.num, none)
+MOMENT: Kind[int | None] = Kind(_moment, fields.moment, none)
 YES: Kind[bool | None] = Kind(fields.flag, fields.flag, none, lambda v: "YES" if v else "NO")
 LIST: Kind[list[str]] = Kind(_listed, fields.words, list, _joined)
 ALL: Kind[list[str]] = Kind(
@@ -199,7 +199,7 @@ def _binding(value: Any) -> str | None:
     return ",".join(word for word, flag in _BINDINGS if number & flag) or None
 
 
-binding: Kind[str | None] = Kind(values.text, _binding, none, written)
+binding: Kind[str | None] = Kind(values.text, _binding, none)
 """How tasks are bound to CPUs: `cores`, `threads,verbose`."""
 
 

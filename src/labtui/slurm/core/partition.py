@@ -138,7 +138,7 @@ class Partition(Changeable):
         put=as_oversubscribe,
     )  # fmt: skip
     nodes = Served(WORD, "Nodes", "nodes.configured|nodes", "Its nodes as a list with ranges.",
-                   put=lambda v: ",".join(as_list(v)) or None)  # fmt: skip
+                   put=lambda v: ",".join(as_list(v)))  # fmt: skip
     nodesets = Served(LIST, "NodeSets", "node_sets", "Node sets it is made of.", put=as_list)
     over_time_limit = Served(
         MINUTES, "OverTimeLimit", "maximums.over_time_limit|over_time_limit",
@@ -193,7 +193,7 @@ class Partition(Changeable):
         super().__setattr__(name, value)
         # Slurm keeps one number for both: the one that is set later counts.
         other = _PAIRED.get(name)
-        if other is not None:
+        if other is not None and name in self._changed:
             self.__dict__.pop(other, None)
             self._changed.pop(other, None)
 
@@ -215,7 +215,7 @@ class Partition(Changeable):
             known = {key: getattr(self, name) for key, name in per_gpu.items()}
             words = [f"{key}={value}" for key, value in known.items() if value is not None]
             asked.append(f"JobDefaults={','.join(words)}")
-        return ["DefaultTime=UNLIMITED" if a == "DefaultTime=" else a for a in asked]
+        return asked
 
     @staticmethod
     def load(name: str) -> Partition:

@@ -182,10 +182,11 @@ class Reservation(Changeable):
             setattr(self, key, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "end_time" and self.start_time and (as_moment(value) or 0) < self.start_time:
+        start = self.start_time
+        if name == "end_time" and start and (as_moment(value) or start) < start:
             raise ValueError("end_time cannot be earlier then start_time.")
         super().__setattr__(name, value)
-        if name == "purge_time" and ReservationFlags.PURGE not in self.flags:
+        if name == "purge_time" and value is not None:
             self.flags |= ReservationFlags.PURGE
 
     def __repr__(self) -> str:
@@ -201,6 +202,8 @@ class Reservation(Changeable):
 
     @duration.setter
     def duration(self, value: Any) -> None:
+        if value is None:
+            return
         minutes = ctime.timestr_to_mins(value)
         if not self.start_time:
             self.start_time = as_moment(datetime.now())
@@ -224,7 +227,7 @@ class Reservation(Changeable):
         """What was assigned, as scontrol takes it; `had`: flags that are to go where not asked."""
         asked = self._sent("name", "flags", "reoccurrence", "purge_time", "partition", "cpus")
         if "partition" in self._changed:
-            asked.append(f"PartitionName={self.partition or ''}")
+            asked.append(f"PartitionName={self.partition}")
         if "cpus" in self._changed:
             asked.append(f"CoreCnt={self.cpus}")
         words = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from labtui.slurm import bridge, settings, values
+from labtui.slurm.constants import UNLIMITED
 from labtui.slurm.db.connection import Connection, _open_conn_or_error
 from labtui.slurm.db.filters import Filter
 from labtui.slurm.db.kinds import TRACKED
@@ -35,7 +36,7 @@ def _minutes(value: str) -> int | str | None:
 
 def _sent(value: Any) -> str:
     """-1 takes a limit away."""
-    return "-1" if value in (None, "UNLIMITED") else str(value)
+    return "-1" if value == UNLIMITED else str(value)
 
 
 def _amounts(value: Any) -> str:

@@ -8,7 +8,7 @@ from labtui.slurm import fields, values
 from labtui.slurm.constants import UNLIMITED
 from labtui.slurm.db.tres import GPU, TrackableResource, TrackableResources
 from labtui.slurm.enums import SchedulerType
-from labtui.slurm.served import Kind, none, written
+from labtui.slurm.served import Kind, none
 from labtui.slurm.utils.helpers import cpu_freq_int_to_str
 
 _SCHEDULERS = {
@@ -107,7 +107,7 @@ TRACKED: Kind[TrackableResources | None] = Kind(resources, _resource_list, none)
 SCHEDULER: Kind[SchedulerType] = Kind(_scheduler, _scheduler, lambda: SchedulerType.UNKNOWN)
 RECEIVED: Kind[bool | None] = Kind(_received, _received, none)
 STATE: Kind[str | None] = Kind(_state, _state, none)
-CODE: Kind[int | None] = Kind(_code, _code, none, written)
+CODE: Kind[int | None] = Kind(_code, _code, none)
 SIGNAL: Kind[int | None] = Kind(_signal, _signal, none)
 TIME_LIMIT: Kind[int | str | None] = Kind(_limit, _limit, none)
 FREQUENCY: Kind[int | str | None] = Kind(_frequency, _frequency, none)
