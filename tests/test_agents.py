@@ -21,6 +21,7 @@ import jinja2
 import pytest
 
 import realservers
+from labtui.actions.offered import VAULT
 from labtui.actions.vault import Doors
 from labtui.actions.vault import agents as agent_actions
 from labtui.actions.vault.wanted import policy
@@ -621,7 +622,7 @@ async def test_a_report_of_this_very_machine_is_understood(node: Node) -> None:
 
 
 def test_a_token_is_asked_unless_every_agent_runs() -> None:
-    spec = {s.id: s for s in agent_actions.ACTIONS}
+    spec = {s.id: s for s in VAULT}
     wanted = spec["agents.install"].secrets
     assert wanted is not None
     row = Agent(node="here", state="absent")

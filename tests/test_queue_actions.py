@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from labtui.actions import jobs as job_actions
 from labtui.actions import modify as modify_actions
-from labtui.actions import nodes as node_actions
+from labtui.actions import offered
 from labtui.actions import queue as queue_actions
 from labtui.actions.base import Action, ActionError, Outcome
 from labtui.actions.nodes import DrainNode, ResumeNode
@@ -165,7 +165,7 @@ async def test_what_makes_no_sense_is_refused_before_it_is_sent(
     with pytest.raises(ActionError, match=words):
         await action(slurm.client, ["5"]).plan()
     assert slurm.told == []
-    spec = next(s for s in queue_actions.ACTIONS if s.id == action.id)
+    spec = next(s for s in offered.JOBS if s.id == action.id)
     (row,) = await slurm.client.jobs()
     assert spec.disabled is not None and words in (spec.disabled(row) or "")
 
@@ -198,7 +198,7 @@ async def test_what_slurm_itself_held_can_be_released(held: dict[str, str]) -> N
         with pytest.raises(ActionError, match="it is held"):
             await action(Slurm(j5=held).client, ["5"]).plan()
     folded = ArrayJob(job_id="9", name="x", state="FAILED", tasks={held.get("State", "PENDING"): 1})
-    assert queue_actions._not_held(folded) is None
+    assert queue_actions.not_held(folded) is None
 
 
 DENIED = "scancel: error: Kill job error on job id {}: Access/permission denied"
@@ -432,15 +432,13 @@ async def test_what_cannot_be_done_to_a_node() -> None:
         await DrainNode(client, ["nope"], "x").plan()
     with pytest.raises(ActionError, match="Slurm uses it"):
         await ResumeNode(client, ["n1"]).plan()
-    for spec in node_actions.ACTIONS:
+    for spec in (s for s in offered.NODES if s.id in ("nodes.drain", "nodes.resume")):
         if spec.disabled:
             assert spec.disabled(Node(name="truenas")) == "it is not a node of Slurm"
 
 
 def test_no_two_actions_share_a_key() -> None:
-    from labtui.actions.submit import ACTIONS
-
-    specs = (*queue_actions.ACTIONS, *modify_actions.ACTIONS, *ACTIONS)
+    specs = offered.JOBS
     keys = [spec.key for spec in specs if "jobs" in spec.subjects]
     assert len(keys) == len(set(keys))
     reserved = {"a", "s", "S", "y", "space", "slash", "colon", "question_mark", "q"}

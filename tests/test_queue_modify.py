@@ -268,13 +268,15 @@ async def test_ids_go_in_parts_that_fit_a_command() -> None:
 
 
 def test_a_folded_array_is_as_its_tasks_are() -> None:
-    from labtui.actions import modify as modify_actions
-    from labtui.actions import queue as queue_actions
+    from labtui.actions.offered import JOBS
 
     def usable(**tasks: int) -> set[str]:
         array = ArrayJob(job_id="9", name="x", state="FAILED", tasks=tasks)
-        specs = (*queue_actions.ACTIONS, *modify_actions.ACTIONS)
-        return {s.id for s in specs if s.many and s.disabled and not s.disabled(array)}
+        return {
+            s.id
+            for s in JOBS
+            if s.many and s.id != "queue.after" and s.disabled and not s.disabled(array)
+        }
 
     waits = {"queue.cancel", "queue.hold", "queue.release", "queue.modify", "queue.top"}
     assert usable(FAILED=3) == {"queue.requeue"}

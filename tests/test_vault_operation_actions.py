@@ -15,9 +15,9 @@ from msgspec.structs import replace
 
 from holderhere import HolderHere
 from labtui.actions.base import ActionError, Outcome
+from labtui.actions.offered import VAULT
 from labtui.actions.runner import Runner
 from labtui.actions.vault import Doors, make
-from labtui.actions.vault.operations import ACTIONS
 from labtui.actions.vault.sealing import Seal
 from labtui.actions.vault.wanted import addresses, covers, policy, role_problem, wanted
 from labtui.config import Config, NodeConfig, SecretConfig, VaultConfig
@@ -265,9 +265,10 @@ def test_addresses_are_all_known_or_none_is_bound() -> None:
 
 
 def test_what_writes_is_gone_under_read_only_and_seal_is_dangerous() -> None:
-    specs = {spec.id: spec for spec in ACTIONS}
+    specs = {spec.id: spec for spec in VAULT}
     assert specs["vault.seal"].dangerous and specs["vault.seal"].key == "L"
-    assert [s.id for s in ACTIONS if not s.changes] == ["vault.token", "vault.audit"]
+    reads = [s.id for s in VAULT if not s.changes]
+    assert reads == ["vault.token", "vault.audit", "vault.agents"]
     why = specs["vault.seal"].disabled
     assert why is not None
     assert why(VaultNode(node="a", address="", state="active")) is None

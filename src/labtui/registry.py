@@ -1,19 +1,13 @@
 """One entry a subject, an action, a command. Keys, footer, help, palette and docs derive from it.
 
 Adding a subject: a feed in collectors/, a view in views/ with its SubjectSpec, its name here, a
-snapshot. Adding an action: a class and its ActionSpec in actions/, and how it is made, here.
+snapshot. Adding an action: a class and how it is made in actions/, its ActionSpec in
+actions/offered.py.
 """
 
 from __future__ import annotations
 
-from labtui.actions import gpus as gpu_actions
-from labtui.actions import gpuviews
-from labtui.actions import modify as modify_actions
-from labtui.actions import nodes as node_actions
-from labtui.actions import queue as queue_actions
-from labtui.actions import submit as submit_actions
-from labtui.actions import trust as trust_actions
-from labtui.actions import vault as vault_actions
+from labtui.actions.offered import ACTIONS as ACTIONS
 from labtui.spec import ActionSpec, SubjectSpec
 from labtui.views import (
     agents,
@@ -54,17 +48,6 @@ SUB_VIEWS: dict[str, tuple[str, ...]] = {
     for parent in dict.fromkeys(s.parent for s in SUBJECTS if s.parent)
 }
 """Subject -> the closer looks at it, in the order that a key goes through them."""
-
-ACTIONS: tuple[ActionSpec, ...] = (
-    *submit_actions.ACTIONS,
-    *queue_actions.ACTIONS,
-    *modify_actions.ACTIONS,
-    *node_actions.ACTIONS,
-    *trust_actions.ACTIONS,
-    *gpuviews.ACTIONS,
-    *gpu_actions.ACTIONS,
-    *vault_actions.ACTIONS,
-)
 
 
 def _command(

@@ -8,24 +8,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from labtui.actions import gpus as gpu_actions
-from labtui.actions import vault as vault_actions
 from labtui.actions.base import Action, ActionError
-from labtui.actions.modify import ModifyJob, TopJob
-from labtui.actions.nodes import DrainNode, ResumeNode
-from labtui.actions.queue import (
-    CancelJob,
-    HoldJob,
-    ReleaseJob,
-    RequeueJob,
-    ResumeJob,
-    SuspendJob,
-)
 from labtui.actions.runner import Runner
-from labtui.actions.trust import TrustKey
-from labtui.actions.vault.ceremony import Ceremony
 from labtui.collectors import (
     agents,
     alerts,
@@ -45,7 +31,6 @@ from labtui.history import History, default_path, read_ended
 from labtui.hosts.base import Host, HostError
 from labtui.hosts.connect import connect
 from labtui.hosts.local import LocalHost
-from labtui.keyholder.holder import Keyholder
 from labtui.model import Job, Run
 from labtui.slurm.client import SlurmClient
 from labtui.slurm.efficiency import Efficiency
@@ -60,6 +45,10 @@ from labtui.views import efficiency as efficiency_view
 from labtui.views import gpus as gpus_view
 from labtui.views import jobs as jobs_view
 from labtui.views import runs as runs_view
+
+if TYPE_CHECKING:
+    from labtui.actions.vault.ceremony import Ceremony
+    from labtui.keyholder.holder import Keyholder
 
 
 class Session:
@@ -136,40 +125,15 @@ class Session:
         holder: Keyholder | None = None,
     ) -> Action:
         """The action `id` on rows of its subject. Raises ActionError when it cannot be made."""
-        if id == "nodes.trust":
-            return TrustKey(self.hosts.get(items[0].name), items[0].name)
-        if id.startswith(("vault.", "agents.")):
-            return vault_actions.make(
-                id, items, reason, changes,
-                vault_actions.Doors(self.config, self.store, self.hosts, holder),
-            )  # fmt: skip
-        if id.startswith(("gpus.", "pods.", "processes.")):
-            doors = gpu_actions.Doors(self.config, self.store, self.hosts, self.slurm, self.kube)
-            return gpu_actions.make(id, items, reason, doors)
-        slurm = self.need_slurm()
-        of_jobs = {
-            "queue.cancel": CancelJob,
-            "queue.hold": HoldJob,
-            "queue.release": ReleaseJob,
-            "queue.requeue": RequeueJob,
-            "queue.suspend": SuspendJob,
-            "queue.resume": ResumeJob,
-            "queue.top": TopJob,
-        }
-        if id in of_jobs:
-            return of_jobs[id](slurm, [job.job_id for job in items])
-        if id == "queue.modify":
-            return ModifyJob(slurm, [job.job_id for job in items], changes or {})
-        if id == "nodes.drain":
-            return DrainNode(slurm, [node.name for node in items], reason)
-        if id == "nodes.resume":
-            return ResumeNode(slurm, [node.name for node in items])
-        raise ActionError(f"{id}: no such action")
+        from labtui.actions.making import make
+
+        return make(self, id, items, reason, changes or {}, holder)
 
     def ceremony(self, id: str, items: Sequence[Any]) -> Ceremony | None:
         """The ceremony that the action `id` is; None where it is an action with a plan."""
-        doors = vault_actions.Doors(self.config, self.store, self.hosts)
-        return vault_actions.ceremony(id, items, doors)
+        from labtui.actions import vault
+
+        return vault.ceremony(id, items, vault.Doors(self.config, self.store, self.hosts))
 
     async def look(self, item: Any) -> bool:
         """Fetch what only the detail of this row needs; True when there is something new to draw.

@@ -23,7 +23,6 @@ from labtui.model import Gpu, GpuProcess, Holder, KubeGpus, Pod
 from labtui.shares.room import by_mps
 from labtui.slurm.client import SlurmClient
 from labtui.sources.kubernetes import Kubectl
-from labtui.spec import ActionSpec
 from labtui.store import Store
 from labtui.text import age, cut, inert
 from labtui.views.gpucells import whose
@@ -50,7 +49,7 @@ def make(id: str, items: Sequence[Any], answer: str, doors: Doors) -> Action:
     if id == "gpus.cancel":
         holder = whose(item)
         if holder is None:
-            raise ActionError(_no_holder(item) or "nobody holds it")
+            raise ActionError(no_holder(item) or "nobody holds it")
         return _end(item.node, holder, doors)
     if id == "pods.cancel":
         return _delete(item.namespace, item.name, doors, item)
@@ -197,7 +196,13 @@ def _slurm(doors: Doors) -> SlurmClient:
 # -- what the menus ask --------------------------------------------------------------------
 
 
-def _no_holder(row: GpuRow) -> str | None:
+def nobody(row: GpuRow) -> str | None:
+    if whose(row) is not None:
+        return None
+    return "choose one of its slices" if row.is_card else "nobody is known to hold it"
+
+
+def no_holder(row: GpuRow) -> str | None:
     if whose(row) is not None:
         return None
     if row.slice:
@@ -205,7 +210,7 @@ def _no_holder(row: GpuRow) -> str | None:
     return "choose one of its slices" if row.gpu.holders else "nobody holds it"
 
 
-def _no_card(row: GpuRow) -> str | None:
+def no_card(row: GpuRow) -> str | None:
     if row.gpu.index is None:
         return "no single card: it was booked on the node"
     words = f"{row.gpu.product or ''} {' '.join(row.gpu.sources)}".lower()
@@ -214,7 +219,7 @@ def _no_card(row: GpuRow) -> str | None:
     return None
 
 
-def _no_slicing(row: GpuRow) -> str | None:
+def no_slicing(row: GpuRow) -> str | None:
     gpu = row.gpu
     if gpu.mig or gpu.sharing == "mig":
         return "MIG instances are cut on the card, not by the plug-in"
@@ -223,7 +228,7 @@ def _no_slicing(row: GpuRow) -> str | None:
     return None if "kubernetes" in gpu.capacity else "Kubernetes gives no slices of it"
 
 
-def _ask_watts(row: GpuRow, store: Store) -> tuple[str, str]:
+def ask_watts(row: GpuRow, store: Store) -> tuple[str, str]:
     gpu = row.gpu
     now = f"now {watt(gpu.power_limit_w)}" if gpu.power_limit_w is not None else "watts"
     between = ""
@@ -235,13 +240,13 @@ def _ask_watts(row: GpuRow, store: Store) -> tuple[str, str]:
     return f"Power limit in W ({now}{between})", example
 
 
-def _ask_clocks(row: GpuRow, store: Store) -> tuple[str, str]:
+def ask_clocks(row: GpuRow, store: Store) -> tuple[str, str]:
     most = row.gpu.clock_max_mhz
     upto = f", up to {most:.0f}" if most is not None else ""
     return f"Lock the clocks: lowest,highest in MHz{upto}", "for example: 210,1800; off frees them"
 
 
-def _ask_slices(row: GpuRow, store: Store) -> tuple[str, str]:
+def ask_slices(row: GpuRow, store: Store) -> tuple[str, str]:
     now = row.gpu.capacity.get("kubernetes")
     said = f" (now {now})" if now is not None else ""
     told = store.value("k8s.gpus")
@@ -253,47 +258,3 @@ def _ask_slices(row: GpuRow, store: Store) -> tuple[str, str]:
             f"{inert(name, 24)} {count}" for name, count in pairs if name not in slicing.mps
         )
     return f"Slices a card in Kubernetes{said}: a number or an entry", cut(entries, 70).rstrip()
-
-
-_CARDS = ("gpus",)
-
-ACTIONS: tuple[ActionSpec, ...] = (
-    ActionSpec(
-        "gpus.suggest", "w", "let a job through",
-        "Who waits for a GPU of this machine, and what would let it through.", _CARDS,
-        changes=False, asks=False,
-    ),
-    ActionSpec(
-        "gpus.cancel", "c", "cancel holder", "End the job, the pod or the process that holds it.",
-        _CARDS, disabled=_no_holder,
-    ),
-    ActionSpec(
-        "gpus.slices", "m", "slices", "Into how many Kubernetes cuts this machine's cards.",
-        _CARDS, disabled=_no_slicing, question=_ask_slices,
-    ),
-    ActionSpec(
-        "gpus.power", "P", "power limit", "The most watts that the card may draw.", _CARDS,
-        disabled=_no_card, question=_ask_watts, footer=False,
-    ),
-    ActionSpec(
-        "gpus.clocks", "L", "lock clocks", "Keep the card's clocks within a range, or free them.",
-        _CARDS, disabled=_no_card, question=_ask_clocks, footer=False,
-    ),
-    ActionSpec(
-        "gpus.persistence", "O", "persistence",
-        "Keep the driver loaded while nobody uses the card, or not.", _CARDS,
-        disabled=_no_card, footer=False,
-    ),
-    ActionSpec(
-        "gpus.undo", "u", "undo", "Set back what labtui changed last of this card.", _CARDS,
-        footer=False,
-    ),
-    ActionSpec(
-        "pods.cancel", "c", "delete", "End this pod; its owner may make it anew.", ("pods",),
-    ),
-    ActionSpec(
-        "processes.cancel", "c", "end",
-        "Cancel its job, delete its pod, or end the bare process.", ("processes",),
-        dangerous=True,
-    ),
-)  # fmt: skip

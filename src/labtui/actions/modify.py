@@ -24,7 +24,6 @@ from labtui.slurm.client import SlurmClient
 from labtui.slurm.errors import RPCError
 from labtui.slurm.types import Partition
 from labtui.slurm.urgency import FINISHED, is_held
-from labtui.spec import ActionSpec
 from labtui.text import clock, inert
 
 MAX_PRIORITY = (1 << 32) - 2
@@ -291,7 +290,7 @@ class ModifyJob(JobAction):
         return shown(field, None if text.upper() == "UNLIMITED" else field.means(text))
 
 
-def _cannot_be_first(job: Job) -> str | None:
+def cannot_be_first(job: Job) -> str | None:
     if is_held(job):
         return "it is held: release it first"
     waits = "PENDING" in states(job)
@@ -305,7 +304,7 @@ class TopJob(JobAction):
     undo = "put another of the user's jobs first"
     risks = ("the user's other waiting jobs in this partition, account and QoS go after it",)
 
-    refusal = staticmethod(_cannot_be_first)
+    refusal = staticmethod(cannot_be_first)
 
     async def warnings(self, jobs: Sequence[Job]) -> tuple[str, ...]:
         """ActionError where it is known that slurm.conf does not let this account do it."""
@@ -348,17 +347,3 @@ class TopJob(JobAction):
             return None
         user, where = inert(job.user or "its user", 40), inert(job.partition or "", 40)
         return f"is first of {user}'s jobs in {where}"
-
-
-_JOBS = ("jobs",)
-
-ACTIONS: tuple[ActionSpec, ...] = (
-    ActionSpec(
-        "queue.modify", "m", "modify", "Its time limit, partition, QoS, priority, nice.", _JOBS,
-        many=True, disabled=over, footer=False,
-    ),
-    ActionSpec(
-        "queue.top", "t", "put first", "Before its user's other waiting jobs.", _JOBS,
-        many=True, disabled=_cannot_be_first, footer=False,
-    ),
-)  # fmt: skip

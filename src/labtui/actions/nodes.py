@@ -14,7 +14,6 @@ from labtui.slurm.argv import node_argv
 from labtui.slurm.client import SlurmClient
 from labtui.slurm.errors import RPCError
 from labtui.slurm.scontrol import state_word
-from labtui.spec import ActionSpec
 from labtui.text import inert
 
 SETTLE = 10.0
@@ -31,13 +30,13 @@ def _is_out(node: Node) -> bool:
     return any(word.startswith(("DRAIN", "DOWN", "FAIL")) for word in words)
 
 
-def _cannot_drain(node: Node) -> str | None:
+def cannot_drain(node: Node) -> str | None:
     if node.slurm_state is None:
         return "it is not a node of Slurm"
     return "it is drained already" if is_drained(node) else None
 
 
-def _cannot_resume(node: Node) -> str | None:
+def cannot_resume(node: Node) -> str | None:
     if node.slurm_state is None:
         return "it is not a node of Slurm"
     if _is_out(node):
@@ -132,7 +131,7 @@ class NodeAction(Action):
         try:
             return {node.name: node for node in await self.client.nodes()}
         except RPCError as error:
-            raise ActionError(error.msg) from None
+            raise ActionError(error.msg, error.kind) from None
 
 
 class DrainNode(NodeAction):
@@ -150,7 +149,7 @@ class DrainNode(NodeAction):
         self.reason = inert(reason, MAX_REASON).strip()
 
     def refusal(self, node: Node) -> str | None:
-        return _cannot_drain(node)
+        return cannot_drain(node)
 
     def settled(self, node: Node) -> bool:
         return is_drained(node)
@@ -174,29 +173,8 @@ class ResumeNode(NodeAction):
     undo = "drain it"
 
     def refusal(self, node: Node) -> str | None:
-        return _cannot_resume(node)
+        return cannot_resume(node)
 
     def settled(self, node: Node) -> bool:
         """A node that does not answer stays down: resume alone does not heal it."""
         return not _is_out(node)
-
-
-_NODES = ("nodes",)
-
-ACTIONS: tuple[ActionSpec, ...] = (
-    ActionSpec(
-        "nodes.drain", "d", "drain", "No new jobs there; what runs ends in peace.", _NODES,
-        many=True, disabled=_cannot_drain,
-        question=lambda node, store: (
-            "Drain: the reason others will read", "for example: fan is loud, ana"
-        ),
-    ),
-    ActionSpec(
-        "nodes.resume", "D", "resume", "Let Slurm use it again.", _NODES,
-        many=True, disabled=_cannot_resume,
-    ),
-    ActionSpec(
-        "nodes.shell", "exclamation_mark", "shell", "A shell on this machine; exit comes back.",
-        _NODES, asks=False,
-    ),
-)  # fmt: skip

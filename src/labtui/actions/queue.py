@@ -10,7 +10,6 @@ from labtui.slurm import many
 from labtui.slurm.accounting import operator_note
 from labtui.slurm.argv import cancel_argv, is_shortened, whole_id
 from labtui.slurm.urgency import FINISHED, HELD_STATES, has_held, is_held
-from labtui.spec import ActionSpec
 from labtui.text import inert
 
 
@@ -23,47 +22,47 @@ def over(job: Job) -> str | None:
     return f"it is over ({job.state.lower()})" if states(job) <= FINISHED else None
 
 
-def _not_waiting(job: Job) -> str | None:
+def not_waiting(job: Job) -> str | None:
     if is_held(job):
         return "it is held already"
     waits = "PENDING" in states(job)
     return None if waits else f"only a waiting job: it is {job.state.lower()}"
 
 
-def _not_held(job: Job) -> str | None:
+def not_held(job: Job) -> str | None:
     if isinstance(job, ArrayJob):  # its row does not tell why its tasks wait
         return None if states(job) & {"PENDING", *HELD_STATES} else "no task of it waits"
     return None if has_held(job) else "it is not held"
 
 
-def _cannot_requeue(job: Job) -> str | None:
+def cannot_requeue(job: Job) -> str | None:
     if job.source != "squeue":
         return "Slurm has forgotten it: submit it again"
     return "it waits already" if states(job) == {"PENDING"} else None
 
 
-def _not_running(job: Job) -> str | None:
+def not_running(job: Job) -> str | None:
     return None if "RUNNING" in states(job) else f"only a running job: it is {job.state.lower()}"
 
 
-def _not_suspended(job: Job) -> str | None:
+def not_suspended(job: Job) -> str | None:
     return None if "SUSPENDED" in states(job) else "it is not suspended"
 
 
-def _no_log(job: Job) -> str | None:
+def no_log(job: Job) -> str | None:
     """Of an array it asks which task's."""
     if job.state == "PENDING" and not is_array(job):
         return "it has not started"
     return None
 
 
-def _not_started(job: Job) -> str | None:
+def not_started(job: Job) -> str | None:
     if is_array(job):
         return "choose one of its tasks"
     return "it has not started" if job.state == "PENDING" else None
 
 
-def _not_pending(job: Job) -> str | None:
+def not_pending(job: Job) -> str | None:
     if isinstance(job, ArrayJob):
         return "choose the row of its waiting tasks"
     return None if job.state == "PENDING" else f"it does not wait: it is {job.state.lower()}"
@@ -118,7 +117,7 @@ class HoldJob(_Holding):
     past = "held"
     undo = "release it"
 
-    refusal = staticmethod(_not_waiting)
+    refusal = staticmethod(not_waiting)
 
     def settled(self, rows: list[Job]) -> str | None:
         waiting = [job for job in rows if job.state == "PENDING"]
@@ -131,7 +130,7 @@ class ReleaseJob(_Holding):
     past = "released"
     undo = "hold it"
 
-    refusal = staticmethod(_not_held)
+    refusal = staticmethod(not_held)
 
     def settled(self, rows: list[Job]) -> str | None:
         if any(is_held(job) for job in rows):
@@ -146,7 +145,7 @@ class RequeueJob(JobAction):
     undo = "none; what it did so far is done again"
     risks = ("it starts from its beginning, and may write over what it wrote",)
 
-    refusal = staticmethod(_cannot_requeue)
+    refusal = staticmethod(cannot_requeue)
 
     def settled(self, rows: list[Job]) -> str | None:
         """It waits, or has been started again since it was asked for."""
@@ -164,7 +163,7 @@ class SuspendJob(JobAction):
     undo = "resume it"
     risks = ("it keeps its memory and GPUs' memory while others may use its CPUs",)
 
-    refusal = staticmethod(_not_running)
+    refusal = staticmethod(not_running)
 
     async def warnings(self, jobs: Sequence[Job]) -> tuple[str, ...]:
         return await operator_note(self.client, "suspend a job")
@@ -181,7 +180,7 @@ class ResumeJob(JobAction):
     past = "running again"
     undo = "suspend it"
 
-    refusal = staticmethod(_not_suspended)
+    refusal = staticmethod(not_suspended)
 
     async def warnings(self, jobs: Sequence[Job]) -> tuple[str, ...]:
         return await operator_note(self.client, "let a suspended job go on")
@@ -189,62 +188,3 @@ class ResumeJob(JobAction):
     def settled(self, rows: list[Job]) -> str | None:
         stopped = any(job.state == "SUSPENDED" for job in rows)
         return None if stopped else f"runs again ({rows[0].state.lower()})"
-
-
-_JOBS = ("jobs",)
-_CLOSER = ("partitions", "reservations", "qos", "fairshare")
-
-ACTIONS: tuple[ActionSpec, ...] = (
-    ActionSpec(
-        "queue.log", "l", "log", "Its output, as it is written.", _JOBS,
-        changes=False, disabled=_no_log,
-    ),
-    ActionSpec(
-        "queue.script", "v", "script", "Its batch script, as Slurm keeps it.", _JOBS,
-        changes=False, footer=False,
-    ),
-    ActionSpec(
-        "queue.efficiency", "E", "efficiency", "How much it used of what it asked.", _JOBS,
-        changes=False, footer=False, disabled=_not_started,
-    ),
-    ActionSpec(
-        "queue.cancel", "c", "cancel", "End it, or take it out of the queue.", _JOBS,
-        many=True, disabled=over,
-    ),
-    ActionSpec(
-        "queue.hold", "h", "hold", "Keep it from starting until it is released.", _JOBS,
-        many=True, disabled=_not_waiting,
-    ),
-    ActionSpec(
-        "queue.release", "H", "release", "Let a held job start.", _JOBS,
-        many=True, disabled=_not_held,
-    ),
-    ActionSpec(
-        "queue.requeue", "R", "requeue", "Back into the queue, to run again.", _JOBS,
-        many=True, disabled=_cannot_requeue, footer=False,
-    ),
-    ActionSpec(
-        "queue.suspend", "z", "suspend", "Stop a running job where it is.", _JOBS,
-        many=True, disabled=_not_running, footer=False,
-    ),
-    ActionSpec(
-        "queue.resume", "Z", "resume", "Let a suspended job go on.", _JOBS,
-        many=True, disabled=_not_suspended, footer=False,
-    ),
-    ActionSpec(
-        "queue.views", "p", "partitions", "Partitions, reservations, QoS, fair share.", _JOBS,
-        changes=False, footer=False,
-    ),
-    ActionSpec(
-        "queue.only", "f", "its jobs", "The queue, with only the jobs of this row.",
-        ("partitions", "qos", "fairshare"), changes=False,
-    ),
-    ActionSpec(
-        "queue.next_view", "p", "next view", "Partitions, reservations, QoS, fair share in turn.",
-        _CLOSER, changes=False,
-    ),
-    ActionSpec(
-        "queue.why", "w", "why not", "Why it does not start, node by node, and what would help.",
-        _JOBS, changes=False, disabled=_not_pending,
-    ),
-)  # fmt: skip

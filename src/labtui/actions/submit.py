@@ -15,7 +15,6 @@ from labtui.slurm.argv import exact_id, submit_argv, whole_id
 from labtui.slurm.client import SlurmClient
 from labtui.slurm.errors import RPCError
 from labtui.slurm.script import TOKEN, directives
-from labtui.spec import ActionSpec
 from labtui.text import inert
 
 SHARED = "/mnt/nfs"
@@ -65,7 +64,7 @@ class SubmitJob(Action):
             estimate = await self.client.test_only(self.script, chdir=self.chdir)
         except RPCError as error:
             if error.kind in ("refused", "timeout"):
-                raise ActionError(f"{error.msg}; nothing was sent") from None
+                raise ActionError(f"{error.msg}; nothing was sent", error.kind) from None
             more = f"; {self._warnings[0]}" if self._warnings else ""
             raise ActionError(f"Slurm would refuse it: {error.msg}{more}") from None
         if estimate.start_time is None:
@@ -120,7 +119,7 @@ class SubmitJob(Action):
                 return await self.client.job(self.job_id)
             return await self.client.find_by_token(self.token)
         except RPCError as error:
-            raise ActionError(error.msg) from None
+            raise ActionError(error.msg, error.kind) from None
 
     def _check(self) -> None:
         if not self.script.startswith("#!"):
@@ -156,7 +155,7 @@ async def script_of(client: SlurmClient, kept: Kept, job: Job) -> str:
             return await client.batch_script(job.job_id)
         except RPCError as error:
             if error.kind in ("refused", "timeout"):
-                raise ActionError(error.msg) from None
+                raise ActionError(error.msg, error.kind) from None
     token = TOKEN.search(job.comment or "")
     plain = job.job_id.partition("_")[0]
     script = kept.script(plain, token[1] if token else "")
@@ -168,24 +167,5 @@ async def script_of(client: SlurmClient, kept: Kept, job: Job) -> str:
     return script
 
 
-def _cannot_wait(job: Job) -> str | None:
+def cannot_wait(job: Job) -> str | None:
     return "Slurm has forgotten it: nothing can wait for it" if job.source != "squeue" else None
-
-
-ACTIONS: tuple[ActionSpec, ...] = (
-    ActionSpec(
-        "queue.submit", "n", "new", "A new job: a form, and its script beside it.", ("jobs",)
-    ),
-    ActionSpec(
-        "queue.edit", "e", "edit+resubmit", "Its script in the form, to be sent as a new job.",
-        ("jobs",), disabled=lambda job: None,
-    ),
-    ActionSpec(
-        "queue.after", "d", "new job after", "A new job that waits for these.", ("jobs",),
-        many=True, disabled=_cannot_wait, footer=False,
-    ),
-    ActionSpec(
-        "queue.pipeline", "N", "pipeline", "Several jobs as one: submit, watch, take up again.",
-        ("jobs",), changes=False, footer=False,
-    ),
-)  # fmt: skip

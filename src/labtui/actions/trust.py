@@ -6,7 +6,6 @@ from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, St
 from labtui.hosts.base import Host, HostError, UnknownHostKey
 from labtui.hosts.ssh import SshHost
 from labtui.model import Node
-from labtui.spec import ActionSpec
 from labtui.text import inert
 
 TIMEOUT = 8.0
@@ -74,17 +73,9 @@ class TrustKey(Action):
         except UnknownHostKey as error:
             return error
         except HostError as error:
-            raise ActionError(f"{self.name}: {error.message}") from None
+            raise ActionError(f"{self.name}: {error.message}", error.kind) from None
         return None
 
 
-def _known(node: Node) -> str | None:
+def known(node: Node) -> str | None:
     return None if node.fault_kind == "host-key" else "its host key is not in question"
-
-
-ACTIONS: tuple[ActionSpec, ...] = (
-    ActionSpec(
-        "nodes.trust", "t", "trust key", "Compare and accept its host key.", ("nodes",),
-        disabled=_known, footer=False,
-    ),
-)  # fmt: skip

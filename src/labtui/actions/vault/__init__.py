@@ -1,4 +1,4 @@
-"""What can be done to Vault. `ACTIONS` and `make` are what the registry and the session use."""
+"""What can be done to Vault. `make` is what the session uses."""
 
 from __future__ import annotations
 
@@ -14,18 +14,7 @@ from labtui.config import Config
 from labtui.hosts.base import Host
 from labtui.keyholder.holder import Keyholder
 from labtui.keyholder.operation import Door
-from labtui.spec import ActionSpec
 from labtui.store import Store
-
-ACTIONS: tuple[ActionSpec, ...] = (
-    *unsealing.ACTIONS,
-    *operations.ACTIONS,
-    *rotation.ACTIONS,
-    *agents.ACTIONS,
-    *ceremonies.ACTIONS,
-    *snapshots.ACTIONS,
-)
-"""Subject `vault`: rows are VaultNode; subject `agents`: rows are Agent."""
 
 
 class Doors(msgspec.Struct, frozen=True):

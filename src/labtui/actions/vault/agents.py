@@ -23,7 +23,7 @@ from labtui.plays.events import Report
 from labtui.plays.inventory import PlayError
 from labtui.sources.agents import AgentReport, new_salt
 from labtui.sources.base import SourceError
-from labtui.spec import ActionSpec, Wanted
+from labtui.spec import Wanted
 
 if TYPE_CHECKING:
     from labtui.actions.vault import Doors
@@ -255,7 +255,7 @@ def _nodes(items: Sequence[Any]) -> list[str]:
     return [item.node for item in items if isinstance(item, Agent)]
 
 
-def _secrets(item: Any, store: Any) -> tuple[Wanted, ...]:
+def secrets(item: Any, store: Any) -> tuple[Wanted, ...]:
     """None where every agent that is meant runs with a token: it has its secret-id."""
     if isinstance(item, Agent):
         found: list[Any] = [item]
@@ -266,25 +266,8 @@ def _secrets(item: Any, store: Any) -> tuple[Wanted, ...]:
     return (TOKEN,)
 
 
-def _cannot_undo(item: Any) -> str | None:
+def cannot_undo(item: Any) -> str | None:
     return "no agent is there" if item.state == "absent" else None
-
-
-ACTIONS: tuple[ActionSpec, ...] = (
-    ActionSpec(
-        "vault.agents", "p", "agents", "The vault-agent of each node, and what it rendered.",
-        ("vault",), changes=False,
-    ),
-    ActionSpec(
-        "agents.install", "n", "install agents",
-        "vault-agent on its nodes, by a playbook: preview, apply, check.",
-        ("vault", "agents"), many=True, secrets=_secrets, footer=False,
-    ),
-    ActionSpec(
-        "agents.undo", "x", "take away", "The agent and all that it rendered, kept and was given.",
-        ("agents",), many=True, dangerous=True, disabled=_cannot_undo, footer=False,
-    ),
-)  # fmt: skip
 
 
 def make(

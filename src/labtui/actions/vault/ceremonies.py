@@ -11,7 +11,7 @@ from labtui.actions.vault.rekeying import StartRekey
 from labtui.actions.vault.rekeystate import CancelRekey
 from labtui.actions.vault.rooting import CancelRoot, RevokeRoot, StartRoot
 from labtui.model import VaultNode
-from labtui.spec import ActionSpec, Wanted
+from labtui.spec import Wanted
 
 if TYPE_CHECKING:
     from labtui.actions.vault import Doors
@@ -28,16 +28,16 @@ class CancelCeremony(Action):
         self._chosen: Action | None = None
 
     async def plan(self) -> Plan:
-        refused = []
+        refused: list[ActionError] = []
         for action in self._choices:
             try:
                 plan = await action.plan()
             except ActionError as error:
-                refused.append(str(error))
+                refused.append(error)
                 continue
             self._chosen, self.id = action, action.id
             return plan
-        raise ActionError("; ".join(refused))
+        raise ActionError("; ".join(map(str, refused)), refused[0].kind)
 
     async def run(self, progress: Progress) -> None:
         if self._chosen is None:
@@ -49,7 +49,6 @@ class CancelCeremony(Action):
         return await self._chosen.verify()
 
 
-_VAULT = ("vault",)
 ROOT = Wanted("token", "token", "the root token that is to be revoked")
 _OPEN = ("active", "standby")
 
@@ -59,45 +58,16 @@ def _silent(node: VaultNode) -> str | None:
     return None if known else f"it does not answer: {node.state}"
 
 
-def _initialised(node: VaultNode) -> str | None:
+def initialised(node: VaultNode) -> str | None:
     if node.state in ("sealed", "unsealing", *_OPEN):
         return "it is initialised: it has shares already"
     return _silent(node)
 
 
-def _closed(node: VaultNode) -> str | None:
+def closed(node: VaultNode) -> str | None:
     if node.state in ("sealed", "unsealing"):
         return "it is sealed: unseal it first"
     return "it is not initialised" if node.state == "uninitialised" else _silent(node)
-
-
-ACTIONS: tuple[ActionSpec, ...] = (
-    ActionSpec(
-        "vault.init", "I", "initialise",
-        "A new server's shares and root token, each wrapped for its holder's PGP key.", _VAULT,
-        disabled=_initialised, footer=False,
-    ),
-    ActionSpec(
-        "vault.rekey", "r", "rekey",
-        "New shares for new holders: present shares make them, new ones confirm them.", _VAULT,
-        disabled=_closed, footer=False,
-    ),
-    ActionSpec(
-        "vault.generate-root", "G", "make root token",
-        "By shares, wrapped for one person's PGP key. Revoke it when done.", _VAULT,
-        disabled=_closed, footer=False,
-    ),
-    ActionSpec(
-        "vault.cancel-ceremony", "K", "cancel ceremony",
-        "End the rekey, or the root token, that is under way: its shares are dropped.", _VAULT,
-        disabled=_closed, footer=False,
-    ),
-    ActionSpec(
-        "vault.revoke-root", "X", "revoke root token",
-        "The root token that is given ends, and what was made with it.", _VAULT,
-        disabled=_closed, secrets=lambda item, store: (ROOT,), footer=False,
-    ),
-)  # fmt: skip
 
 
 def make(

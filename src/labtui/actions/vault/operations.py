@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from labtui.actions.base import Action, ActionError, Outcome, Plan, Progress, Step, Unknown
 from labtui.actions.vault.asking import called
-from labtui.actions.vault.sealing import Seal, cannot_seal
-from labtui.actions.vault.serving import cannot_serve, serving
+from labtui.actions.vault.sealing import Seal
+from labtui.actions.vault.serving import serving
 from labtui.actions.vault.settingup import SetUp
 from labtui.keyholder.operation import Door, Refused
 from labtui.keyholder.operations import audit
-from labtui.spec import ActionSpec, Wanted
+from labtui.spec import Wanted
 from labtui.text import inert
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class AuditDevice(Action):
         try:
             told = await called(self.doors.need_holder(), "audit.list", self.door)
         except Unknown as error:
-            raise ActionError(str(error)) from None
+            raise ActionError(str(error), "timeout") from None
         return list(told["devices"])
 
     async def plan(self) -> Plan:
@@ -122,7 +122,7 @@ class RevokeToken(Action):
         try:
             return await called(self.doors.need_holder(), "token.lookup", self.door)
         except Unknown as error:
-            raise ActionError(str(error)) from None
+            raise ActionError(str(error), "timeout") from None
 
     async def plan(self) -> Plan:
         told = await self._look()
@@ -151,30 +151,6 @@ class RevokeToken(Action):
                 return Outcome("done", "the token is revoked")
             raise
         return Outcome("failed", "the token is valid still")
-
-
-_VAULT = ("vault",)
-
-ACTIONS: tuple[ActionSpec, ...] = (
-    ActionSpec(
-        "vault.seal", "L", "seal", "It forgets its key: nothing is served until shares are given.",
-        _VAULT, dangerous=True, disabled=cannot_seal, secrets=lambda item, store: (SEALER,),
-    ),
-    ActionSpec(
-        "vault.setup", "e", "set up", "AppRole, policy and engine for the agents, as a diff.",
-        _VAULT, disabled=cannot_serve, secrets=lambda item, store: (SETTER,), footer=False,
-    ),
-    ActionSpec(
-        "vault.token", "t", "token", "What a token may, how long it lives, how many there are.",
-        _VAULT, changes=False, asks=False, disabled=cannot_serve,
-        secrets=lambda item, store: (READER,), footer=False,
-    ),
-    ActionSpec(
-        "vault.audit", "D", "audit devices", "Where Vault writes who asked for what.",
-        _VAULT, changes=False, asks=False, disabled=cannot_serve,
-        secrets=lambda item, store: (AUDITOR,), footer=False,
-    ),
-)  # fmt: skip
 
 
 def make(

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 from labtui.actions.base import Action, ActionError, Plan, Step
 from labtui.actions.vault.arrival import Reporter, Sighting
 from labtui.actions.vault.asking import called
-from labtui.actions.vault.serving import cannot_serve
 from labtui.actions.vault.versions import HIDDEN, NewVersion, chosen, wait_of
 from labtui.keyholder.operations.secret import KEPT
 from labtui.sources.agents import AgentReport
 from labtui.sources.base import SourceError
-from labtui.spec import ActionSpec, Wanted
+from labtui.spec import Wanted
 from labtui.text import inert
 
 if TYPE_CHECKING:
@@ -24,6 +23,9 @@ WRITER = Wanted("token", "token", "a token that may write the secret")
 
 def value_of(name: str) -> Wanted:
     return Wanted("value", "value", f"the new value of {inert(name, 60)}")
+
+
+VALUE = value_of("the secret")
 
 
 class Rotate(NewVersion):
@@ -111,20 +113,6 @@ class Rollback(NewVersion):
     def is_there(self, now: Mapping[str, Any]) -> bool:
         newer: bool = now["version"] > self.seen["version"]
         return newer and now["digest"] == self.seen["earlier_digest"]
-
-
-ACTIONS: tuple[ActionSpec, ...] = (
-    ActionSpec(
-        "vault.rotate", "o", "rotate",
-        "A new version of a secret, watched until every node's file has it.", ("vault",),
-        disabled=cannot_serve, secrets=lambda item, store: (value_of("the secret"), WRITER),
-    ),
-    ActionSpec(
-        "vault.rollback", "b", "roll back",
-        "An earlier version of a secret again, watched likewise.", ("vault",),
-        disabled=cannot_serve, secrets=lambda item, store: (WRITER,), footer=False,
-    ),
-)  # fmt: skip
 
 
 def make(

@@ -16,14 +16,13 @@ from labtui.actions.vault.wrapping import FieldError, absent, folder, full
 from labtui.keyholder.operations.request import request
 from labtui.model import VaultNode
 from labtui.sources.raftfile import Snapshot, SnapshotError, inspect
-from labtui.spec import ActionSpec, Wanted
+from labtui.spec import Wanted
 from labtui.text import age, inert
 
 if TYPE_CHECKING:
     from labtui.actions.vault import Doors
     from labtui.keyholder.operation import Door, Params, Result, Secrets
 
-_VAULT = ("vault",)
 SETTLED = 30.0
 """Seconds that a server is given to come to rest after a restore; it took 9 s here."""
 SAVES = Wanted("token", "token", "a token that may read sys/storage/raft/snapshot")
@@ -262,29 +261,20 @@ def needs_raft(now: VaultNode) -> None:
         )
 
 
-def _token(node: VaultNode, wanted: Wanted) -> tuple[Wanted, ...]:
-    return () if node.storage == "file" else (wanted,)
+def saves(node: VaultNode, store: object) -> tuple[Wanted, ...]:
+    return () if node.storage == "file" else (SAVES,)
 
 
-def _cannot_save(node: VaultNode) -> str | None:
+def restores(node: VaultNode, store: object) -> tuple[Wanted, ...]:
+    return () if node.storage == "file" else (RESTORES,)
+
+
+def cannot_save(node: VaultNode) -> str | None:
     if node.storage == "file":
         return None  # it is copied while it is stopped
     if node.state in ("sealed", "unsealing"):
         return "it is sealed: unseal it first"
     return "it is not initialised: init comes first" if node.state == "uninitialised" else None
-
-
-ACTIONS: tuple[ActionSpec, ...] = (
-    ActionSpec(
-        "vault.snapshot", "w", "save a snapshot", "What Vault stores, into a file.", _VAULT,
-        disabled=_cannot_save, secrets=lambda item, store: _token(item, SAVES), footer=False,
-    ),
-    ActionSpec(
-        "vault.restore", "W", "restore a snapshot",
-        "A snapshot takes the place of what Vault stores now.", _VAULT, dangerous=True,
-        disabled=_cannot_save, secrets=lambda item, store: _token(item, RESTORES), footer=False,
-    ),
-)  # fmt: skip
 
 
 def make(

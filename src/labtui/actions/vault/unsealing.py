@@ -13,7 +13,6 @@ from labtui.actions.vault.ceremony import Ceremony, Standing, unanswered
 from labtui.actions.vault.unsealed import CheckUnsealed, look
 from labtui.keyholder.holder import HolderError, Keyholder
 from labtui.model import VaultNode
-from labtui.spec import ActionSpec
 
 if TYPE_CHECKING:
     from labtui.actions.vault import Doors
@@ -57,7 +56,7 @@ def cannot_unseal(node: VaultNode) -> str | None:
     return node.detail or f"its state is {node.state}"
 
 
-def _cannot_reset(node: VaultNode) -> str | None:
+def cannot_reset(node: VaultNode) -> str | None:
     if why := cannot_unseal(node):
         return why
     return None if node.progress else "no share is in"
@@ -233,7 +232,7 @@ class ResetShares(Action):
 
     async def plan(self) -> Plan:
         found = await look(self._doors, self._node)
-        if why := _cannot_reset(found):
+        if why := cannot_reset(found):
             raise ActionError(f"{self._node}: {why}")
         self._before = found.progress or 0
         door = self._doors.door(self._node)
@@ -252,7 +251,7 @@ class ResetShares(Action):
             async with Keyholder.start() as holder:
                 await called(holder, "unseal.reset", self._doors.door(self._node))
         except HolderError as error:
-            raise ActionError(error.message) from None
+            raise ActionError(error.message, error.kind) from None
 
     async def verify(self) -> Outcome:
         now = _standing(await look(self._doors, self._node))
@@ -262,18 +261,6 @@ class ResetShares(Action):
             said = f"{now.progress} of {now.required} shares are in: somebody gave one since"
             return Outcome("failed" if now.progress >= self._before else "done", said)
         return Outcome("done", f"progress at {self._node} is back at 0")
-
-
-ACTIONS: tuple[ActionSpec, ...] = (
-    ActionSpec(
-        "vault.unseal", "u", "unseal", "Give shares to a sealed server, one after another.",
-        ("vault",), asks=False, disabled=cannot_unseal,
-    ),
-    ActionSpec(
-        "vault.reset", "R", "reset the shares", "Drop the shares that a sealed server has so far.",
-        ("vault",), disabled=_cannot_reset, footer=False,
-    ),
-)  # fmt: skip
 
 
 def make(
