@@ -11,6 +11,7 @@ from labtui.model import ArrayJob, Job
 from labtui.slurm.joblist import Book, JobList, active, find
 from labtui.slurm.polling import Marks
 from labtui.slurm.values import count_tasks
+from labtui.spec import Cell, Column
 from labtui.views.arrange import Arranged, How, at_once
 from labtui.views.filtering import FilterError, compile_filter
 from labtui.views.jobs import COLUMNS, SUBJECT, due, heading
@@ -125,6 +126,39 @@ def test_every_filter_and_order_shows_each_matching_job_once(data: st.DataObject
     found = shown(live, how)
     assert sorted(found.keys) == sorted(str(i) for i in ids if i % 3 == wanted)
     assert [job.job_id for job in found.items] == list(found.keys)
+
+
+WORDS = st.sampled_from([None, "", "-", "a", "B"])
+NUMBERS = st.one_of(st.none(), st.integers(0, 10**6))
+MOMENTS = st.one_of(st.none(), st.floats(1, 2e9))
+
+
+@given(
+    st.lists(st.builds(
+        Job, job_id=st.integers(1, 10**6).map(str), name=st.sampled_from("ab"), user=WORDS,
+        partition=WORDS, state=st.sampled_from(STATES), reason=WORDS, reason_text=WORDS,
+        nodes=st.sampled_from([(), ("n1",), ("n1", "n2")]), cpus=NUMBERS, memory_mib=NUMBERS,
+        gres=WORDS, submit_time=MOMENTS, start_time=MOMENTS, end_time=MOMENTS,
+        time_limit_s=NUMBERS, time_used_s=NUMBERS, exit_code=WORDS, account=WORDS, qos=WORDS,
+        priority=NUMBERS, dependency=WORDS,
+    ), max_size=6, unique_by=lambda job: job.job_id),
+    st.sampled_from(COLUMNS),
+    st.booleans(),
+)  # fmt: skip
+def test_what_is_not_known_comes_last_whichever_the_way(
+    jobs: list[Job], column: Column, reverse: bool
+) -> None:
+    found = at_once(arrange(JobTable(jobs, ()), SUBJECT, How(sort=column.id, reverse=reverse)))
+    texts = [column.text(job) for job in found.items]
+    blank = [(t.text if isinstance(t, Cell) else t) in ("", "-") for t in texts]
+    assert blank == sorted(blank), texts
+
+
+def test_a_job_without_a_time_limit_has_the_longest() -> None:
+    jobs = [Job(job_id=i, name="x", state="RUNNING", time_limit_s=s)
+            for i, s in (("1", None), ("2", 600), ("3", 60))]  # fmt: skip
+    found = at_once(arrange(JobTable(jobs, ()), SUBJECT, How(sort="limit")))
+    assert list(found.keys) == ["3", "2", "1"]
 
 
 @settings(max_examples=60, deadline=None)

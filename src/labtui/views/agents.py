@@ -163,10 +163,10 @@ SUBJECT = SubjectSpec(
     columns=(
         Column("node", "NODE", 12, lambda a: inert(a.node), wide=20),
         Column("state", "STATE", 15, _state, lambda a: -severity(a), wide=24),
-        Column("token", "TOKEN", 5, _token, lambda a: a.token_ttl_s or 0.0, "right",
+        Column("token", "TOKEN", 5, _token, lambda a: a.token_ttl_s, "right",
                help="how long its token still lives"),
-        Column("renewed", "RENEWED", 7, _renewed, lambda a: -(a.renewed_at or 0.0), "right",
-               help="since its token was renewed"),
+        Column("renewed", "RENEWED", 7, _renewed, lambda a: a.renewed_at and -a.renewed_at,
+               "right", help="since its token was renewed"),
         Column("version", "VERSION", 8, lambda a: inert(a.version or "-"), min_total=120),
         Column("address", "ADDRESS", 26, lambda a: inert(a.address or "-"), min_total=120),
         Column("secrets", "SECRETS", 24, _secrets, grow=True),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from math import inf
+from operator import attrgetter
 from typing import Any
 
 from labtui.config import Config
@@ -15,6 +17,7 @@ from labtui.store import Store
 from labtui.text import age, clock, inert, mib
 from labtui.views import efficiency, waiting
 from labtui.views.jobtable import JobTable, arrange
+from labtui.views.partitions import limit
 
 _ACTIVE = frozenset({"RUNNING", "COMPLETING", "CONFIGURING", "STAGE_OUT", "SIGNALING"})
 _SHORT = {
@@ -195,10 +198,6 @@ def _text_key(attribute: str) -> Any:
     return lambda job: str(getattr(job, attribute) or "").casefold()
 
 
-def _number_key(attribute: str) -> Any:
-    return lambda job: getattr(job, attribute) or 0
-
-
 CHOSEN = 10_000
 """`min_total` of a column that is only there when a person chooses it."""
 
@@ -219,7 +218,7 @@ def _number(
     id: str, title: str, width: int, attribute: str, help: str = "", min_total: int = CHOSEN
 ) -> Column:
     return Column(
-        id, title, width, _plain(attribute), sort=_number_key(attribute), align="right",
+        id, title, width, _plain(attribute), sort=attrgetter(attribute), align="right",
         min_total=min_total, help=help,
     )  # fmt: skip
 
@@ -241,27 +240,28 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("why", "WHY / WHERE", 19, lambda job: inert(shown_why(job), 300), sort=why,
            grow=True, help="why it waits, where it runs, how it ended"),
-    Column("time", "TIME", 8, _time, sort=lambda job: spent(job) or 0.0, align="right", wide=11,
+    Column("time", "TIME", 8, _time, sort=spent, align="right", wide=11,
            help="how long it ran, or waits"),
     Column("gres", "GRES", 14, _plain("gres", 60), sort=_text_key("gres"), min_total=130,
            help="GPUs and other generic resources"),
     _number("cpus", "CPUS", 5, "cpus", min_total=100),
     Column(
-        "memory", "MEM", 6, lambda job: mib(job.memory_mib), sort=_number_key("memory_mib"),
+        "memory", "MEM", 6, lambda job: mib(job.memory_mib), sort=attrgetter("memory_mib"),
         align="right", min_total=100, help="memory it asked for, on all its nodes",
     ),
     Column(
-        "limit", "LIMIT", 10, lambda job: clock(job.time_limit_s),
-        sort=_number_key("time_limit_s"), align="right", min_total=120, help="time limit",
+        "limit", "LIMIT", 10, lambda job: limit(job.time_limit_s),
+        sort=lambda job: inf if job.time_limit_s is None else job.time_limit_s, align="right",
+        min_total=120, help="time limit",
     ),
     Column(
         "submitted", "SUBMITTED", 11, lambda job: _when(job.submit_time),
-        sort=_number_key("submit_time"), min_total=150,
+        sort=attrgetter("submit_time"), min_total=150,
     ),
     _number("priority", "PRIO", 10, "priority", min_total=170),
-    Column("start", "START", 12, _start, sort=_number_key("start_time"), min_total=CHOSEN,
+    Column("start", "START", 12, _start, sort=attrgetter("start_time"), min_total=CHOSEN,
            help="when it started, or ~ would start"),
-    Column("end", "ENDED", 11, lambda job: _when(job.end_time), sort=_number_key("end_time"),
+    Column("end", "ENDED", 11, lambda job: _when(job.end_time), sort=attrgetter("end_time"),
            min_total=CHOSEN),
     Column("left", "LEFT", 10, lambda job: clock(_left(job)), sort=_left, align="right",
            min_total=CHOSEN, help="until its time limit ends it"),

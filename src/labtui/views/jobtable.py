@@ -13,10 +13,12 @@ from labtui.slurm import urgency
 from labtui.slurm.joblist import JobList
 from labtui.slurm.past import Past
 from labtui.slurm.row import JobRows, Row
+from labtui.slurm.values import covers
 from labtui.spec import Column, SubjectSpec
 from labtui.text import inert
 from labtui.views.arrange import Arranged, How, Work
 from labtui.views.filtering import Filter
+from labtui.views.sorting import unknown
 
 SLICE = 250
 """Rows that are looked into between two pauses: two milliseconds."""
@@ -60,6 +62,14 @@ class JobTable(JobRows):
 
     def keys(self) -> list[str]:
         return [row.key for row in self.rows]
+
+    def leads_to(self, job_id: str, *, apart: bool) -> str | None:
+        """The key of the row that an id means: of a task that of those it waits with, of an array
+        of several rows, which are one unless shown `apart`, the array's own."""
+        found = [row for row in self.rows if covers(job_id, row.key)]
+        if len(found) > 1 and not apart and found[0].array == job_id:
+            return job_id
+        return found[0].key if found else None
 
 
 def _rows(jobs: Sequence[Job]) -> list[Row]:
@@ -130,18 +140,18 @@ def _sorted(
     """By a column's key; rows without one come last, equal ones keep the queue's order."""
     key = column.sort or (lambda job: inert(column.text(job)))
     known: list[tuple[Any, Row]] = []
-    unknown: list[Row] = []
+    rest: list[Row] = []
     for index, row in enumerate(rows):
         value = key(table.job(row))
-        if value is None or value == "-":
-            unknown.append(row)
+        if unknown(value):
+            rest.append(row)
         else:
             known.append((value, row))
         if index % SLICE == SLICE - 1:
             yield
     known.sort(key=lambda pair: pair[0], reverse=reverse)
     yield
-    return [row for _, row in known] + unknown
+    return [row for _, row in known] + rest
 
 
 def _folded(

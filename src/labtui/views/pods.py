@@ -81,8 +81,12 @@ def _where(pod: Pod) -> str:
     return inert(", ".join(pod.cards) or pod.node or "-", 60)
 
 
+def _at(pod: Pod) -> float | None:
+    return pod.since if pod.since is not None else pod.created
+
+
 def _since(pod: Pod) -> str:
-    at = pod.since if pod.since is not None else pod.created
+    at = _at(pod)
     return "-" if at is None else age(time.time() - at)
 
 
@@ -176,7 +180,7 @@ SUBJECT = SubjectSpec(
         Column("state", "STATE", 6, _state, severity),
         Column("slices", "ASKS", 6, asks, lambda p: p.slices, "right", wide=16),
         Column("where", "ON", 14, _where, _where, wide=22),
-        Column("since", "SINCE", 5, _since, lambda p: p.since or p.created or 0.0, "right"),
+        Column("since", "SINCE", 5, _since, _at, "right"),
         Column("why", "WHY", 17, _why, grow=True),
     ),
     row_key=key,

@@ -157,7 +157,7 @@ SUBJECT = SubjectSpec(
                wide=6),
         Column("pending", "WAIT", 5, lambda q: _known(q.pending), lambda q: q.pending, "right",
                wide=7),
-        Column("held", "HELD", 16, lambda q: holds(q.held), lambda q: q.held.get("gpus", 0)),
+        Column("held", "HELD", 16, lambda q: holds(q.held), lambda q: q.held.get("gpus")),
         Column("limits", "LIMITS", 18, _limits, grow=True),
         Column("holders", "HELD BY", 34, _holders, min_total=140),
     ),

@@ -168,7 +168,7 @@ SUBJECT = SubjectSpec(
     columns=(
         Column("name", "CLUSTER", 18, lambda c: inert(key(c), 120), key, wide=30),
         Column("phase", "PHASE", 13, _phase, severity),
-        Column("login", "LOGIN POD", 10, _login, lambda c: c.login_pod or "", wide=18),
+        Column("login", "LOGIN POD", 10, _login, lambda c: c.login_pod, wide=18),
         Column("nodesets", "NODESETS", 15, _sets, wide=30),
         Column("says", "SLURM SAYS", 18, _said, grow=True),
     ),

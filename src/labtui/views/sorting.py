@@ -8,6 +8,11 @@ from typing import Any
 from labtui.spec import Cell, SubjectSpec
 
 
+def unknown(key: Any) -> bool:
+    """Whether a row's key, or its cell, says nothing: such rows come last, whichever the way."""
+    return key is None or key in ("", "-")
+
+
 def order(items: Sequence[Any], spec: SubjectSpec, column: str, reverse: bool) -> list[Any]:
     """Sorted anew; equal items keep the order the view gave them, unknown values come last."""
     chosen = next((c for c in spec.columns if c.id == (column or spec.default_sort)), None)
@@ -21,15 +26,15 @@ def order(items: Sequence[Any], spec: SubjectSpec, column: str, reverse: bool) -
         return (text.text if isinstance(text, Cell) else text).casefold()
 
     known: list[tuple[Any, Any]] = []
-    unknown: list[Any] = []
+    rest: list[Any] = []
     for item in items:
         value = plain(item)
-        if value is None or value == "-":
-            unknown.append(item)
+        if unknown(value):
+            rest.append(item)
         else:
             known.append((value, item))
     try:
         known.sort(key=lambda pair: pair[0], reverse=reverse)
     except TypeError:
         known.sort(key=lambda pair: str(pair[0]), reverse=reverse)
-    return [item for _, item in known] + unknown
+    return [item for _, item in known] + rest

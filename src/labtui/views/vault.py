@@ -148,11 +148,11 @@ SUBJECT = SubjectSpec(
     columns=(
         Column("node", "NODE", 12, lambda n: inert(n.node), wide=20),
         Column("state", "STATE", 13, _state, lambda n: -severity(n)),
-        Column("unseal", "UNSEAL", 7, _unseal, lambda n: missing(n) or 0,
+        Column("unseal", "UNSEAL", 7, _unseal, missing,
                help="shares that are in, of those it takes"),
         Column("nonce", "NONCE", 8, lambda n: inert((n.nonce or "-")[:8]),
                help="of the unsealing that is under way"),
-        Column("since", "SINCE", 5, _since, lambda n: n.since or 0.0, "right", min_total=100),
+        Column("since", "SINCE", 5, _since, lambda n: n.since, "right", min_total=100),
         Column("version", "VERSION", 8, lambda n: _dash(n.version), wide=12),
         Column("cluster", "CLUSTER", 24, lambda n: _dash(n.cluster), min_total=140),
         Column("address", "ADDRESS", 18, lambda n: inert(n.address), grow=True),
