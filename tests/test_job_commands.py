@@ -12,6 +12,7 @@ import pytest
 from commandline import run
 from labtui.actions.base import Action, Outcome, Plan, Progress, Step
 from labtui.actions.runner import Runner
+from labtui.commands import get as get_commands
 from labtui.commands import job as job_commands
 from labtui.commands import submit as submit_commands
 from labtui.hosts.base import HostError
@@ -113,3 +114,16 @@ def test_a_script_on_standard_input_implies_yes_where_there_is_no_danger(
     done = run(submit_commands.submit, ["-", *words], session, monkeypatch, "#!/bin/sh\ntrue\n")
     assert (done.exit_code, Submits.sent) == (code, sent), done.output
     assert ("--yes" in done.stderr) is (code == 2)
+
+
+def test_which_jobs_an_id_lists() -> None:
+    def called(name: str) -> list[str]:
+        keys = ("5", "41_5", "45_5", "45_[0-4,6-9]", "6_45")
+        jobs = [Job(job_id=key, name="x", state="PENDING", array_task=key[3:]) for key in keys]
+        return [job.job_id for job in jobs if get_commands._is_called(name, "jobs", job)]
+
+    assert called("5") == ["5"]
+    assert called("45") == ["45_5", "45_[0-4,6-9]"]
+    assert called("45_5") == ["45_5"]
+    assert called("45_7") == called("45_[7-8]") == ["45_[0-4,6-9]"]
+    assert called("46") == called("") == []

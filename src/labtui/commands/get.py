@@ -15,6 +15,7 @@ from labtui.commands.documents import document, echo_json
 from labtui.registry import SUBJECT
 from labtui.session import Session
 from labtui.shares import cards
+from labtui.slurm.values import covers
 from labtui.spec import Cell, SubjectSpec
 from labtui.store import Feed, matches
 from labtui.text import age, cut, inert
@@ -104,7 +105,7 @@ def get(context: click.Context, noun: str, name: str | None, as_json: bool, watc
             feeds = chosen_feeds(session, names)
             items = list(items_of(noun, session))
             if name is not None:
-                items = [i for i in items if name in _names(noun, i)]
+                items = [i for i in items if _is_called(name, noun, i)]
             missing = _missing(noun, session)
             if as_json:
                 echo_json(document(noun, items, feeds, missing))
@@ -130,10 +131,12 @@ def _missing(noun: str, session: Session) -> str:
     return missing(session.store) if missing else ""
 
 
-def _names(noun: str, item: Any) -> set[str]:
-    fields: tuple[str, ...] = ("name", "job_id", "run_id", "node", "id", "array_task")
+def _is_called(name: str, noun: str, item: Any) -> bool:
+    """By the id of an array all its rows are, by a task's the row that has it."""
+    fields: tuple[str, ...] = ("name", "job_id", "run_id", "node", "id")
     fields += ("account", "user") if noun == "shares" else ()
-    return {str(getattr(item, f)) for f in fields if getattr(item, f, None)}
+    names = {str(value) for field in fields if (value := getattr(item, field, None))}
+    return name in names or (noun == "jobs" and covers(name, item.job_id))
 
 
 def _code(
@@ -155,7 +158,7 @@ def _code(
     if noun in ("nodes", "vault", "agents", "gpus"):
         rows = subject_of(noun).rows(session.store, session.config, time.time())
         if name is not None:
-            rows = [row for row in rows if name in _names(noun, row)]
+            rows = [row for row in rows if _is_called(name, noun, row)]
         return UNHEALTHY if any(subject_of(noun).severity(row) >= 2 for row in rows) else OK
     return UNHEALTHY if noun == "alerts" and items else OK
 
@@ -180,7 +183,7 @@ def _table(noun: str, session: Session, name: str | None) -> None:
     widths = [c.width + spare if c is last else c.width for c in columns]
     click.echo(" ".join(cut(c.title, w) for c, w in zip(columns, widths, strict=True)).rstrip())
     for item in spec.rows(session.store, session.config, time.time()):
-        if name is not None and name not in _names(noun, getattr(item, "gpu", item)):
+        if name is not None and not _is_called(name, noun, getattr(item, "gpu", item)):
             continue
         cells = [c.text(item) for c in columns]
         texts = [c.text if isinstance(c, Cell) else c for c in cells]
