@@ -79,6 +79,19 @@ class Going:
             if inert(key) == text:
                 self._screen.goto(name, key)
                 return
+        if (key := self._job_row(text)) is not None:
+            self._screen.goto("jobs", key)
+            return
         near = self.complete(text)
         hint = f"; did you mean {near[0]}?" if near else ""
         self._screen.say(f"nothing is called {inert(text, 40)!r}{hint}", "warn")
+
+    def _job_row(self, job_id: str) -> str | None:
+        """The row of an array, or that of a task that waits with others: they have other names."""
+        session = self._screen.session
+        spec = SUBJECT["jobs"]
+        table = spec.rows(session.store, session.config, time.time())
+        if not isinstance(table, JobTable):
+            return None
+        apart = session.config.slurm.tasks or self._screen.views["jobs"].tree
+        return table.leads_to(job_id, apart=apart)
