@@ -14,7 +14,6 @@ from labtui.slurm.joblist import JobList
 from labtui.slurm.past import Past
 from labtui.slurm.row import JobRows, Row
 from labtui.slurm.values import covers
-from labtui.slurm.values import covers
 from labtui.spec import Column, SubjectSpec
 from labtui.text import inert
 from labtui.views.arrange import Arranged, How, Work
@@ -63,14 +62,6 @@ class JobTable(JobRows):
 
     def keys(self) -> list[str]:
         return [row.key for row in self.rows]
-
-    def leads_to(self, job_id: str, *, apart: bool) -> str | None:
-        """The key of the row that an id means: of a task that of those it waits with, of an array
-        of several rows, which are one unless shown `apart`, the array's own."""
-        found = [row for row in self.rows if covers(job_id, row.key)]
-        if len(found) > 1 and not apart and found[0].array == job_id:
-            return job_id
-        return found[0].key if found else None
 
     def leads_to(self, job_id: str, *, apart: bool) -> str | None:
         """The key of the row that an id means: of a task that of those it waits with, of an array
