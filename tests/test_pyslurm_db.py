@@ -50,7 +50,7 @@ def test_what_sacct_is_asked() -> None:
         truncate_time=True,
     )  # fmt: skip
     assert set(asked._create()) == {
-        "--jobs=7,8", "--starttime=uts1795504742", "--user=ana,ben", "--ncpus=2-4294967293",
+        "--jobs=7,8", "--starttime=uts1795504742", "--user=ana,ben", "--ncpus=2",
         "--nnodes=0-4", "--timelimit-min=1440", "--nodelist=gpu-[01-02]", "--allclusters",
         "--name=a", "--truncate",
     }  # fmt: skip
@@ -69,8 +69,10 @@ def test_what_sacct_is_asked() -> None:
 def test_what_sacct_cannot_be_asked(criteria: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         db.JobFilter(**criteria)._create()
-    with pytest.raises(TypeError):
+    with pytest.raises(AttributeError, match="JobFilter has no criterion user"):
         db.JobFilter(user="ana")
+    with pytest.raises(AttributeError):
+        db.JobFilter().user = "ana"  # type: ignore[attr-defined]
 
 
 def test_filters_of_qos() -> None:
@@ -338,6 +340,9 @@ def test_jobs_of_the_lab(root: None) -> None:
     assert job.stats.elapsed_cpu_time == (job.elapsed_time or 0) * 2
     assert db.Jobs.load(db.JobFilter(ids=[number], users=["ana"])) == db.Jobs()
     assert number in db.Jobs.load(db.JobFilter(users=["root"], partitions=["cpu"]))
+    for criteria in ({"cpus": 2}, {"nodes": 1}, {"cpus": 1, "max_cpus": 2}):
+        assert number in db.Jobs.load(db.JobFilter(**criteria))
+    assert number not in db.Jobs.load(db.JobFilter(cpus=1))
     conn = db.Connection.open()
     db.Jobs.modify(db.JobFilter(ids=[number]), db.Job(comment="later"), conn)
     assert db.Job.load(number).comment is None

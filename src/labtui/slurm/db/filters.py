@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from labtui.slurm.constants import NO_VAL
 from labtui.slurm.utils import ctime
 from labtui.slurm.utils.helpers import nodelist_to_range_str
 from labtui.slurm.values import whole
 
 
 class Filter:
-    """Criteria by name; what is None does not matter."""
+    """Criteria by name; what is None does not matter. AttributeError for another name."""
 
     def __init__(self, **kwargs: Any) -> None:
         for name, value in kwargs.items():
-            if name not in self._names():
-                raise TypeError(f"{type(self).__name__} has no criterion {name}")
             setattr(self, name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in self._names():
+            raise AttributeError(f"{type(self).__name__} has no criterion {name}")
+        super().__setattr__(name, value)
 
     @classmethod
     def _names(cls) -> frozenset[str]:
@@ -51,8 +53,10 @@ class JobFilter(Filter):
     """None: the local one; "all"."""
     constraints: list[str] | None = None
     cpus: int | None = None
+    """So many, or from so many up to `max_cpus`."""
     max_cpus: int | None = None
     nodes: int | None = None
+    """So many, or from so many up to `max_nodes`."""
     max_nodes: int | None = None
     qos: list[Any] | None = None
     names: list[str] | None = None
@@ -84,7 +88,7 @@ class JobFilter(Filter):
             if high:
                 argv.append(f"--{option}={int(low or 0)}-{int(high)}")
             elif low:
-                argv.append(f"--{option}={int(low)}-{NO_VAL - 1}")
+                argv.append(f"--{option}={int(low)}")
         if self.clusters == "all":
             argv.append("--allclusters")
         elif self.clusters:
