@@ -534,6 +534,18 @@ def test_pods_are_found_by_process_by_exporter_or_not_at_all() -> None:
     assert first.na["holders"] == "Kubernetes does not say on which card"
 
 
+def test_a_pod_that_the_exporter_saw_is_found_by_the_uuid_of_its_card() -> None:
+    """DCGM may count in another order than the driver."""
+    told = KubeGpus(nodes=(KubeNode(name="n", node="n", slices=2, cards=2),), pods=(pod("a"),))
+    crossed = (replace(card(0), uuid="GPU-1"), replace(card(1), uuid="GPU-0"))
+    prom = GpuMetrics(cards=crossed, pods={"n:0": ("nim/a",)})
+    first, second = cards({"k8s.gpus": told, "smi.n": [card(0), card(1)], "prom.gpus": prom})
+    assert (holds(first), holds(second)) == ([], [("nim/a", 1)])
+    other = replace(prom, cards=(replace(card(0), uuid="GPU-9"), crossed[1]))
+    found = cards({"k8s.gpus": told, "smi.n": [card(0), card(1)], "prom.gpus": other})
+    assert holds(found[-1]) == [("nim/a", 1)], "on a card that nobody else knows"
+
+
 def kube(cards: int, given: int, pods: tuple[Pod, ...] = (), **more: Any) -> dict[str, Any]:
     node = KubeNode(name="n", node="n", slices=given, cards=cards, **more)
     return {

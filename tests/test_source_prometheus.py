@@ -300,6 +300,8 @@ def test_the_last_hour_of_a_card() -> None:
     )  # fmt: skip
     assert found.util == {"n:1": (5.0, *[None] * 9, 30.0, 90.0)}
     assert found.throttled == {"n:1": (1, 4)} and found.violated == {}
+    named = hours([series((now, 9.0), UUID="GPU-7")], [], [], config, now)
+    assert list(named.util) == ["n:GPU-7"], "an exporter may count in another order"
     grew = [series((now, 0.0), (now - 60, 12.0), (now - 120, None))]
     grown = hours([], [], grew, config, now)
     assert grown.violated == {"n:1": (1, 2)} and grown.throttled == {}
@@ -309,7 +311,10 @@ def test_the_last_hour_of_a_card() -> None:
 
 async def test_the_last_hour_by_a_real_prometheus(tmp_path: Path) -> None:
     def export(handler: BaseHTTPRequestHandler) -> None:
-        second, told = LABELS.replace('gpu="0"', 'gpu="1"'), EXPORTED.replace("\\u001b", "")
+        second, told = (
+            LABELS.replace('gpu="0",UUID="GPU-1"', 'gpu="1"'),
+            EXPORTED.replace("\\u001b", ""),
+        )
         told += f"DCGM_FI_DEV_CLOCKS_EVENT_REASONS{{{LABELS}}} 4\n"
         for card in (LABELS, second):
             told += f"DCGM_FI_DEV_POWER_VIOLATION{{{card}}} 7\n"
@@ -330,10 +335,10 @@ async def test_the_last_hour_by_a_real_prometheus(tmp_path: Path) -> None:
             while not (found := await collector.ask()).violated.get("desktop-gpu:1", (0, 0))[0]:
                 assert time.monotonic() < deadline
                 time.sleep(0.2)  # noqa: ASYNC251 - nothing else runs on this loop
-            assert list(found.util) == ["desktop-gpu:0"]
-            assert found.util["desktop-gpu:0"] == (*[None] * 11, 91.0)
-            held, seen = found.throttled["desktop-gpu:0"]
+            assert list(found.util) == ["desktop-gpu:GPU-1"]
+            assert found.util["desktop-gpu:GPU-1"] == (*[None] * 11, 91.0)
+            held, seen = found.throttled["desktop-gpu:GPU-1"]
             assert held == seen and 1 <= seen <= 2, "only what was seen of the hour"
-            assert list(found.throttled) == ["desktop-gpu:0"], "the other has no mask"
+            assert list(found.throttled) == ["desktop-gpu:GPU-1"], "the other has no mask"
             assert list(found.violated) == ["desktop-gpu:1"], "asked for all the same"
             await collector.close()

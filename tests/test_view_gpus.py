@@ -181,6 +181,13 @@ def test_of_the_hour_only_what_was_seen_is_told(told: dict[str, Any], words: str
     assert lines == [words] * bool(words)
 
 
+def test_the_hour_of_a_card_is_the_one_of_its_uuid() -> None:
+    other = msgspec.structs.replace(CARD, uuid="GPU-9")
+    told = {f"desktop-gpu:{CARD.uuid}": (1, 60), "desktop-gpu:0": (2, 60)}
+    assert (gpurows.in_hour(told, CARD), gpurows.in_hour(told, other)) == ((1, 60), (2, 60))
+    assert gpurows.in_hour({}, CARD) is None
+
+
 def test_detail_of_a_card() -> None:
     store = Store()
     store.declare("prom.gpuhours", "prom", 60.0)
@@ -244,8 +251,8 @@ def test_a_short_series_is_kept_from_the_best_source() -> None:
         made.put(Reading("prom.gpus", metrics, None, NOW, 0.1))
     made.put(Reading("smi.desktop-gpu", [card(util_percent=50.0)], None, NOW, 0.1))
     made.put(Reading("prom.gpus", GpuMetrics(cards=(card(util_percent=1.0),)), None, NOW, 0.1))
-    assert made.series(gpus.series("desktop-gpu", 0, "util")) == [10.0, 90.0, None, 50.0]
-    assert made.series(gpus.series("desktop-gpu", 0, "power")) == [441.0] * 4
+    assert made.series(gpus.series(CARD, "util")) == [10.0, 90.0, None, 50.0]
+    assert made.series(gpus.series(CARD, "power")) == [441.0] * 4
     assert "throttled now by power cap (450 W) · util, seen from here ▁█·▄" in details(
         rows(CARD)[0], made
     )

@@ -16,6 +16,7 @@ from labtui.config import Config
 from labtui.model import GpuHours
 from labtui.sources.prometheus import Prometheus, Sample
 from labtui.sources.threads import Lane
+from labtui.text import inert
 
 SPAN_S = 3600.0
 STEP_S = 300.0
@@ -107,5 +108,6 @@ def _by_mask(value: float) -> bool:
 
 
 def _name(sample: Sample, config: Config) -> str:
+    """By UUID, for an exporter may count in another order than the driver."""
     node, index = key_of(sample, config)
-    return f"{node}:{index}"
+    return f"{node}:{inert(sample.labels.get('UUID', ''), 64) or index}"

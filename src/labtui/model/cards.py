@@ -132,9 +132,10 @@ class GpuHours(Item, frozen=True, kw_only=True):
     """What Prometheus kept of each card's utilisation, for the strip of the last hour."""
 
     util: dict[str, tuple[float | None, ...]] = {}
-    """`node:index` -> means of STEP_S seconds each, the oldest first; None: nothing was scraped."""
+    """`node:UUID`, of an exporter without UUIDs `node:index` -> means of STEP_S seconds each, the
+    oldest first; None: nothing was scraped."""
     throttled: dict[str, tuple[int, int]] = {}
-    """`node:index` -> looks at the end of a minute that found the clocks held down, and all looks
+    """As `util` -> looks at the end of a minute that found the clocks held down, and all looks
     of the hour: 60, or as many as there were."""
     violated: dict[str, tuple[int, int]] = {}
     """The same of a card without such looks: minutes in which its counters of violations grew, if

@@ -80,10 +80,14 @@ def _seen(inputs: Inputs, cards: Sequence[Measured]) -> dict[str, list[int]]:
             if process.pod_uid is not None:
                 found.setdefault(process.pod_uid, []).append(at)
     if inputs.given:
-        places = {card.number: at for at, card in enumerate(cards)}
+        # The exporter may count in another order: its cards are the same by UUID.
+        called = {c.index: c.uuid for s in inputs.sources if s.name == "prom" for c in s.cards}
+        places: dict[str | int | None, int] = {card.number: at for at, card in enumerate(cards)}
+        places |= {uuid: at for at, card in enumerate(cards) if (uuid := card.values.get("uuid"))}
         for pod, index in inputs.given:
-            if index in places:
-                found.setdefault(pod, []).append(places[index])
+            place = places.get(called.get(index) or index)
+            if place is not None:
+                found.setdefault(pod, []).append(place)
     return found
 
 

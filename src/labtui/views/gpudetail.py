@@ -16,6 +16,7 @@ from labtui.views.gpurows import (
     GpuRow,
     by_owner,
     card_name,
+    in_hour,
     is_known,
     is_silent,
 )
@@ -141,11 +142,11 @@ def _lately(gpu: Gpu, store: Store) -> Iterator[Line]:
     why = inert(gpu.throttle or "") + (f" ({limit:.0f} W)" if limit else "")
     hours = store.value("prom.gpuhours")
     known = hours if isinstance(hours, GpuHours) else GpuHours()
-    told = [text] if (text := _throttled(known, card_name(gpu))) else []
+    told = [text] if (text := _throttled(known, gpu)) else []
     told += [f"now by {why}" if told else f"throttled now by {why}"] if why else []
-    bars, since = strip(known.util.get(card_name(gpu), ()), 12), "1 h"
+    bars, since = strip(in_hour(known.util, gpu) or (), 12), "1 h"
     if not bars:
-        seen = store.series(series(gpu.node, gpu.index, "util"))
+        seen = store.series(series(gpu, "util"))
         bars, since = strip(seen, 24) if len(seen) > 1 else "", "seen from here"
     curve = f"util, {since} {bars}" if bars else ""
     if told or curve:
@@ -153,13 +154,13 @@ def _lately(gpu: Gpu, store: Store) -> Iterator[Line]:
         yield Cell(text, "warn" if told else "")
 
 
-def _throttled(hours: GpuHours, card: str) -> str:
+def _throttled(hours: GpuHours, gpu: Gpu) -> str:
     """How much of the hour, of what was seen of it."""
-    held, seen = hours.throttled.get(card, (0, 0))
+    held, seen = in_hour(hours.throttled, gpu) or (0, 0)
     if held:
         of = "1 h" if seen >= 60 else f"the {seen} min seen"
         return f"throttled {100 * held / seen:.0f} % of {of}"
-    held, seen = hours.violated.get(card, (0, 0))
+    held, seen = in_hour(hours.violated, gpu) or (0, 0)
     return f"throttled at times in {held} of {seen} min" if held else ""
 
 
@@ -233,7 +234,7 @@ def _curves(gpu: Gpu, store: Store) -> Iterator[Line]:
     tops = {"util": 100.0, "memory": gpu.memory_total_mib or 1.0, "temperature": 100.0,
             "power": gpu.power_limit_w or gpu.power_max_w or 0.0}  # fmt: skip
     for name in FIELDS:
-        values = store.series(series(gpu.node, gpu.index, name))
+        values = store.series(series(gpu, name))
         known = [value for value in values if value is not None]
         if len(known) > 1:
             yield f"{name:<11} {strip(values, 24, max(tops[name], *known))}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from labtui.config import Config
 from labtui.model import Gpu, GpuHours, Holder, Item, MigInstance
@@ -12,6 +13,8 @@ from labtui.shares.place import instances
 from labtui.shares.room import shares_memory
 from labtui.store import Store
 from labtui.text import inert
+
+T = TypeVar("T")
 
 MANY_SLOTS = 16
 """Slices above which a card has one row a holder, and one for all that are free."""
@@ -72,7 +75,7 @@ def pieces(store: Store, config: Config, now: float) -> Generator[None, None, li
     made: dict[str, tuple[GpuRow, ...]] = {}
     for gpu in cards:
         card = card_name(gpu)
-        hour = hours.util.get(card, ())
+        hour = in_hour(hours.util, gpu) or ()
         kept = _made.get(card)
         same = kept is not None and kept[0].gpu is gpu and kept[0].hour == hour
         if kept and same:
@@ -130,6 +133,12 @@ def _collapsed(gpu: Gpu, places: Sequence[Holder | None]) -> Iterator[GpuRow]:
 def card_name(gpu: Gpu) -> str:
     """`desktop-gpu:0`; `desktop-gpu:?` of what lies on no card that anybody names."""
     return f"{gpu.node}:{'?' if gpu.index is None else gpu.index}"
+
+
+def in_hour(told: Mapping[str, T], gpu: Gpu) -> T | None:
+    """What Prometheus kept of a card, of a field of GpuHours."""
+    found = told.get(f"{gpu.node}:{gpu.uuid}")
+    return told.get(card_name(gpu)) if found is None else found
 
 
 def row_key(row: GpuRow) -> str:

@@ -20,9 +20,9 @@ ENOUGH = 200
 10 MB each."""
 
 
-def series(node: str, index: int | None, name: str) -> str:
-    """The store's series of a card: `name` is one of FIELDS."""
-    return f"gpu.{node}.{index}.{name}"
+def series(card: Gpu, name: str) -> str:
+    """The store's series of a card, whoever tells it: `name` is one of FIELDS."""
+    return f"gpu.{card.node}.{card.uuid or card.index}.{name}"
 
 
 def remember(store: Store) -> None:
@@ -47,7 +47,7 @@ def remember(store: Store) -> None:
         for card in cards:
             for name, field in fields:
                 value = getattr(card, field)
-                store.record(series(card.node, card.index, name), value, reading.taken_at)
+                store.record(series(card, name), value, reading.taken_at)
 
     store.subscribe(["*"], listen)
 
