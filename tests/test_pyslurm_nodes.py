@@ -30,6 +30,7 @@ from labtui.slurm import (
     bridge,
     db,
     parse,
+    slurmctld,
 )
 from labtui.slurm.core.node import _node_state_from_str
 
@@ -247,6 +248,45 @@ def test_changes_of_reservations(told: Told) -> None:
         Reservation("x", start_time="now").create()
     with pytest.raises(RPCError, match="No Reservation name was specified"):
         Reservation(start_time="now", duration=5).create()
+
+
+# -- refusals --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("act", "said", "errno", "msg"),
+    [
+        (Partition("nope").delete,
+         "delete_partition PartitionName=nope: Invalid partition name specified", 2000,
+         "Invalid partition name specified"),
+        (Partition("gpu").create,
+         "Error creating the partition: Invalid partition name specified", 2000,
+         "Invalid partition name specified"),
+        (Reservation("nope").delete,
+         "delete_reservation ReservationName=nope: Requested reservation is invalid", 2053,
+         "Requested reservation is invalid"),
+        (Reservation("r", start_time="now", duration=5, nodes="gpu-01").create,
+         "Error creating the reservation: Requested nodes are busy", 2016,
+         "Requested nodes are busy"),
+        (Node("nope").delete,
+         "failed to delete nodes nope\ndelete_node NodeName=nope: Invalid node name specified",
+         2018, "Invalid node name specified"),
+        (slurmctld.enable_scheduler_logging,
+         "slurm_set_schedlog_level error: Requested operation is presently disabled", 2037,
+         "Requested operation is presently disabled"),
+        (lambda: slurmctld.takeover(3), "takeover: invalid backup controller index (3)", -1,
+         "takeover: invalid backup controller index (3)"),
+    ],
+)  # fmt: skip
+def test_a_refusal_is_told_in_slurms_own_words(act: Any, said: str, errno: int, msg: str) -> None:
+    bridge.connect(ScriptedHost(lambda argv, stdin: (1, "", f"{said}\n")))
+    try:
+        with pytest.raises(RPCError) as found:
+            act()
+    finally:
+        bridge.close()
+    assert (found.value.errno, str(found.value), found.value.msg) == (errno, msg, msg)
+    assert found.value.said[-1].endswith(msg)
 
 
 # -- None and empty --------------------------------------------------------------------------

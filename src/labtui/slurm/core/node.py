@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 from labtui.slurm import bridge, settings, values, xcollections
+from labtui.slurm.core.telling import control
 from labtui.slurm.served import (
     COUNT,
     GRES,
@@ -172,7 +173,7 @@ class Node(Changeable):
         with MaxNodeCount set. ValueError without a name, RPCError where Slurm refuses."""
         if not self.name:
             raise ValueError("You need to set a node name first.")
-        _tell("create", f"NodeName={self.name}", f"State={state}")
+        control("create", f"NodeName={self.name}", f"State={state}")
         return self
 
     def modify(self, changes: Node) -> None:
@@ -182,7 +183,7 @@ class Node(Changeable):
 
     def delete(self) -> None:
         """`scontrol delete NodeName=NAME`. RPCError where Slurm refuses."""
-        _tell("delete", f"NodeName={self.name}")
+        control("delete", f"NodeName={self.name}")
 
 
 class Nodes(xcollections.MultiClusterMap[str, Node]):
@@ -261,8 +262,4 @@ class Nodes(xcollections.MultiClusterMap[str, Node]):
 
 def _update(names: str | None, changes: Node) -> None:
     if names and (asked := changes._sent("name")):
-        _tell("update", f"NodeName={names}", *asked)
-
-
-def _tell(*argv: str) -> None:
-    bridge.call(lambda client: client.tell(["scontrol", *argv]))
+        control("update", f"NodeName={names}", *asked)

@@ -19,6 +19,7 @@ from labtui.slurm.core.partition_kinds import (
     as_state,
     default_of,
 )
+from labtui.slurm.core.telling import control
 from labtui.slurm.served import (
     ALL,
     COUNT,
@@ -227,7 +228,7 @@ class Partition(Changeable):
     def create(self) -> Self:
         """`scontrol create PartitionName=NAME ...`. ValueError without a name, RPCError where
         Slurm refuses."""
-        _tell("create", f"PartitionName={self._error_or_name()}", *self._asked())
+        control("create", f"PartitionName={self._error_or_name()}", *self._asked())
         return self
 
     def modify(self, changes: Partition) -> None:
@@ -235,11 +236,11 @@ class Partition(Changeable):
         Slurm refuses."""
         name = self._error_or_name()
         if asked := changes._asked():
-            _tell("update", f"PartitionName={name}", *asked)
+            control("update", f"PartitionName={name}", *asked)
 
     def delete(self) -> None:
         """`scontrol delete PartitionName=NAME`. RPCError where Slurm refuses."""
-        _tell("delete", f"PartitionName={self._error_or_name()}")
+        control("delete", f"PartitionName={self._error_or_name()}")
 
 
 _PAIRED = {
@@ -282,7 +283,3 @@ class Partitions(xcollections.MultiClusterMap[str, Partition]):
     def total_nodes(self) -> int:
         """Summed: a node in two partitions counts twice."""
         return int(xcollections.sum_property(self, Partition.total_nodes))
-
-
-def _tell(*argv: str) -> None:
-    bridge.call(lambda client: client.tell(["scontrol", *argv]))

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from labtui.slurm import bridge, fields, settings, values, xcollections
+from labtui.slurm.core.telling import control
 from labtui.slurm.enums import SlurmEnum, SlurmFlag
 from labtui.slurm.errors import RPCError
 from labtui.slurm.served import (
@@ -261,7 +262,7 @@ class Reservation(Changeable):
                 "duration."
             )
         name = self._error_or_name()
-        _tell("create", "reservation", f"ReservationName={name}", *self._asked())
+        control("create", "reservation", f"ReservationName={name}", *self._asked())
         self._remember()
         return self
 
@@ -275,7 +276,7 @@ class Reservation(Changeable):
         if "reoccurrence" in updates._changed and updates.reoccurrence == "NO" and again != "NO":
             asked = _with_flag(asked, f"-{again}")
         if asked:
-            _tell("update", f"ReservationName={name}", *asked)
+            control("update", f"ReservationName={name}", *asked)
         updates._remember()
 
     def _remember(self) -> None:
@@ -289,7 +290,7 @@ class Reservation(Changeable):
 
     def delete(self) -> None:
         """`scontrol delete ReservationName=NAME`. RPCError where Slurm refuses."""
-        _tell("delete", f"ReservationName={self._error_or_name()}")
+        control("delete", f"ReservationName={self._error_or_name()}")
 
 
 def _with_flag(asked: list[str], word: str) -> list[str]:
@@ -310,7 +311,3 @@ class Reservations(xcollections.MultiClusterMap[str, Reservation]):
         from labtui.slurm.core import aio
 
         return bridge.call(aio.reservations)
-
-
-def _tell(*argv: str) -> None:
-    bridge.call(lambda client: client.tell(["scontrol", *argv]))

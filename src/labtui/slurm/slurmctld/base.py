@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from labtui.slurm import bridge, fields
+from labtui.slurm.core.telling import control
 from labtui.slurm.errors import SLURMCTLD_COMMUNICATIONS_CONNECTION_ERROR, RPCError
 from labtui.slurm.record import Record
 from labtui.slurm.served import COUNT, WORD, Kind, Served, none
@@ -73,17 +74,17 @@ def shutdown(mode: ShutdownMode | int) -> None:
         ShutdownMode.CORE_FILE: ["abort"],
         ShutdownMode.CONTROLLER_ONLY: ["shutdown", "slurmctld"],
     }
-    _tell(*words[ShutdownMode(mode)])
+    control(*words[ShutdownMode(mode)])
 
 
 def reconfigure() -> None:
     """`scontrol reconfigure`"""
-    _tell("reconfigure")
+    control("reconfigure")
 
 
 def takeover(index: int = 1) -> None:
     """`scontrol takeover INDEX`: that backup becomes the controller."""
-    _tell("takeover", str(int(index)))
+    control("takeover", str(int(index)))
 
 
 def add_debug_flags(flags: Any) -> None:
@@ -111,7 +112,7 @@ def set_log_level(level: Any) -> None:
     word = str(level).lower()
     if word not in _LEVELS and word not in map(str, range(len(_LEVELS))):
         raise RPCError(msg=f"Invalid Log level: {level}.")
-    _tell("setdebug", word)
+    control("setdebug", word)
 
 
 def get_log_level() -> str | None:
@@ -121,7 +122,7 @@ def get_log_level() -> str | None:
 
 def enable_scheduler_logging() -> None:
     """`scontrol schedloglevel 1`. RPCError where SlurmSchedLogFile is not set."""
-    _tell("schedloglevel", "1")
+    control("schedloglevel", "1")
 
 
 def is_scheduler_logging_enabled() -> bool | None:
@@ -136,7 +137,7 @@ def set_fair_share_dampening_factor(factor: int) -> None:
         raise RPCError(
             msg=f"Invalid Dampening factor: {factor}. Factor must be between 0 and {MAX_DAMPENING}."
         )
-    _tell("fsdampeningfactor", str(factor))
+    control("fsdampeningfactor", str(factor))
 
 
 def get_fair_share_dampening_factor() -> int | str | None:
@@ -152,7 +153,7 @@ def _debug(sign: str, flags: Any) -> None:
         raise RPCError(msg="Invalid Debug Flags specified.")
     try:
         for word in words:  # 22.05 takes no more than one
-            _tell("setdebugflags", f"{sign}{word}")
+            control("setdebugflags", f"{sign}{word}")
     except RPCError as error:
         if "invalid debug" in error.msg.lower():
             raise RPCError(msg="Invalid Debug Flags specified.") from None
@@ -160,7 +161,3 @@ def _debug(sign: str, flags: Any) -> None:
 
 
 _FLAG = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
-
-
-def _tell(*argv: str) -> None:
-    bridge.call(lambda client: client.tell(["scontrol", *argv]))

@@ -5,40 +5,18 @@ Commands exit 0 for some refusals, and print others on a line among noise: see e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from signal import Signals
 from typing import TYPE_CHECKING, Any
 
 from labtui.slurm.client import SlurmClient
-from labtui.slurm.errors import (
-    ESLURM_ALREADY_DONE,
-    ESLURM_INVALID_JOB_ID,
-    SLURM_ERROR,
-    RPCError,
-    error_of,
-    slurm_strerror,
-)
+from labtui.slurm.core.telling import plain, tell
+from labtui.slurm.errors import ESLURM_ALREADY_DONE, ESLURM_INVALID_JOB_ID, RPCError, error_of
 from labtui.slurm.utils.helpers import signal_to_num
 
 if TYPE_CHECKING:
     from labtui.slurm.core.job.submission import JobSubmitDescription
 
 KILL = 9
-
-
-async def tell(client: SlurmClient, argv: Sequence[str], stdin: str | None = None) -> str:
-    """Run it; its stdout. Where Slurm's own text is among the words of an error, that is it."""
-    try:
-        return (await client.tell(argv, stdin=stdin)).stdout
-    except RPCError as error:
-        raise plain(error) from None
-
-
-def plain(error: RPCError) -> RPCError:
-    """`Invalid job id specified for job 7` as `Invalid job id specified`."""
-    if error.errno == SLURM_ERROR:
-        return error
-    return RPCError(error.errno, slurm_strerror(error.errno), kind=error.kind)
 
 
 async def signal_job(

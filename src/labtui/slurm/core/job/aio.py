@@ -9,9 +9,9 @@ from typing import Any
 from labtui.hosts.base import HostError
 from labtui.slurm import values
 from labtui.slurm.client import SlurmClient
-from labtui.slurm.core.job.actions import plain
 from labtui.slurm.core.job.job import Job, Jobs
 from labtui.slurm.core.job.step import JobStep, JobSteps
+from labtui.slurm.core.telling import plain
 from labtui.slurm.db.stats import JobStatistics, JobStepStatistics
 from labtui.slurm.documents import job as job_documents
 from labtui.slurm.documents import jobtext
@@ -155,7 +155,7 @@ async def step(client: SlurmClient, job_id: int, step_id: int | str) -> JobStep:
     """One step. RPCError where there is none."""
     found = (await steps(client, job_id)).get(step_id)
     if found is None:
-        raise RPCError(ESLURM_INVALID_JOB_ID, f"job {job_id} has no step {step_id}")
+        raise RPCError(msg=f"Step {step_id} of Job {job_id} not found.", kind="not-found")
     return found
 
 

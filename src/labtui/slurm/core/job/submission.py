@@ -19,7 +19,7 @@ from typing import Any
 from labtui.hosts.local import LocalHost
 from labtui.slurm import bridge, scontrol
 from labtui.slurm.client import SlurmClient
-from labtui.slurm.core.job import actions, forms
+from labtui.slurm.core.job import forms
 from labtui.slurm.core.job.forms import (
     _parse_cpu_freq_str_to_dict,
     _parse_dependencies,
@@ -30,6 +30,7 @@ from labtui.slurm.core.job.forms import (
     _validate_cpu_freq,
 )
 from labtui.slurm.core.job.util import shared_type_str_to_int
+from labtui.slurm.core.telling import tell
 from labtui.slurm.errors import RPCError
 from labtui.slurm.record import Field, Record
 
@@ -325,7 +326,7 @@ async def submit(client: SlurmClient, desc: JobSubmitDescription) -> int:
     args = desc.script_args
     if args:
         argv += ["/dev/stdin", *(shlex.split(args) if isinstance(args, str) else map(str, args))]
-    job_id = scontrol.submitted_id(await actions.tell(client, argv, stdin=script))
+    job_id = scontrol.submitted_id(await tell(client, argv, stdin=script))
     if job_id is None:
         raise RPCError(msg="sbatch gave no job id")
     return int(job_id)
