@@ -79,8 +79,8 @@ class Going:
             if inert(key) == text:
                 self._screen.goto(name, key)
                 return
-        if (key := self._job_row(text)) is not None:
-            self._screen.goto("jobs", key)
+        if (row := self._job_row(text)) is not None:
+            self._screen.goto("jobs", row)
             return
         near = self.complete(text)
         hint = f"; did you mean {near[0]}?" if near else ""
