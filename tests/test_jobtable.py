@@ -246,3 +246,22 @@ def test_waiting_tasks_are_counted_one_by_one_at_the_top() -> None:
     table = JobTable(answer(book, one("100_[7-4999]"), one("101"), one("102", "RUNNING")), ())
     assert heading(table) == "running 1  pending 4994"
     assert heading(JobTable(answer(book, one("101")), ())) == "pending 1"
+
+
+def test_what_is_left_of_a_cancelled_array_is_no_job() -> None:
+    book = Book(MARKS)
+    left = one("29", "CANCELLED", ArrayJobID="29", STDOUT="/x/slurm-%A_%a.out")
+    live = answer(book, left, task("29", "0", "RUNNING"), one("30"))
+    table = JobTable(live, ())
+    assert sorted(table.keys()) == ["29_0", "30"]
+    assert +table.states == {"RUNNING": 1, "PENDING": 1}
+    live = answer(book, left, one("30"))
+    (bare,) = (job for job in JobTable(live, ()) if job.job_id == "29")
+    assert (bare.state, bare.stdout, bare.stderr) == ("CANCELLED", None, None)
+    past = (Job(job_id="29_[12-13]", name="x", state="CANCELLED", source="sacct"),)
+    assert sorted(JobTable(live, past).keys()) == ["29_[12-13]", "30"]
+    found = shown(live, How(), past)
+    assert found.keys == ["30", "29_[12-13]"]
+    seen = (Job(job_id="29", name="x", state="CANCELLED", source="labtui"),)
+    table = JobTable(answer(book, task("29", "0", "COMPLETED")), seen)
+    assert table.keys() == ["29_0"] and +table.states == {"COMPLETED": 1}

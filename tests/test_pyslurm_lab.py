@@ -128,6 +128,8 @@ def test_a_running_job_has_steps_and_numbers(inside: Inside) -> None:
         assert (step.job_id, step.name, step.ntasks, step.state) == (job_id, "inner", 1, "RUNNING")
         assert step.tres is not None and step.tres.mem is not None and step.tres.mem.count == 10
         assert pyslurm.JobStep.load(job_id, "batch").name == "batch"
+        with pytest.raises(pyslurm.RPCError, match=rf"^Step 77 of Job {job_id} not found\.$"):
+            pyslurm.JobStep.load(job_id, 77)
 
         job = pyslurm.Job.load(job_id)
         assert set(job.steps) >= {0, "batch"} and job.allocated_nodes and job.start_time

@@ -42,7 +42,8 @@ class JobList(JobRows):
         self.marks = marks
         self.states = Counter(book.states)
         """How many jobs there are in each state."""
-        self.has_arrays = book.arrays > 0
+        self.arrays: Set[str] = {*book.arrays}
+        """Ids of the arrays that have rows."""
         self._active = book.holders
         self._just_ended: list[Job] = []
         self._book = book
@@ -95,7 +96,8 @@ class Book:
         self.bare: dict[str, tuple[bytes, Job]] = {}
         """Of each of them its record without the time used, and what was made of it."""
         self.states: Counter[str] = Counter()
-        self.arrays = 0
+        self.arrays: Counter[str] = Counter()
+        """How many rows each has."""
         self.turn = 0
         self.latest: JobList | None = None
         self._kept: list[Row] = []
@@ -208,13 +210,16 @@ class Book:
         self.by_key.update((row.key, row) for row in rows)
         for row in rows:
             self.states[row.state] += row.jobs
-        self.arrays += sum(bool(row.array) for row in rows)
+        self.arrays.update(row.array for row in rows if row.array)
         self.active.update((row.key, row) for row in rows if row.state not in RESTING)
 
     def _drop(self, row: Row) -> None:
         del self.known[row.record]
         self.states[row.state] -= row.jobs
-        self.arrays -= bool(row.array)
+        if row.array:
+            self.arrays[row.array] -= 1
+            if not self.arrays[row.array]:
+                del self.arrays[row.array]
         if self.by_key.get(row.key) is row:
             del self.by_key[row.key]
         if self.active.get(row.key) is row:

@@ -27,7 +27,7 @@ class Past(JobRows):
 
     def __init__(self, rows: Iterable[Row]) -> None:
         self.rows = sorted(rows, key=attrgetter("order"))
-        self._keys = {row.key for row in self.rows}
+        self.keys = {row.key for row in self.rows}
 
     @classmethod
     def of(cls, jobs: Iterable[Job]) -> Past:
@@ -35,7 +35,7 @@ class Past(JobRows):
 
     def without(self, known: Set[str]) -> list[Row]:
         """The rows of those that are not known otherwise."""
-        twice = self._keys & known
+        twice = self.keys & known
         return [row for row in self.rows if row.key not in twice] if twice else self.rows
 
 

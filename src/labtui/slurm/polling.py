@@ -136,10 +136,12 @@ def queued_job(record: str, marks: Marks) -> Job:
 
 
 def _paths(job: Job, of: dict[str, str], free: dict[str, str]) -> tuple[str | None, str | None]:
-    """Where its output goes. Of tasks that wait together there is no one file yet, whatever
-    squeue prints. 22.05 repeats stdout where stderr goes the same way, later releases write
-    nothing."""
+    """Where its output goes. Of tasks that wait together there is no one file yet, nor ever of
+    what was cancelled before it had a node, whatever squeue prints. 22.05 repeats stdout where
+    stderr goes the same way, later releases write nothing."""
     if job.array_task is not None and not job.array_task.isdigit():
+        return None, None
+    if job.state == "CANCELLED" and not job.nodes:
         return None, None
     out = values.text(free["STDOUT"])
     err = values.text(free["STDERR"]) or out

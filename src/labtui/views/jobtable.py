@@ -9,10 +9,10 @@ from operator import attrgetter
 from typing import Any, TypeVar, overload
 
 from labtui.model import ArrayJob, Job
-from labtui.slurm import urgency
 from labtui.slurm.joblist import JobList
 from labtui.slurm.past import Past
 from labtui.slurm.row import JobRows, Row
+from labtui.slurm.urgency import FINISHED
 from labtui.slurm.values import covers
 from labtui.spec import Column, SubjectSpec
 from labtui.text import inert
@@ -27,7 +27,11 @@ T = TypeVar("T")
 
 
 class JobTable(JobRows):
-    """Each job once: squeue wins while slurmctld still knows one. In the queue's own order."""
+    """Each job once: squeue wins while slurmctld still knows one. In the queue's own order.
+
+    What is left of an array whose waiting tasks were cancelled is no job: squeue may show it as
+    one with the array's own id, beside the array's other rows.
+    """
 
     def __init__(self, live: Sequence[Job], past: Sequence[Job]) -> None:
         self.live = live if isinstance(live, JobList) else None
@@ -38,11 +42,17 @@ class JobTable(JobRows):
         if gone:
             rows = rows + gone
             rows.sort(key=attrgetter("order"))
-        self.rows = rows
+        arrays = self.live.arrays if self.live else {row.array for row in rows}
+        arrays = arrays | {row.array for row in gone}
+        left = {key for key in arrays if key in known or key in past.keys}
+        over = [row for row in rows if row.key in left and row.state in FINISHED] if left else []
+        left = {row.key for row in over}
+        self.rows = [row for row in rows if row.key not in left] if left else rows
         self.states = Counter(self.live.states if self.live else (row.state for row in rows))
         if self.live:
             self.states.update(row.state for row in gone)
-        self.has_arrays = self.live is None or self.live.has_arrays or any(r.array for r in gone)
+        self.states -= Counter(row.state for row in over)
+        self.has_arrays = any(arrays)
 
     @property
     def failed(self) -> int:
@@ -195,7 +205,7 @@ def _array_job(table: JobTable, array: str, tasks: list[Row]) -> ArrayJob:
         counts[row.state] += row.jobs
     nodes: dict[str, None] = {}
     for row in tasks:
-        if row.state not in urgency.FINISHED and row.state != "PENDING" and len(nodes) < MAX_NODES:
+        if row.state not in FINISHED and row.state != "PENDING" and len(nodes) < MAX_NODES:
             nodes |= dict.fromkeys(table.where(row))
     return ArrayJob(
         job_id=array,
