@@ -110,7 +110,7 @@ async def test_what_was_not_taken_is_destroyed_and_told(monkeypatch: pytest.Monk
 
 
 async def test_one_that_cannot_be_destroyed_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    forbidden = HolderError("refused", "the token lacks `update`")
+    forbidden = HolderError("denied", "the token lacks `update`")
     action, _ = await installed(Holder({}, forbidden), RAN, monkeypatch)
     message = (await action.verify()).message
     assert "of thief, dead, which was not taken, stays valid: the token lacks `update`" in message
@@ -165,7 +165,7 @@ async def test_an_undo_tells_how_many_were_destroyed(monkeypatch: pytest.MonkeyP
 
 
 async def test_an_undo_says_why_secret_ids_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    forbidden = HolderError("refused", "the token lacks `list`")
+    forbidden = HolderError("denied", "the token lacks `list`")
     outcome = await undone(Holder(forbidden, forbidden), monkeypatch, {}, "Stop it")
     assert outcome.kind == "failed"
     assert "their secret-ids stay in Vault: the token lacks `list`" in outcome.message

@@ -55,3 +55,6 @@ def test_whether_it_is_there_may_not_be_known(monkeypatch: pytest.MonkeyPatch) -
     done = waiting("n1", Fault("refused", "nothing answers"), monkeypatch)
     assert done.exit_code == 0
     assert done.stdout.startswith("it is not known which jobs wait for a GPU of n1: slurm: refused")
+    done = waiting("n1:0", Fault("refused", "nothing answers"), monkeypatch)
+    assert done.exit_code == 3
+    assert done.stderr.endswith("labtui: no card n1:0; nothing answers\n")

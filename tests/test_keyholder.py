@@ -206,16 +206,16 @@ def ask(door: Door) -> Exception:
 @pytest.mark.parametrize(
     ("behaviour", "write", "read"),
     [
-        (answer(400, b'{"errors":["no"]}'), "refused", "refused"),
-        (answer(403, b'{"errors":["permission denied"]}'), "refused", "refused"),
-        (answer(404, b'{"errors":[]}'), "refused", "refused"),
-        (answer(429, b'{"errors":["quota"]}'), "refused", "refused"),
-        (answer(500, b'{"errors":["boom"]}'), "refused", "refused"),
-        (answer(501, b'{"errors":["x"]}'), "refused", "refused"),
-        (answer(503, b'{"errors":["Vault is sealed"]}'), "refused", "refused"),
+        (answer(400, b'{"errors":["no"]}'), "denied", "denied"),
+        (answer(403, b'{"errors":["permission denied"]}'), "denied", "denied"),
+        (answer(404, b'{"errors":[]}'), "denied", "denied"),
+        (answer(429, b'{"errors":["quota"]}'), "denied", "denied"),
+        (answer(500, b'{"errors":["boom"]}'), "denied", "denied"),
+        (answer(501, b'{"errors":["x"]}'), "denied", "denied"),
+        (answer(503, b'{"errors":["Vault is sealed"]}'), "denied", "denied"),
         (answer(502, b"<html>a proxy's page"), "unknown", "protocol"),
         (answer(504, b"<html>a proxy's page"), "unknown", "timeout"),
-        (answer(307, b"", Location="https://elsewhere/"), "refused", "refused"),
+        (answer(307, b"", Location="https://elsewhere/"), "denied", "denied"),
         (answer(200, b"<html>"), "unknown", "protocol"),
         (answer(200, b"[]"), "unknown", "protocol"),
         (cut_short, "unknown", "protocol"),
@@ -236,7 +236,7 @@ def test_what_was_never_sent_is_known_to_be_undone() -> None:
     door = Door("n", "http://127.0.0.1:9", timeout=0.5)
     kind, words = fault(ask(door), WRITE, door)
     assert kind == "refused" and words == "Vault on n: connection refused"
-    assert fault(Refused("no"), WRITE, door) == ("refused", "no")
+    assert fault(Refused("no"), WRITE, door) == ("denied", "no")
 
 
 def test_nothing_goes_to_another_machine_in_clear(tmp_path: Path) -> None:

@@ -538,8 +538,9 @@ async def test_what_does_not_work_is_failed_though_ansible_is_content(tmp_path: 
 async def test_where_nobody_can_be_reached_there_is_no_plan(tmp_path: Path) -> None:
     text = '[nodes.dead]\naddress = "127.0.0.1"\nport = 1\n'
     one = written(tmp_path, "one", put(tmp_path / "t"))
-    with pytest.raises(ActionError, match="on none of them: dead is unreachable"):
+    with pytest.raises(ActionError, match="on none of them: dead is unreachable") as told:
         await Runner(lambda line: None, cluster="t").plan(PlayAction(config(text), one, ["dead"]))
+    assert told.value.kind == "unreachable"
     with pytest.raises(ActionError, match="has no undo"):
         PlayAction(config(text), one, ["dead"], undo=True)
     broken = tmp_path / "broken.yml"

@@ -218,7 +218,7 @@ async def _told(asked: Awaitable[list[Job]]) -> list[Job]:
     try:
         return await asked
     except RPCError as error:
-        raise ActionError(error.msg) from None
+        raise ActionError(error.msg, error.kind) from None
     except ValueError as error:
         raise ActionError(str(error)) from None
 

@@ -125,7 +125,7 @@ class SubmitPipeline(Action):
             await self.client.test_only(stage.script, chdir=self._folder(stage))
         except RPCError as error:
             if error.kind in ("refused", "timeout"):
-                raise ActionError(f"{error.msg}; nothing was sent") from None
+                raise ActionError(f"{error.msg}; nothing was sent", error.kind) from None
             more = [w for w in self._warnings if w.startswith(f"{stage.name}: ")][:1]
             said = "; ".join([f"{stage.name}: Slurm would refuse it: {error.msg}", *more])
             raise ActionError(said) from None
@@ -267,7 +267,7 @@ class SubmitPipeline(Action):
         try:
             return await self.client.job(job_id)
         except RPCError as error:
-            raise ActionError(error.msg) from None
+            raise ActionError(error.msg, error.kind) from None
 
     def _remember(self) -> None:
         """At once after each stage: a console that is killed now leaves a run that is found."""

@@ -68,7 +68,9 @@ class PlayAction(Action):
         if not ready:
             first = next(iter(report.failures), None)
             said = _failure(first) if first else _why(report)
-            raise ActionError(f"{self.book.name}: it can be done on none of them: {said}")
+            away = first and all(h.state == "unreachable" for h in report.failures)
+            raise ActionError(f"{self.book.name}: it can be done on none of them: {said}",
+                              "unreachable" if away else "")  # fmt: skip
         verb = "Undo" if self.undo else "Apply"
         return Plan(
             title=f"{verb} {self.book.name} on {_names(self.hosts)}: {self.book.title}",

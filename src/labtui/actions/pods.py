@@ -32,7 +32,7 @@ async def ask(kube: Kubectl, *words: str, stdin: str | None = None, sends: bool 
     except SourceError as error:
         if sends and error.fault.kind == "timeout":
             raise Unknown(error.fault.message) from None
-        raise ActionError(error.fault.message) from None
+        raise ActionError(error.fault.message, error.fault.kind) from None
 
 
 def absent(error: ActionError) -> bool:

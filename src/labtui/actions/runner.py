@@ -57,9 +57,12 @@ class Runner:
             async with asyncio.timeout(action.read_timeout):
                 return await action.plan()
         except TimeoutError:
-            raise ActionError(f"{action.id}: the source did not answer; nothing was sent") from None
-        except (HostError, Unknown) as error:
-            raise ActionError(f"{action.id}: {error}; nothing was sent") from None
+            said, kind = "the source did not answer", "timeout"
+        except HostError as error:
+            said, kind = error.message, error.kind
+        except Unknown as error:
+            said, kind = str(error), "timeout"
+        raise ActionError(f"{action.id}: {said}; nothing was sent", kind)
 
     async def perform(self, action: Action, plan: Plan, progress: Progress) -> Outcome:
         """Run, re-read the world, write the audit line. Never raises but CancelledError."""

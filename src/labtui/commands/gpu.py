@@ -15,13 +15,15 @@ from labtui.commands.documents import document, echo_json
 from labtui.model import Gpu
 from labtui.session import Session
 from labtui.shares.cards import items
-from labtui.store import matches
+from labtui.store import Fault, matches
 from labtui.text import inert
 from labtui.views.gpus import SUBJECT, GpuRow
 from labtui.views.whynot import FEEDS as WHY_FEEDS
 
 CUTS = ("k8s.gpus",)
 """What the number of slices rests on."""
+NAMES = ("slurm.nodes", "k8s.gpus")
+"""What names the machines that have cards."""
 _PLACE = re.compile(
     r"([A-Za-z0-9][A-Za-z0-9._-]*)(?::([0-9]{1,3}))?(?:/([0-9]{1,4}|pid ?[0-9]{1,10}))?"
 )
@@ -55,8 +57,19 @@ def _card(session: Session, node: str, index: int | None) -> Gpu:
     if found is None:
         there = ", ".join(f"{g.node}:{g.index}" for g in cards if g.index is not None)
         name = node if index is None else f"{node}:{index}"
-        fail(f"no card {name}" + (f"; there are {there}" if there else ""), USAGE)
+        words = f"no card {name}" + (f"; there are {there}" if there else "")
+        if not any(g.node == node for g in cards) and (fault := _unheard(session, node)):
+            fail(f"{words}; {fault.message}", UNREACHABLE, fault.kind)
+        fail(words, USAGE)
     return found
+
+
+def _unheard(session: Session, node: str) -> Fault | None:
+    """Why it may have cards that are not known: a source that would name them does not answer."""
+    for feed in session.store.feeds():
+        if feed.error and (feed.name in NAMES or feed.name.partition(".")[2] == node):
+            return feed.error
+    return None
 
 
 def _act(
@@ -181,7 +194,7 @@ def waiting(context: click.Context, where: str, as_json: bool) -> None:
     async def work(session: Session) -> int:
         await _known(session, names)
         place = node if index is None else _card(session, node, index)
-        named = (session.store.feed(name) for name in ("slurm.nodes", "k8s.gpus"))
+        named = (session.store.feed(name) for name in NAMES)
         if not any(feed is not None and feed.error for feed in named):
             _card(session, node, index)  # a name that nobody knows ends here
         found = suggestions(place, session.store, session.config, time.time())

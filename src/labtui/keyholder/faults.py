@@ -47,12 +47,12 @@ def masked(value: Any, mask: Callable[[str], str]) -> Any:
 
 
 def fault(error: Exception, operation: Operation, door: Door) -> tuple[str, str]:
-    """Kind and sentence, not yet masked: `refused`, `unknown` or a FaultKind. What Vault itself
+    """Kind and sentence, not yet masked: `denied`, `unknown` or a FaultKind. What Vault itself
     says no with is Refused by then (operations/answers.py, operations/request.py)."""
     from labtui.sources.base import SourceError
 
     if isinstance(error, Refused):
-        return "refused", str(error)
+        return "denied", str(error)
     if not isinstance(error, SourceError):
         from labtui.sources.http import explain
 

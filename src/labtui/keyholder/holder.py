@@ -63,7 +63,7 @@ class HolderError(Exception):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
-        """`refused` by the server or a check, `unknown` (sent, no answer), else a FaultKind."""
+        """`denied` by the server or a check, `unknown` (sent, no answer), else a FaultKind."""
         self.message = message
 
 

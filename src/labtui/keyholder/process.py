@@ -165,7 +165,7 @@ class Process:
         try:
             ended, text = self._opened(path)
         except gnupg.GpgError as error:
-            self._tell({"failed": "refused", "message": str(error)})
+            self._tell({"failed": "denied", "message": str(error)})
             return
         if ended == "given":
             kind = order["kind"]
@@ -177,7 +177,7 @@ class Process:
                 why = ALREADY
             if why:
                 wipe(text)
-                self._tell({"failed": "refused", "message": why})
+                self._tell({"failed": "denied", "message": why})
                 return
             self._tell({"typed": [told.count, told.shape, True]})
         self._ended(ended, text, order, salt)
@@ -219,7 +219,7 @@ class Process:
             return
         lacking = [name for name in found.needs if not self._secrets.get(name)]
         if lacking:
-            self._tell({"failed": "refused", "message": f"no {lacking[0]} was given"})
+            self._tell({"failed": "denied", "message": f"no {lacking[0]} was given"})
             return
         self._tell({"began": found.timeout})
         done = threading.Event()

@@ -81,7 +81,7 @@ class SecretDialog(ModalScreen[bool]):
             self._draw("gpg opens it   esc leave")
             return await self._holder.gpg(self._wanted, path, keyboard, self._show)
         except HolderError as error:
-            if error.kind != "refused":
+            if error.kind != "denied":
                 raise
             self._said = error.message
             return "gpg"

@@ -28,7 +28,7 @@ async def asked(
     except SourceError as error:
         if writes and error.fault.kind not in UNSENT:
             raise Unknown(error.fault.message) from None
-        raise ActionError(error.fault.message) from None
+        raise ActionError(error.fault.message, error.fault.kind) from None
 
 
 async def called(holder: Keyholder, id: str, door: Door, **params: Any) -> Mapping[str, Any]:
@@ -38,7 +38,7 @@ async def called(holder: Keyholder, id: str, door: Door, **params: Any) -> Mappi
     except HolderError as error:
         if error.kind == "unknown":
             raise Unknown(error.message) from None
-        raise ActionError(error.message) from None
+        raise ActionError(error.message, error.kind) from None
 
 
 def count(number: int, name: str) -> str:

@@ -109,7 +109,7 @@ class InitServer(Action):
                     comments=[*notes, f"root token of Vault {self._node}: revoke it when done"],
                 )  # fmt: skip
         except HolderError as error:
-            raise ActionError(error.message) from None
+            raise ActionError(error.message, error.kind) from None
         self._answered = True
         self._files = [str(path) for path in answer.get("files", ())]
         self._unwritten = dict(answer.get("unwritten", {}))

@@ -34,7 +34,7 @@ async def fresh(config: Config, node: str) -> VaultNode:
     try:
         return await standing(config, node)
     except SourceError as error:
-        raise ActionError(error.fault.message) from None
+        raise ActionError(error.fault.message, error.fault.kind) from None
 
 
 async def serving(doors: Doors) -> Door:
@@ -43,19 +43,20 @@ async def serving(doors: Doors) -> Door:
     if not names:
         raise ActionError("no Vault is configured: [vault.nodes] names each server")
     found = await asyncio.gather(*(_state(doors.config, name) for name in names))
-    states = dict(zip(names, found, strict=True))
-    for name, state in states.items():
+    for name, state, _ in found:
         if state == "active":
             return doors.door(name)
-    words = "; ".join(f"{inert(name, 60)}: {state}" for name, state in states.items())
-    raise ActionError(f"no Vault server is active ({words})")
+    words = "; ".join(f"{inert(name, 60)}: {state}" for name, state, _ in found)
+    kinds = [kind for *_, kind in found]
+    raise ActionError(f"no Vault server is active ({words})", kinds[0] if all(kinds) else "")
 
 
-async def _state(config: Config, node: str) -> str:
+async def _state(config: Config, node: str) -> tuple[str, str, str]:
+    """Name, state in words, and the kind of the fault where it does not answer."""
     try:
         found = await standing(config, node)
     except SourceError as error:
-        return error.fault.message
+        return node, error.fault.message, error.fault.kind
     if found.state in ("sealed", "unsealing"):
-        return f"{found.state}, unseal it first"
-    return str(found.state)
+        return node, f"{found.state}, unseal it first", ""
+    return node, str(found.state), ""

@@ -42,7 +42,7 @@ class SetUp(Action):
                 role=vault.role, paths=paths(self.doors.config),
             )  # fmt: skip
         except Unknown as error:
-            raise ActionError(str(error)) from None
+            raise ActionError(str(error), "timeout") from None
         try:
             return differences(self.state, wanted(self.doors.config, self.state))
         except Refused as error:

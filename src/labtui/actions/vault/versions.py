@@ -146,7 +146,7 @@ class NewVersion(Action):
         try:
             self.seen = await called(holder, "secret.look", self.door, **self.at(**self.more()))
         except Unknown as error:
-            raise ActionError(f"{error}; nothing was sent") from None
+            raise ActionError(f"{error}; nothing was sent", "timeout") from None
         if self.arrival:
             await self.arrival.before()
         plan = self.expected()

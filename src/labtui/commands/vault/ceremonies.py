@@ -231,9 +231,11 @@ def revoke_root(
 
     async def work(session: Session) -> int:
         from labtui.actions.vault.ceremonies import ROOT
+        from labtui.actions.vault.serving import fresh
         from labtui.commands.vault.prompt import asked
 
         one = server(session, node)
+        await fresh(session.config, node)
         async with asked(session, [ROOT], {"token": token_gpg} if token_gpg else {}) as holder:
             action = session.action("vault.revoke-root", [one], holder=holder)
             return await perform(session, action, yes=yes, as_json=as_json)

@@ -151,7 +151,7 @@ async def _call(session: Session, holder: Keyholder, id: str) -> dict[str, Any]:
     try:
         return await holder.call(id, door)
     except HolderError as error:
-        raise ActionError(error.message) from None
+        raise ActionError(error.message, error.kind) from None
 
 
 def _show(lines: Sequence[str | Cell], noun: str, told: dict[str, Any], as_json: bool) -> None:

@@ -8,7 +8,7 @@ import click
 
 from labtui.commands.basics import USAGE, fail, json_option
 from labtui.commands.common import perform, with_session
-from labtui.commands.vault.servers import servers
+from labtui.commands.vault.servers import doors, servers
 from labtui.model import VaultNode
 
 if TYPE_CHECKING:
@@ -97,11 +97,13 @@ async def _done(
     as_json: bool,
     confirm: str,
 ) -> int:
+    from labtui.actions.vault.snapshots import active_of
     from labtui.commands.vault.prompt import asked
 
     if one.storage == "file":
         action = session.action(id, [one], "", changes)
         return await perform(session, action, yes=yes, as_json=as_json, confirm=confirm)
+    await active_of(doors(session), one.node)  # before a token is asked for in vain
     async with asked(session, [wanted], {"token": token_gpg} if token_gpg else {}) as holder:
         action = session.action(id, [one], "", changes, holder)
         return await perform(session, action, yes=yes, as_json=as_json, confirm=confirm)
