@@ -35,6 +35,12 @@ LOADED = 10.0
 cycles, which else goes through them again and again, for 60 ms each time."""
 
 
+def _collect_again() -> None:
+    """What was loaded for the first frame stays; garbage is looked for from here on."""
+    gc.freeze()
+    gc.enable()
+
+
 class LabApp(Console):
     """The console over one session."""
 
@@ -83,6 +89,7 @@ class LabApp(Console):
     def on_mount(self) -> None:
         self.use_theme(self.config.ui.theme if self.config else "")
         self._watch_signals()
+        self.call_after_refresh(_collect_again)
         if self.config is None:
             self.push_screen(Welcome())
             return

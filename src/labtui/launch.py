@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ SWITCH = 0.0005
 
 def open_console(config_path: Path | None, **options: Any) -> int:
     """The full-screen console; the exit status of the process."""
+    gc.disable()  # until the first frame: nothing that is imported is garbage
     config = load_config(str(config_path) if config_path else None)
     if config is not None:
         enter_lab(config)
