@@ -81,6 +81,23 @@ def test_every_name_is_in_the_table() -> None:
     assert rows["JobSubmitDescription.time_limit"][1].startswith("`sbatch --time`")
 
 
+@pytest.mark.parametrize(
+    "module",
+    ["core.error", "core.job.job", "core.job.stats", "core.job.step", "core.job.submission",
+     "core.job.task_dist", "core.job.util", "core.node", "core.partition", "core.reservation",
+     "core.slurmctld.base", "core.slurmctld.config", "core.slurmctld.enums",
+     "core.slurmctld.stats", "db.assoc", "db.connection", "db.job", "db.qos", "db.stats",
+     "db.step", "db.tres", "enums", "settings", "utils.cstr", "utils.ctime", "utils.helpers",
+     "utils.uint", "xcollections"],
+)  # fmt: skip
+def test_modules_are_where_pyslurm_has_them(module: str) -> None:
+    assert importlib.import_module(f"labtui.slurm.{module}").__doc__
+
+
+def test_slurmctld_is_of_the_core() -> None:
+    assert pyslurm.slurmctld is importlib.import_module("labtui.slurm.core.slurmctld")
+
+
 def test_old_names() -> None:
     assert pyslurm.slurm_init() is None
     assert pyslurm.constants.UNLIMITED == "UNLIMITED"

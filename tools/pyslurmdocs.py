@@ -32,11 +32,11 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
         "Reservations", "core.reservation",
         "Reservation Reservations ReservationFlags ReservationReoccurrence",
     ),
-    ("slurmctld", "slurmctld.base", ""),
-    ("slurmctld: settings", "slurmctld.config",
+    ("slurmctld", "core.slurmctld.base", ""),
+    ("slurmctld: settings", "core.slurmctld.config",
      "Config CgroupConfig AccountingGatherConfig MPIConfig"),
-    ("slurmctld: statistics", "slurmctld.stats", ""),
-    ("slurmctld: modes", "slurmctld.enums", "ShutdownMode"),
+    ("slurmctld: statistics", "core.slurmctld.stats", ""),
+    ("slurmctld: modes", "core.slurmctld.enums", "ShutdownMode"),
     ("db: jobs", "db.job", "Job Jobs"),
     ("db: filters of jobs", "db.filters", "JobFilter"),
     ("db: steps", "db.step", "JobStep JobSteps"),
@@ -59,9 +59,9 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
 SHOWN = {
     # where the name of a module's part is not that of PySlurm
     "core.job.job": "", "core.job.step": "", "core.job.submission": "", "core.node": "",
-    "core.partition": "", "core.reservation": "", "enums": "", "slurmctld.base": "slurmctld.",
-    "slurmctld.config": "slurmctld.", "slurmctld.stats": "slurmctld.",
-    "slurmctld.enums": "slurmctld.", "db.job": "db.", "db.filters": "db.", "db.step": "db.",
+    "core.partition": "", "core.reservation": "", "enums": "", "core.slurmctld.base": "slurmctld.",
+    "core.slurmctld.config": "slurmctld.", "core.slurmctld.stats": "slurmctld.",
+    "core.slurmctld.enums": "slurmctld.", "db.job": "db.", "db.filters": "db.", "db.step": "db.",
     "db.stats": "db.", "db.qos": "db.", "db.assoc": "db.", "db.connection": "db.",
 }  # fmt: skip
 COMMANDS = {
@@ -343,7 +343,8 @@ raise RPCError with Slurm's own sentence. In a change, None leaves a setting as 
 text or list clears it, "UNLIMITED" takes a limit away.
 
 Left out: PySlurm's old interface in lower case (`pyslurm.job()`, `pyslurm.node()`, ...), which it
-is giving up, and its wrappers of C lists (`SlurmList`).
+is giving up, its wrappers of C lists (`SlurmList`), and the functions of its own, with a leading
+underscore, that turn words into the numbers of C structures.
 """
 
 
@@ -352,8 +353,7 @@ def page() -> str:
     lines += ["## Modules", "", "| name | what it is | served by |", "|---|---|---|"]
     root = importlib.import_module(BASE)
     for name in ("db", "slurmctld", "error", "utils", "constants", "settings", "xcollections"):
-        module = importlib.import_module(f"{BASE}.{name}")
-        lines.append(f"| `{name}` | {summary(module)} | here |")
+        lines.append(f"| `{name}` | {summary(getattr(root, name))} | here |")
     lines += [
         f"| `{name}()` | {summary(getattr(root, name))} | here |"
         for name in ("slurm_init", "slurm_fini", "connect", "parse")

@@ -37,10 +37,11 @@ _HOMES = {
     "connect": "bridge",
     "parse": "documents",
 }
-_MODULES = frozenset(
-    {"aio", "bridge", "constants", "core", "db", "error", "settings", "slurmctld", "utils",
-     "xcollections"}
-)  # fmt: skip
+_MODULES = {
+    name.rpartition(".")[2]: name
+    for name in ("aio", "bridge", "constants", "core", "core.slurmctld", "db", "error", "settings",
+                 "utils", "xcollections")
+}  # fmt: skip
 
 __all__ = [
     "PyslurmError", "RPCError", "SchedulerType", "aio", "bridge", "connect", "constants", "db",
@@ -61,7 +62,7 @@ def slurm_fini() -> None:
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return importlib.import_module(f"labtui.slurm.{name}")
+        return importlib.import_module(f"labtui.slurm.{_MODULES[name]}")
     if name in _HOMES:
         return getattr(importlib.import_module(f"labtui.slurm.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -39,8 +39,8 @@ from labtui.slurm.core.job.aio import (
     steps,
 )
 from labtui.slurm.core.job.submission import submit
+from labtui.slurm.core.slurmctld.aio import config, pings, statistics
 from labtui.slurm.release import document, release
-from labtui.slurm.slurmctld.aio import config, pings, statistics
 
 __all__ = [
     "all_steps",

@@ -6,23 +6,23 @@ import re
 from typing import Any, TypeVar
 
 from labtui.slurm import fields, values
-from labtui.slurm.documents import Document, data_parser, entries
-from labtui.slurm.errors import PyslurmError
-from labtui.slurm.record import Record
-from labtui.slurm.served import from_json, from_text, look
-from labtui.slurm.slurmctld.base import PingResponse
-from labtui.slurm.slurmctld.config import (
+from labtui.slurm.core.slurmctld.base import PingResponse
+from labtui.slurm.core.slurmctld.config import (
     AccountingGatherConfig,
     CgroupConfig,
     Config,
     MPIConfig,
 )
-from labtui.slurm.slurmctld.stats import (
+from labtui.slurm.core.slurmctld.stats import (
     RPCPending,
     RPCType,
     RPCUser,
     Statistics,
 )
+from labtui.slurm.documents import Document, data_parser, entries
+from labtui.slurm.errors import PyslurmError
+from labtui.slurm.record import Record
+from labtui.slurm.served import from_json, from_text, look
 
 R = TypeVar("R", bound=Record)
 

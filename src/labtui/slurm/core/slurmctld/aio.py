@@ -10,12 +10,12 @@ import time
 from labtui.slurm import documents
 from labtui.slurm.client import SlurmClient
 from labtui.slurm.commands import PING_TIMEOUT
+from labtui.slurm.core.slurmctld.base import PingResponse
+from labtui.slurm.core.slurmctld.config import Config
+from labtui.slurm.core.slurmctld.stats import Statistics
 from labtui.slurm.documents import slurmctld as slurmctld_documents
 from labtui.slurm.errors import PyslurmError, RPCError, error_of
 from labtui.slurm.release import has_json
-from labtui.slurm.slurmctld.base import PingResponse
-from labtui.slurm.slurmctld.config import Config
-from labtui.slurm.slurmctld.stats import Statistics
 
 
 async def pings(client: SlurmClient) -> list[PingResponse]:

@@ -1,6 +1,6 @@
 """`pyslurm.slurmctld`: the controller, its configuration and its statistics."""
 
-from labtui.slurm.slurmctld.base import (
+from labtui.slurm.core.slurmctld.base import (
     PingResponse,
     add_debug_flags,
     clear_debug_flags,
@@ -20,14 +20,14 @@ from labtui.slurm.slurmctld.base import (
     shutdown,
     takeover,
 )
-from labtui.slurm.slurmctld.config import (
+from labtui.slurm.core.slurmctld.config import (
     AccountingGatherConfig,
     CgroupConfig,
     Config,
     MPIConfig,
 )
-from labtui.slurm.slurmctld.enums import ShutdownMode
-from labtui.slurm.slurmctld.stats import (
+from labtui.slurm.core.slurmctld.enums import ShutdownMode
+from labtui.slurm.core.slurmctld.stats import (
     BackfillExitStatistics,
     RPCPending,
     RPCPendingStatistics,

@@ -7,9 +7,7 @@ have is None, or empty.
 from __future__ import annotations
 
 from labtui.slurm import bridge
-from labtui.slurm.record import Record
-from labtui.slurm.served import LIST, MOMENT, TRES, WORD, YES, Served
-from labtui.slurm.slurmctld.kinds import (
+from labtui.slurm.core.slurmctld.kinds import (
     BINDS,
     CHOSEN,
     DIRS,
@@ -32,6 +30,8 @@ from labtui.slurm.slurmctld.kinds import (
     USER_ID,
     USER_NAME,
 )
+from labtui.slurm.record import Record
+from labtui.slurm.served import LIST, MOMENT, TRES, WORD, YES, Served
 
 
 class _Section(Record):
@@ -362,6 +362,6 @@ class Config(Record):
     @staticmethod
     def load() -> Config:
         """`scontrol show config`"""
-        from labtui.slurm.slurmctld import aio
+        from labtui.slurm.core.slurmctld import aio
 
         return bridge.call(aio.config)

@@ -274,7 +274,7 @@ class Statistics(Record):
     def load() -> Statistics:
         """`sdiag --json`, which has the sums, from 23.02 on; `sdiag` before, and where Slurm was
         built without JSON."""
-        from labtui.slurm.slurmctld import aio
+        from labtui.slurm.core.slurmctld import aio
 
         return bridge.call(aio.statistics)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from labtui.slurm import bridge, fields
+from labtui.slurm.core.slurmctld.config import Config
+from labtui.slurm.core.slurmctld.enums import ShutdownMode
 from labtui.slurm.core.telling import control
 from labtui.slurm.errors import SLURMCTLD_COMMUNICATIONS_CONNECTION_ERROR, RPCError
 from labtui.slurm.record import Record
 from labtui.slurm.served import COUNT, WORD, Kind, Served, none
-from labtui.slurm.slurmctld.config import Config
-from labtui.slurm.slurmctld.enums import ShutdownMode
 
 _LEVELS = (
     "quiet", "fatal", "error", "info", "verbose", "debug", "debug2", "debug3", "debug4", "debug5",
@@ -61,7 +61,7 @@ def ping_backup() -> PingResponse:
 
 def ping_all() -> list[PingResponse]:
     """`scontrol ping`: all controllers, also those that do not answer."""
-    from labtui.slurm.slurmctld import aio
+    from labtui.slurm.core.slurmctld import aio
 
     return bridge.call(aio.pings)
 
