@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import warnings
 from pathlib import Path
@@ -328,6 +329,84 @@ def test_a_name_that_imitates_a_field_gives_nothing_wrong_where_it_is_not_known(
             assert job.user_name in ("labop", None) and job.priority in (7, None)
 
 
+@fuzz
+@given(hostile, hostile, st.booleans())
+def test_no_words_change_the_next_job(name: str, comment: str, one_line: bool) -> None:
+    """Whatever somebody writes into job 7, job 70 is there, with its own values or with none."""
+    name, comment = name.replace("\r", ""), comment.replace("\r", "")
+    text = "".join(
+        re.sub(r"\n +", " ", of) if one_line else f"{of}\n"
+        for of in (shown(name, comment), shown("next", "", 70))
+    )
+    jobs = pyslurm.parse(text, kind="job")
+    assert jobs[70].name in ("next", None) and jobs[70].command in ("/x.sh", None)
+    assert jobs[7].user_name in ("labop", None) and jobs[7].priority in (7, None)
+
+
+def test_a_comment_hides_no_job() -> None:
+    comment = "a b=c\nJobId=99 JobName=evil"
+    both = [shown("n", comment), shown("next", "", 100)]
+    jobs = pyslurm.parse("\n".join(both), kind="job")
+    assert list(jobs) == [7, 100]
+    assert (jobs[7].comment, jobs[7].standard_output) == (comment, "/w/o")
+    assert jobs[100].name == "next"
+    line = "".join(re.sub(r"\n +", " ", of) for of in both)
+    jobs = pyslurm.parse(line, kind="job")
+    assert {number: job.name for number, job in jobs.items()} == {7: "n", 99: None, 100: None}
+
+
+def test_of_two_that_claim_to_be_one_job_only_the_id_is_certain() -> None:
+    forged = shown("n", "x\n\n" + shown("evil", "", 8))
+    for text in (f"{forged}\n{shown('eight', '', 8)}", f"{shown('eight', '', 8)}\n{forged}"):
+        jobs = pyslurm.parse(text, kind="job")
+        assert (sorted(jobs), jobs[8].name, jobs[8].user_name) == ([7, 8], None, None)
+        own = read(text, {7: Known("n", "x\n\n" + shown("evil", "", 8)), 8: Known("eight")})
+        assert (sorted(own), own[8].name) == ([7, 8], "eight")
+
+
+def test_a_comment_that_changed_meanwhile_hides_no_job() -> None:
+    text = "\n".join([shown("a", "now"), shown("b", "then", 8), shown("c", "", 9)])
+    jobs = read(text, {7: Known("a", "then"), 8: Known("b", "then"), 9: Known("c")})
+    assert {number: job.name for number, job in jobs.items()} == {7: "a", 8: "b", 9: "c"}
+
+
+HET = """JobId={id} HetJobId=9 HetJobOffset={offset} JobName=het
+   HetJobIdSet=9-10
+   UserId=root(0) GroupId=root(0) MCS_label=N/A
+   Priority=1 Nice=0 Account=root QOS=normal
+   JobState=PENDING Reason=Resources Dependency=(null)
+   Command=(null)
+   WorkDir=/tmp
+
+"""
+
+
+@pytest.mark.parametrize("one_line", [False, True])
+def test_a_heterogeneous_jobs_text(one_line: bool) -> None:
+    text = HET.format(id=9, offset=0) + HET.format(id=10, offset=1)
+    if one_line:
+        text = text.replace("\n   ", " ").replace("\n\n", "\n")
+    for jobs in (pyslurm.parse(text, kind="job"), read(text, {9: Known("het"), 10: Known("het")})):
+        assert [(job.id, job.name, job.state) for job in jobs.values()] == [
+            (9, "het", "PENDING"), (10, "het", "PENDING"),
+        ]  # fmt: skip
+        assert [job.heterogeneous_offset for job in jobs.values()] == [0, 1]
+        assert {job.heterogeneous_id for job in jobs.values()} == {9}
+
+
+@pytest.mark.parametrize("key", ["memory_per_cpu", "memory_per_node"])
+@pytest.mark.parametrize("number", [-(2**63) + 2000, 2**63 + 2000, 2000])
+def test_the_bit_that_says_a_cpu_is_no_memory(key: str, number: int) -> None:
+    for value in (number, {"set": True, "infinite": False, "number": number}):
+        (job,) = pyslurm.parse(
+            json.dumps({"jobs": [{"job_id": 1, key: value}]}), kind="job"
+        ).values()
+        assert getattr(job, key) == 2000
+    for odd in (-(2**63), 2**63, 2**64 - 2, 2**64 - 1, -1, -2, -5, 2**70, True, None):
+        (job,) = pyslurm.parse(json.dumps({"jobs": [{"job_id": 1, key: odd}]}), kind="job").values()
+        assert getattr(job, key) is None
+
+
 def test_everything_of_the_text() -> None:
     job = read(shown("n", "words"))[7]
     assert job.dependencies is not None and job.dependencies["afterok"] == [5]
@@ -480,7 +559,7 @@ def test_a_step_names_its_job() -> None:
     assert repr(JobSteps([JobStep(7, 1)])) == "pyslurm.JobSteps({1: pyslurm.JobStep(1)})"
     with pytest.raises(AttributeError):
         JobStep(cpus=2)
-    with pytest.raises(TypeError):
+    with pytest.raises(AttributeError):
         JobStep(nope=2)
     with pytest.raises(ValueError):
         JobStep(7, "nope")

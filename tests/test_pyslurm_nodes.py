@@ -289,6 +289,13 @@ def test_a_refusal_is_told_in_slurms_own_words(act: Any, said: str, errno: int, 
     assert found.value.said[-1].endswith(msg)
 
 
+@pytest.mark.parametrize("kind", [Node, Partition, Reservation, db.Association, db.Job])
+@pytest.mark.parametrize("name", ["nope", "to_dict", "_changed"])
+def test_what_there_is_not_cannot_be_asked_for(kind: Any, name: str) -> None:
+    with pytest.raises(AttributeError, match=f"{kind.__name__} has no field {name}"):
+        kind(**{name: 1})
+
+
 # -- None and empty --------------------------------------------------------------------------
 
 ASSIGNABLE = [

@@ -343,8 +343,9 @@ raise RPCError with Slurm's own sentence. In a change, None leaves a setting as 
 text or list clears it, "UNLIMITED" takes a limit away.
 
 Left out: PySlurm's old interface in lower case (`pyslurm.job()`, `pyslurm.node()`, ...), which it
-is giving up, its wrappers of C lists (`SlurmList`), and the functions of its own, with a leading
-underscore, that turn words into the numbers of C structures.
+is giving up, its wrappers of C lists (`SlurmList`), and its private functions between words and C
+structures (`core.partition._preempt_mode_str_to_int`, `core.slurmctld.stats._parse_test_data`,
+`db.tres._validate_tres_single` and their like).
 """
 
 

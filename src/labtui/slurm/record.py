@@ -107,10 +107,10 @@ class Record:
         self.__dict__.update(values)
 
     def _assign(self, values: dict[str, Any]) -> None:
-        """What a caller gave by name: TypeError for a name that cannot be set."""
+        """What a caller gave by name: AttributeError for a name that cannot be set."""
         for name, value in values.items():
-            if name not in self._fields:
-                raise TypeError(f"{type(self).__name__} has no field {name}")
+            if not hasattr(getattr(type(self), name, None), "__set__"):
+                raise AttributeError(f"{type(self).__name__} has no field {name}")
             setattr(self, name, value)
 
     def to_dict(self, recursive: bool = False) -> dict[str, Any]:

@@ -177,10 +177,7 @@ class Reservation(Changeable):
         self._changed = {}
         self.name = name
         self.cluster = settings.local_cluster()
-        for key, value in kwargs.items():
-            if key not in self._fields and key != "duration":
-                raise TypeError(f"Reservation has no field {key}")
-            setattr(self, key, value)
+        self._assign(kwargs)
 
     def __setattr__(self, name: str, value: Any) -> None:
         start = self.start_time
