@@ -22,7 +22,7 @@ from labtui.model import (
     Pod,
 )
 from labtui.shares.bookings import gres_gpus
-from labtui.shares.cards import free, held, items, slots
+from labtui.shares.cards import free, held, is_counted, items, slots
 from labtui.shares.room import by_mps, room, shares_memory
 from labtui.slurm.allocations import allocations
 from labtui.slurm.types import Allocation
@@ -324,6 +324,39 @@ def test_cards_are_never_guessed() -> None:
            "slurm.allocations": [alloc("1", 1, 2)]}  # fmt: skip
     found = cards(odd)
     assert found[0].na["slices"] == "3 gres on 2 cards" and holds(found[2]) == [("1", 1)]
+
+
+EIGHT = KubeNode(name="n", node="n", slices=8)
+
+
+@pytest.mark.parametrize("smi", ["absent", Fault("timeout", "x")])
+@pytest.mark.parametrize(
+    "there",
+    [
+        {"slurm.nodes": gres("gpu:a100:8"), "slurm.allocations": [alloc("5", 2, 3, 5)]},
+        {"k8s.gpus": KubeGpus(nodes=(EIGHT,), pods=(pod("a", 2),))},
+    ],
+)  # fmt: skip
+def test_nobody_says_how_many_cards_there_are(there: dict[str, Any], smi: Any) -> None:
+    """Eight devices may be eight cards, or one that is given away eight times."""
+    (gpu,) = cards(there if smi == "absent" else there | {"smi.n": smi})
+    assert (gpu.slices, held(gpu), free(gpu), gpu.sharing) == (8, 2, 6, None)
+    assert not is_counted(gpu) and not shares_memory(gpu)
+    assert gpu.na["index"] == gpu.na["sharing"] == "nobody says how many cards there are"
+    assert "8 devices, and nobody says how many cards that is" in said(gpu, "card-unknown")
+    (known,) = cards(there | {"smi.n": [card()]})
+    assert (known.slices, held(known), is_counted(known)) == (8, 2, True)
+    assert known.sharing in ("gres", "time-slicing")
+
+
+def test_a_scheduler_that_counts_its_cards_is_believed() -> None:
+    assert [g.index for g in cards({"slurm.nodes": gres("gpu:2,shard:8")})] == [0, 1]
+    assert [g.sharing for g in cards({"slurm.nodes": gres("gpu:2,mps:200")})] == ["mps", "mps"]
+    (alone,) = cards({"slurm.nodes": gres("gpu:jetson:1")})
+    assert is_counted(alone) and alone.sharing is None
+    labelled = KubeNode(name="n", node="n", slices=8, cards=2, replicas=4)
+    found = cards({"k8s.gpus": KubeGpus(nodes=(labelled,))})
+    assert [(g.slices, g.sharing) for g in found] == [(4, "time-slicing")] * 2
 
 
 def test_shards() -> None:

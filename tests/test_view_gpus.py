@@ -181,6 +181,19 @@ def test_of_the_hour_only_what_was_seen_is_told(told: dict[str, Any], words: str
     assert lines == [words] * bool(words)
 
 
+def test_cards_that_nobody_counts_are_told_as_such() -> None:
+    why = {"index": "nobody says how many cards there are"}
+    machine = msgspec.structs.replace(CARD, sharing=None, na=why)
+    text = gpurows.heading(rows(machine))
+    assert text.startswith("1 machine whose cards nobody counts, 4 slices: 3 held, 1 free")
+    assert "memory shared" not in text
+    both = gpurows.heading(rows(CARD, msgspec.structs.replace(machine, node="m")))
+    assert both.startswith("1 card and 1 machine whose cards nobody counts, 8 slices:")
+    assert (
+        "4 slices, on how many cards nobody says, 3 held" in details(rows(machine)[0], Store())[0]
+    )
+
+
 def test_the_hour_of_a_card_is_the_one_of_its_uuid() -> None:
     other = msgspec.structs.replace(CARD, uuid="GPU-9")
     told = {f"desktop-gpu:{CARD.uuid}": (1, 60), "desktop-gpu:0": (2, 60)}

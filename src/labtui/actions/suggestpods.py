@@ -20,6 +20,7 @@ from labtui.actions.suggestion import (
 )
 from labtui.model import Gpu, KubeGpus, KubeNode, Pod
 from labtui.shares.inputs import fresh, why
+from labtui.shares.place import is_counted
 from labtui.sources.kubereasons import causes
 from labtui.store import Store
 from labtui.text import inert, mib
@@ -154,7 +155,7 @@ def _move(pod: Pod, here: KubeNode, free: int, told: KubeGpus) -> Iterator[Ranke
 
 def _slice_more(pod: Pod, here: KubeNode, free: int, cards: Sequence[Gpu]) -> Iterator[Ranked]:
     count = here.cards or 1
-    card = next((c for c in cards if c.index is not None), None)
+    card = next((c for c in cards if c.index is not None and is_counted(c)), None)
     if card is None or here.sharing == "mps" or here.mig or card.mig or card.sharing == "mig":
         return
     if any(f.kind == "overbooked" for c in cards for f in c.findings):

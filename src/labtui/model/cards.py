@@ -83,7 +83,8 @@ class Finding(Item, frozen=True, kw_only=True):
 class Gpu(Item, frozen=True, kw_only=True):
     node: str
     index: int | None
-    """None: not one card, but what was booked on the node and cannot be put on a card."""
+    """None: not one card, but what was booked on the node and cannot be put on a card. With `index`
+    in `na` it stands for all cards of the node: nobody says how many these are."""
     uuid: str | None = None
     product: str | None = None
     slices: int | None = None
@@ -103,7 +104,8 @@ class Gpu(Item, frozen=True, kw_only=True):
     origin: dict[str, str] = {}
     """Field -> the source its figure came from."""
     sharing: str | None = None
-    """How it is shared: `gres`, `shard`, `mps`, `time-slicing`, `mig`; None: it is not."""
+    """How it is shared: `gres`, `shard`, `mps`, `time-slicing`, `mig`; None: it is not, or
+    nobody knows (`na`)."""
     booked: dict[str, int] = {}
     """Owner (`slurm`, `kubernetes`) -> slices of this card it has given away."""
     capacity: dict[str, int] = {}

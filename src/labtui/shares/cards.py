@@ -14,11 +14,13 @@ from labtui.config import Config
 from labtui.model import Gpu
 from labtui.shares.bookings import gres_gpus
 from labtui.shares.inputs import FEEDS, Inputs, Reader, hour
-from labtui.shares.place import free, held, slots
+from labtui.shares.place import free, held, is_counted, slots
 from labtui.shares.reconcile import Placement, cards_of
 from labtui.store import Feed, Store
 
-__all__ = ["Remembered", "free", "gres_gpus", "held", "hour", "items", "pieces", "slots"]
+__all__ = [
+    "Remembered", "free", "gres_gpus", "held", "hour", "is_counted", "items", "pieces", "slots",
+]  # fmt: skip
 
 
 def items(store: Store, config: Config, now: float) -> list[Gpu]:

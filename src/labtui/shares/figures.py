@@ -13,6 +13,7 @@ from msgspec import structs
 
 from labtui.collectors.gpus import FIGURES
 from labtui.model import Finding, Gpu, GpuProcess, KubeNode, MigInstance
+from labtui.shares.bookings import Gres
 from labtui.shares.inputs import Inputs, Source
 from labtui.sources.gpufigures import CANNOT_BE, LIMITS, possible
 from labtui.text import inert, mib
@@ -51,23 +52,34 @@ class Measured(NamedTuple):
 
 
 def measured(inputs: Inputs) -> list[Measured]:
-    """Every card that a source knows; one that nobody measured where none does, or as many as
-    the schedulers say that there are."""
+    """Every card that a source knows; where none does, those that the schedulers count, or one
+    that stands for all."""
     cards, clashes = lined_up(inputs.sources)
     if not cards:
-        return [_unmeasured(inputs, index) for index in range(_told(inputs))]
+        count = _told(inputs)
+        return [_unmeasured(inputs, at, count is None) for at in range(count or 1)]
     found = [_merged(index, cards[index], inputs) for index in sorted(cards)]
     for index, finding in clashes:
         found[sorted(cards).index(index)].findings.append(finding)
     return found
 
 
-def _told(inputs: Inputs) -> int:
-    """How many cards there are where none is measured."""
-    if inputs.kube is not None and inputs.kube.cards:
-        return min(inputs.kube.cards, 64)
-    gres = inputs.slurm.gres if inputs.slurm else None
-    return min(gres.gpu, 64) if gres and gres.shard and gres.gpu else 1
+def _told(inputs: Inputs) -> int | None:
+    """How many cards there are where none is measured. Of several devices of a gres, or slices of
+    Kubernetes without its labels, each may be a card, or all of them one."""
+    kube, gres = inputs.kube, inputs.slurm.gres if inputs.slurm else Gres()
+    if kube is not None and kube.cards:
+        return min(kube.cards, 64)
+    if gres.gpu and (gres.shard or gres.mps):
+        return min(gres.gpu, 64)
+    return 1 if _devices(inputs) <= 1 else None
+
+
+def _devices(inputs: Inputs) -> int:
+    """The most of them that a scheduler counts."""
+    kube, slurm = inputs.kube, inputs.slurm
+    given = 0 if kube is None else (kube.slices or 0) + sum(kube.mig.values())
+    return max(given, (kube.capacity or 0) if kube else 0, slurm.gres.gpu if slurm else 0)
 
 
 def lined_up(
@@ -155,13 +167,21 @@ def _all_said(inputs: Inputs, parts: Sequence[Part]) -> dict[str, str]:
     return said
 
 
-def _unmeasured(inputs: Inputs, index: int) -> Measured:
+def _unmeasured(inputs: Inputs, index: int, stands_for_all: bool) -> Measured:
     reason = waits(inputs)
     values = _labelled(inputs.kube)
     na = {field: reason for field in FIGURES if field not in values}
     na["processes"] = reason if inputs.sources else NO_PROCESSES
     origin = dict.fromkeys(values, "kubernetes")
-    return Measured(index, values, origin, na, _all_said(inputs, ()), False, (), (), [])
+    findings = []
+    if stands_for_all:
+        na |= dict.fromkeys(("index", "sharing"), "nobody says how many cards there are")
+        findings.append(Finding(
+            kind="card-unknown", severity=1,
+            text=f"{_devices(inputs)} devices, and nobody says how many cards that is",
+            means="what measures them would tell: an exporter, or [gpu] smi or nvml",
+        ))  # fmt: skip
+    return Measured(index, values, origin, na, _all_said(inputs, ()), False, (), (), findings)
 
 
 def _labelled(node: KubeNode | None) -> dict[str, Any]:

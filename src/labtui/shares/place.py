@@ -193,6 +193,11 @@ def instances(gpu: Gpu) -> tuple[MigInstance, ...]:
     return gpu.mig if left or each < 2 else tuple(m for m in gpu.mig for _ in range(each))
 
 
+def is_counted(gpu: Gpu) -> bool:
+    """It is one card; else it stands for all of its machine, and nobody says how many these are."""
+    return "index" not in gpu.na
+
+
 def held(gpu: Gpu) -> int:
     """Slices that jobs and pods hold; it may be more than there are."""
     return sum(holder.slices for holder in gpu.holders)

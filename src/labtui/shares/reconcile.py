@@ -227,6 +227,8 @@ class _Node:
             return "mps"
         if kube is not None and kube.sharing and kube.sharing != "none":
             return kube.sharing
+        if "sharing" in card.na:
+            return None
         if capacity.get("kubernetes", 0) > 1:
             return "time-slicing"
         return "gres" if capacity.get("slurm", 0) > 1 else None

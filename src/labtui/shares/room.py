@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from labtui.model import Finding, Gpu, Holder
-from labtui.shares.place import held
+from labtui.shares.place import held, is_counted
 from labtui.text import inert, mib
 
 FULL = 0.95
@@ -34,7 +34,7 @@ class Room(NamedTuple):
 
 def shares_memory(gpu: Gpu) -> bool:
     """Whether its slices have no memory of their own."""
-    return (gpu.slices or 0) > 1 and not gpu.mig and not by_mps(gpu)
+    return (gpu.slices or 0) > 1 and is_counted(gpu) and not gpu.mig and not by_mps(gpu)
 
 
 def by_mps(gpu: Gpu) -> bool:

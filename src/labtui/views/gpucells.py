@@ -112,7 +112,7 @@ def _summary(row: GpuRow) -> Cell | str:
         tone = ""
     silent = inert(gpu.na.get("util_percent", "") if is_silent(gpu) else "", 60)
     told = worst(gpu)
-    if not told or (silent and gpu.findings[0].kind == "source"):
+    if not told or (silent and gpu.findings[0].kind in ("source", "card-unknown")):
         told = silent or told
     said = told or ("" if is_known(gpu) or text.startswith("?") else _unknown(gpu))
     if not said:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 from labtui.model import Finding, Gpu, GpuHours
-from labtui.shares.cards import free, held
+from labtui.shares.cards import free, held, is_counted
 from labtui.shares.room import by_mps, shares_memory
 from labtui.spec import Cell
 from labtui.store import Store
@@ -77,6 +77,7 @@ def _what(row: GpuRow, now: float) -> str:
     if gpu.slices is None:
         return "how many slices it has is not known"
     how = f" by {inert(gpu.sharing, 20)}" if gpu.sharing else ""
+    how += "" if is_counted(gpu) else ", on how many cards nobody says"
     spare = free(gpu)
     left = "not known what is free" if spare is None else f"{spare} free"
     return f"{gpu.slices} slice{'s' * (gpu.slices != 1)}{how}, {held(gpu)} held, {left}"

@@ -8,7 +8,7 @@ from typing import TypeVar
 from labtui.config import Config
 from labtui.model import Gpu, GpuHours, Holder, Item, MigInstance
 from labtui.shares import cards as shares
-from labtui.shares.cards import free, held, slots
+from labtui.shares.cards import free, held, is_counted, slots
 from labtui.shares.place import instances
 from labtui.shares.room import shares_memory
 from labtui.store import Store
@@ -182,10 +182,13 @@ def _heading(rows: Sequence[GpuRow]) -> str:
     """`3 cards, 6 slices: 3 held, 1 free, 2 not known, 1 over; of 1 card not told; WARN 2`."""
     cards = [row.gpu for row in rows if row.is_card]
     there = [gpu for gpu in cards if gpu.index is not None]
-    on, untold = len(there), sum(gpu.slices is None for gpu in there)
+    on, untold = sum(map(is_counted, there)), sum(gpu.slices is None for gpu in there)
     spare = [count for gpu in there if (count := free(gpu)) is not None]
     unknown = sum(max(0, (g.slices or 0) - held(g)) for g in there if free(g) is None)
-    text = f"{on} card{'s' * (on != 1)}, {sum(gpu.slices or 0 for gpu in cards)} slices:"
+    places = [f"{on} card{'s' * (on != 1)}"] if on or not there else []
+    if blind := len(there) - on:
+        places.append(f"{blind} machine{'s' * (blind != 1)} whose cards nobody counts")
+    text = f"{' and '.join(places)}, {sum(gpu.slices or 0 for gpu in cards)} slices:"
     over = sum(max(0, held(g) - g.slices) for g in there if g.slices is not None)
     nowhere = sum(map(held, cards)) - sum(map(held, there))
     text += f" {sum(map(held, there)) - over} held, {sum(spare)} free"

@@ -29,7 +29,7 @@ def rows(store: Store, config: Config, now: float) -> list[Pod]:
     placed: dict[str, list[str]] = {}
     for gpu in cards.items(store, config, now) if told.pods else ():
         for holder in gpu.holders:
-            if holder.kind == "pod" and gpu.index is not None:
+            if holder.kind == "pod" and gpu.index is not None and cards.is_counted(gpu):
                 placed.setdefault(holder.id, []).append(f"{gpu.node}:{gpu.index}")
     return [
         msgspec.structs.replace(pod, cards=tuple(placed.get(key(pod), ()))) for pod in told.pods
