@@ -121,8 +121,9 @@ def build(
 
     return [
         feed("slurm.jobs", jobs, slurm.interval_s, 2.0),
-        # A node that fails must be noticed on every screen.
-        feed("slurm.nodes", client.nodes, max(2.0, slurm.interval_s), 1.0),
+        # A node that fails must be noticed on every screen, within five seconds. Each look costs
+        # slurmctld two requests: scontrol asks for the partitions too.
+        feed("slurm.nodes", client.nodes, max(2.0, slurm.interval_s), 2.0),
         feed("slurm.allocations", client.allocations, max(4.0, slurm.interval_s)),
         feed("slurm.finished", finished, 15.0),
         feed("slurm.partitions", client.partitions, 30.0),
