@@ -220,6 +220,39 @@ def test_tables_that_are_none(text: str) -> None:
     assert len(parse("", kind="squeue")) == len(parse("\n", kind="sinfo")) == 0
 
 
+NOTHING = {
+    "job": "No jobs in the system", "step": "No job steps in the system",
+    "node": "No nodes in the system", "partition": "No partitions in the system",
+    "reservation": "No reservations in the system",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind_of", NOTHING)
+@pytest.mark.parametrize(
+    "payload",
+    [b"Node nope not found\n", b"total garbage\x00", b"null", b"[]", b"\xff\xfe",
+     b"slurm_load_node error: Unable to contact slurm controller (connect failure)\n",
+     b"No jobs in the system, but this"],
+)  # fmt: skip
+def test_what_is_no_document_is_not_an_empty_one(kind_of: str, payload: bytes) -> None:
+    with pytest.raises(PyslurmError):
+        parse(payload, kind=kind_of)
+    for nothing in (b"", b"\n", NOTHING[kind_of].encode() + b"\n"):
+        assert len(parse(nothing, kind=kind_of)) == 0
+
+
+@pytest.mark.parametrize("path", [p for p in ALL if p.suffix == ".txt"], ids=str)
+def test_a_text_that_windows_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: 1795506600.0)
+    text = path.read_text(encoding="utf-8")
+    kept = "\ufeff" + text.replace("\n", "\r\n")
+    plain, found = (
+        repr(one.to_dict(recursive=True) if hasattr(one, "to_dict") else one)
+        for one in (parse(text, kind=kind(path)), parse(kept, kind=kind(path)))
+    )
+    assert found == plain
+
+
 def test_states_of_sinfo() -> None:
     lines = "NODELIST|STATE|NODES\n" + "".join(
         f"n[{i}-{i + 1}]|{word}|2\n"

@@ -62,10 +62,12 @@ def parse(payload: bytes | str, kind: str) -> Any:
 def load(payload: bytes | str) -> Document:
     """The JSON object, checked for its version and for errors, or the text."""
     text = payload.decode(errors="replace") if isinstance(payload, bytes) else payload
-    if not text.lstrip("\ufeff \t\r\n").startswith("{"):
-        return text
+    text = text.removeprefix("\ufeff")
+    if not text.lstrip().startswith("{"):
+        # Only where the file was rewritten: people's words may hold such an end of a line too.
+        return text.replace("\r\n", "\n") if text.partition("\n")[0].endswith("\r") else text
     try:
-        document = json.loads(text.lstrip("\ufeff"))
+        document = json.loads(text)
     except (ValueError, RecursionError) as bad:
         raise PyslurmError(f"the JSON is not whole: {bad}") from None
     version = data_parser(document)

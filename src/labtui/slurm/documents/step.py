@@ -13,6 +13,7 @@ from labtui.slurm.db.stats import COLUMNS, JobStepStatistics
 from labtui.slurm.documents import Document, cluster_of, entries
 from labtui.slurm.documents.job import frequency
 from labtui.slurm.documents.resources import tres
+from labtui.slurm.documents.text import refuse
 from labtui.slurm.errors import RPCError
 from labtui.slurm.fields import moment, num, states, text, written
 
@@ -136,9 +137,13 @@ _RECORD = re.compile(
 
 
 def records(output: str) -> list[str]:
-    """The records of the plain output. A name may imitate one: what does not fit is left out."""
-    parts = re.split(r"\n\n(?=StepId=\d)", output.replace("\r\n", "\n").strip("\n"))
-    return [part for part in parts if part.startswith("StepId=")]
+    """The records of the plain output. A name may imitate one: what does not fit is left out.
+    PyslurmError for a text that has none."""
+    parts = re.split(r"\n\n(?=StepId=\d)", output.strip("\n"))
+    found = [part for part in parts if part.startswith("StepId=")]
+    if not found:
+        refuse(output)
+    return found
 
 
 def from_text(record: str) -> dict[str, Any]:
