@@ -290,7 +290,7 @@ def shown(name: str, comment: str, job_id: int = 7) -> str:
 
 
 def read(text: str, known: dict[int, Known] | None = None) -> dict[int, Job]:
-    found = [Job.of(jobtext.from_text(one)) for one in jobtext.records(text, known)]
+    found = [Job.of(one) for one in jobtext.jobs(text, known)]
     return {job.id: job for job in found}
 
 

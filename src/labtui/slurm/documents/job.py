@@ -15,7 +15,7 @@ from labtui.slurm.core.job.util import dependency_str_to_dict, mail_words
 from labtui.slurm.documents import Document, cluster_of, entries, jobtext
 from labtui.slurm.documents.layout import layout
 from labtui.slurm.documents.resources import tres
-from labtui.slurm.errors import PyslurmError
+from labtui.slurm.documents.text import refuse
 from labtui.slurm.fields import exit_status, flag, moment, num, real, states, text, words, written
 from labtui.slurm.utils.cstr import to_gres_dict
 from labtui.slurm.utils.helpers import cpu_freq_int_to_str
@@ -34,9 +34,9 @@ def jobs(document: Document) -> Jobs:
     """The jobs of a document. PyslurmError for a text that has none and does not say so."""
     found = Jobs()
     if isinstance(document, str):
-        records = [jobtext.from_text(record) for record in jobtext.records(document)]
-        if not records and document.strip() and not document.startswith("No jobs in the system"):
-            raise PyslurmError("this is neither JSON nor what scontrol shows of a job")
+        records = jobtext.jobs(document)
+        if not records:
+            refuse(document)
     else:
         cluster = cluster_of(document)
         records = [from_json(entry, cluster) for entry in entries(document, "jobs")]
@@ -60,12 +60,18 @@ _PER_CPU = 1 << 63
 
 
 def _memory(value: Any) -> int | None:
-    """MiB. Some releases leave the bit in it that says "a CPU", as a sign."""
-    found = num(value, zero=False)
-    if found is None:
-        return None
-    plain = found + _PER_CPU if found < 0 else found & ~_PER_CPU
-    return plain or None
+    """MiB. Some releases leave the bit in it that says "a CPU", some of them as a sign."""
+    if isinstance(value, dict):
+        value = {**value, "number": _bare(value.get("number"))}
+    found: int | None = num(_bare(value), zero=False)
+    return found
+
+
+def _bare(value: Any) -> Any:
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    rest = value % (1 << 64) - _PER_CPU
+    return rest if 0 <= rest < 1 << 62 else value
 
 
 def _short(value: Any) -> int | None:

@@ -28,46 +28,93 @@ class Known(msgspec.Struct, frozen=True):
     comment: str | None = None
 
 
+_START = re.compile(r"^JobId=(\d{1,10}) ", re.ASCII | re.MULTILINE)
 _HEAD = re.compile(
-    r"JobId=(?P<id>\d{1,10}) "
+    r"JobId=\d{1,10} "
     r"(?:ArrayJobId=(?P<array>\d{1,10}) (?:ArrayTaskId=(?P<task>[\d,:%\[\]-]+) )?"
     r"(?:ArrayTaskThrottle=(?P<throttle>\d{1,10}) )?)?"
     r"(?:HetJobId=(?P<het>\d{1,10}) HetJobOffset=(?P<offset>\d{1,10}) )?JobName=",
     re.ASCII,
 )
 _BODY = re.compile(
-    r"\n   (?:SLUID=\S+\n   )?(?=UserId=[^\n]*\(\d+\) GroupId=[^\n]*\(\d+\) MCS_label=)", re.ASCII
+    r"\n   (?:(?:HetJobIdSet|SLUID)=\S+\n   )*"
+    r"(?=UserId=[^\n]*\(\d+\) GroupId=[^\n]*\(\d+\) MCS_label=)",
+    re.ASCII,
 )
 _TAIL = "\n   Command="
+
+
+def jobs(text: str, known: Mapping[int, Known] | None = None) -> list[dict[str, Any]]:
+    """PySlurm's values of each job. Where several records claim to be the same job, somebody made
+    some of them up: only the id is certain."""
+    told: dict[int, list[dict[str, Any]]] = {}
+    for record in dict.fromkeys(records(text, known)):
+        one = from_text(record)
+        told.setdefault(one["id"], []).extend([one] if len(one) > 1 else [])
+    return [own[0] if len(own) == 1 else {"id": number} for number, own in told.items()]
 
 
 def records(
     text: str, known: Mapping[int, Known] | None = None
 ) -> Iterator[tuple[str, Known | None]]:
-    """Each record with what is known of it. A record ends before the next head, if it is whole."""
+    """Each record with what is known of it.
+
+    Where a record is not whole before the next one begins, either's beginning may be somebody's
+    words: of both only the beginnings are given.
+    """
     known = known or {}
-    text = _unfolded(text.replace("\r\n", "\n"))
-    heads = [m.start() for m in re.finditer(r"(?:\A|(?<=\n))JobId=\d+ ", text, re.ASCII)]
-    at = 0
-    while at < len(heads):
-        start = heads[at]
-        at += 1
-        about = known.get(int(text[start + 6 :].split(" ", 1)[0]))
-        least = start + len(about.name) if about else start
-        while True:
-            while at < len(heads) and heads[at] < least:
-                at += 1
-            end = heads[at] if at < len(heads) else len(text)
-            words = f"\n   Comment={about.comment}" if about and about.comment else ""
-            if end == len(text) or (_BODY.search(text, start, end) and words in text[start:end]):
-                break
-            at += 1
-        yield text[start:end].rstrip("\n"), about
+    text, starts = _starts(text)
+    at, doubtful = 0, False
+    while at < len(starts):
+        about = known.get(int(starts[at][1]))
+        behind = _behind(text, starts, at, about)
+        if behind is None or (doubtful and about is None):
+            yield starts[at][0], None
+            at, doubtful = at + 1, behind is None
+        else:
+            end = starts[behind].start() if behind < len(starts) else len(text)
+            yield text[starts[at].start() : end].rstrip("\n"), about
+            at, doubtful = behind, False
+
+
+def _starts(text: str) -> tuple[str, list[re.Match[str]]]:
+    """The text with a line a key, and where records seem to begin.
+
+    A record on several lines ends with an empty one; one on one line (`scontrol -o`) does not.
+    """
+    if 2 * text.count("\n   UserId=") < text.count(" UserId="):
+        text = _NODE_STARTS.sub("\n     ", _LINE_STARTS.sub("\n   ", text))
+        return text, list(_START.finditer(text))
+    found = list(_START.finditer(text))
+    apart = [one for one in found[1:] if text.startswith("\n\n", one.start() - 2)]
+    return text, [*found[:1], *apart]
+
+
+def _behind(text: str, starts: list[re.Match[str]], at: int, about: Known | None) -> int | None:
+    """Which start is the first one behind a record; None where that is not certain."""
+    least = starts[at].end()
+    if about is not None:
+        head = _HEAD.match(text, starts[at].start())
+        if head is None or not text.startswith(about.name, head.end()):
+            return None
+        least = head.end() + len(about.name)
+        if _BODY.match(text, least) is None:
+            return None
+        if about.comment and "JobId=" in about.comment:
+            least = text.find(f"\n   Comment={about.comment}", least) + 1
+            if not least:
+                return None
+            least += len(about.comment)
+    behind = at + 1
+    while behind < len(starts) and starts[behind].start() < least:
+        behind += 1
+    end = starts[behind].start() if behind < len(starts) else len(text)
+    return behind if about or _BODY.search(text, least, end) else None
 
 
 _LINE_STARTS = re.compile(
-    r" +(?=(?:SLUID|UserId|Priority|JobState|Requeue|DerivedExitCode|RunTime|SubmitTime|AccrueTime"
-    r"|StartTime|Deadline|SuspendTime|Partition|ReqNodeList|NodeList|BatchHost|NumNodes|ReqTRES"
+    r" +(?=(?:HetJobIdSet|SLUID|UserId|Priority|JobState|Requeue|DerivedExitCode|RunTime"
+    r"|SubmitTime|AccrueTime|StartTime|Deadline|SuspendTime|Partition|ReqNodeList|NodeList|BatchHost|NumNodes|ReqTRES"
     r"|AllocTRES|TRES|Socks/Node|JOB_GRES|MinCPUsNode|Features|OverSubscribe|Command|SubmitLine"
     r"|WorkDir|Comment|AdminComment|SystemComment|Extra|StdErr|StdIn|StdOut|TresPerJob|TresPerNode"
     r"|TresPerSocket|TresPerTask|MailUser|Power|Switches)=)"
@@ -75,20 +122,15 @@ _LINE_STARTS = re.compile(
 _NODE_STARTS = re.compile(r" +(?=Nodes=\S+ CPU_IDs=)")
 
 
-def _unfolded(text: str) -> str:
-    """`scontrol -o` as if it were without: a new line before each key that begins one."""
-    if _BODY.search(text) or " UserId=" not in text:
-        return text
-    return _NODE_STARTS.sub("\n     ", _LINE_STARTS.sub("\n   ", text))
-
-
 def from_text(record: tuple[str, Known | None]) -> dict[str, Any]:
     """PySlurm's values of one record. ValueError for what is none."""
     text, known = record
-    head = _HEAD.match(text)
-    if head is None:
+    start, head = _START.match(text), _HEAD.match(text)
+    if start is None:
         raise ValueError("a job without an id")
-    found: dict[str, Any] = {"id": int(head["id"])}
+    found: dict[str, Any] = {"id": int(start[1])}
+    if head is None:
+        return found
     rest = text[head.end() :]
     bodies = [m.start() for m in _BODY.finditer(rest)]
     if known is not None:

@@ -110,8 +110,8 @@ def _with_names(shown: str, told: list[str], marks: Marks, own: dict[str, Any]) 
         if mark and whole is not None:
             known[whole] = Known(name, values.text(comment))
     found = Jobs()
-    for one in jobtext.records(shown, known):
-        found.add(Job.of(own | jobtext.from_text(one)))
+    for one in jobtext.jobs(shown, known):
+        found.add(Job.of(own | one))
     return found
 
 
