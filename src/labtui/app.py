@@ -36,9 +36,10 @@ cycles, which else goes through them again and again, for 60 ms each time."""
 
 
 def _collect_again() -> None:
-    """What was loaded for the first frame stays; garbage is looked for from here on."""
-    gc.freeze()
-    gc.enable()
+    """Where the launch put it off: what was loaded for the first frame stays."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 class LabApp(Console):
