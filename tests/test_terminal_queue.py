@@ -139,7 +139,7 @@ def test_the_closer_looks_and_back_to_the_same_row(
         t.keys("G")
         t.wait(r"^▌ edge ")
         t.keys("f")
-        t.wait(r"/partition:edge")
+        t.wait(r"/partition:=edge")
         t.wait(rf"{other} +{NAME} +labop edge")
         t.keys("4")
         leave(t)
