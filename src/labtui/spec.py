@@ -1,7 +1,7 @@
 """What a subject and an action are, as data. `registry.py` holds the entries.
 
 Adding a subject: a feed in collectors/, a view in views/, an entry in the registry, a snapshot.
-Adding an action: a class in actions/ and an entry in its family's table.
+Adding an action: a class in actions/ and an entry in actions/offered.py.
 """
 
 from __future__ import annotations
