@@ -1,8 +1,11 @@
 """squeue's and sinfo's own tables: columns with a heading, apart by marks or in fixed places.
 
-`squeue -o "%i|%j"` and `-O JobID:|,Name:|` are apart by `|` (or \\x1f); squeue's own form has fixed
-places, in which it cuts names off, and sinfo's is apart by blanks. A column that stands for no
-field is left out. What a heading does not tell is not known.
+`squeue -o "%i|%j"` and `-O JobID:|,Name:|` are apart by `|` (or \\x1f); other forms have fixed
+places, in which names are cut off (`places`). A column that stands for no field is left out. What
+a heading does not tell is not known.
+
+Whoever names a job can write marks and new lines into it, and so a row: only marks that nobody
+knows, at each line's end too, are safe from that.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from labtui.slurm import settings, values
 from labtui.slurm.core.job.job import Job, Jobs
 from labtui.slurm.core.job.util import dependency_str_to_dict
 from labtui.slurm.core.node import Node, Nodes
-from labtui.slurm.documents import Document
+from labtui.slurm.documents import Document, places
 from labtui.slurm.documents import job as job_documents
 from labtui.slurm.documents import node as node_documents
 from labtui.slurm.documents.marked import table
@@ -38,14 +41,23 @@ STATES = {
 
 def queue(document: Document) -> Jobs:
     """Jobs of squeue. A started array task whose own number is not shown is keyed `39_0`."""
-    if not isinstance(document, str) or re.search(r"^JobId=", document, re.MULTILINE):
+    if not isinstance(document, str) or document.lstrip().startswith("JobId="):
         return job_documents.jobs(document)
     found = Jobs()
-    for of in _columns(document, "JOBID", _right):
+    for of in _columns(document, "JOBID", _queue):
         known, key = _job(of)
         job = Job.of(known)
         found.data.setdefault(str(job.cluster), {})[key] = job
     return found
+
+
+def _queue(header: str, lines: list[str]) -> Iterator[dict[str, str]]:
+    """What people write must not decide how the table stands: the heading and the numbers do."""
+    place = header.find("JOBID")
+    raws = [line.encode(errors="replace") for line in lines]
+    begins = header.endswith(" ") or all(raw[place : place + 1].strip() for raw in raws)
+    form = places.left if begins and not header.startswith(" ") else places.right
+    return form(header, lines)
 
 
 _ID = re.compile(
@@ -140,11 +152,13 @@ _KEYS = {
 
 def nodes(document: Document, cluster: str | None = None) -> Nodes:
     """Nodes of sinfo; of a line for several nodes what holds for each of them."""
-    if not isinstance(document, str) or re.search(r"^NodeName=", document, re.MULTILINE):
+    if not isinstance(document, str) or document.lstrip().startswith("NodeName="):
         return node_documents.nodes(document, cluster)
     name = cluster or settings.local_cluster()
     found = Nodes()
-    for of in _columns(document, "NODELIST", _blanks):
+    for of in _columns(document, "NODELIST", _sinfo):
+        if len(of["NODELIST"].split()) != 1:
+            raise PyslurmError("a line does not fit its heading")
         for host in values.nodes(of["NODELIST"].strip()):
             node = Node.of(_node(of, host))
             node.cluster = name
@@ -153,6 +167,14 @@ def nodes(document: Document, cluster: str | None = None) -> Nodes:
                 more = (p for p in node.partitions if p not in before.partitions)
                 before.partitions.extend(more)
     return found
+
+
+def _sinfo(header: str, lines: list[str]) -> Iterator[dict[str, str]]:
+    """Its own tables have columns that begin and such that end with their headings."""
+    try:
+        return iter(list(places.left(header, lines)))
+    except PyslurmError:
+        return places.words(header, lines)
 
 
 def _node(of: dict[str, str], host: str) -> dict[str, Any]:
@@ -208,35 +230,3 @@ def _columns(
         yield from table("\n".join([again, *rest[1:]]) + "\n")
     else:
         yield from apart(rest[0], rest[1:])
-
-
-def _right(header: str, lines: list[str]) -> Iterator[dict[str, str]]:
-    """Columns that end where their headings end; the last one takes the rest.
-
-    Places are counted in bytes, and a name may be cut off within a letter. PyslurmError where a
-    column does not end with a blank: then its values stand elsewhere.
-    """
-    words = list(re.finditer(r"\S+", header))
-    ends = [word.end() for word in words[:-1]]
-    for line in lines:
-        for lost in (b"\xef\xbf\xbd", b"\xff", b"\xff\xff"):
-            raw = line.encode(errors="replace").replace(b"\xef\xbf\xbd", lost)
-            if all(raw[end : end + 1] in (b" ", b"") for end in ends):
-                break
-        else:
-            raise PyslurmError("a line does not fit its heading")
-        cuts = [0, *ends, len(raw)]
-        yield {
-            word[0]: raw[start:end].decode(errors="replace").strip()
-            for word, start, end in zip(words, cuts, cuts[1:], strict=False)
-        }
-
-
-def _blanks(header: str, lines: list[str]) -> Iterator[dict[str, str]]:
-    """Columns apart by blanks; the last one takes the rest."""
-    names = header.split()
-    for line in lines:
-        parts = line.split(None, len(names) - 1)
-        if len(parts) != len(names):
-            raise PyslurmError("a record has not as many values as there are columns")
-        yield dict(zip(names, parts, strict=True))
