@@ -26,10 +26,11 @@ from hypothesis import strategies as st
 from labtui.keyholder.faults import HIDDEN, fault, masked, masker
 from labtui.keyholder.holder import Given, HolderError, Keyholder, Typed
 from labtui.keyholder.line import MORE_LINES, TOO_LONG, Line
+from labtui.keyholder.naming import Names
 from labtui.keyholder.operation import Door, Operation, Refused
 from labtui.keyholder.operations import operation
 from labtui.keyholder.operations.request import request
-from labtui.keyholder.shape import LIMIT, decoded, digest, form, trimmed, wipe
+from labtui.keyholder.shape import LIMIT, Form, decoded, digest, form, trimmed, wipe
 from labtui.keyholder.slip import slipped
 from labtui.spec import Wanted
 from realservers import program
@@ -310,7 +311,7 @@ async def test_it_reads_the_terminal_in_no_time_and_tells_only_how_much(pty: Pty
 
 @pytest.mark.parametrize(
     ("keys", "ended"),
-    [(b"\x1b", "left"), (b"\x03", "left"), (b"\t", "gpg"), (b"\x06", "gpg"), (b"\x12", "reset")],
+    [(b"\x1b", "left"), (b"\x03", "left"), (b"\x12", "reset")],
 )
 async def test_its_keys(pty: Pty, keys: bytes, ended: str) -> None:
     seen: list[Typed] = []
@@ -366,6 +367,61 @@ async def test_a_share_that_was_given_is_not_taken_again(pty: Pty) -> None:
         assert not asking.done()
         pty.press(b"\x1b")
         assert await asking == "left"
+
+
+@pytest.mark.parametrize("slip", [B64, HEX, "hvs.CAESIJ1x8k0Zq_a-3mD0v9yQKcW2eTnB5rLhU7sG"])
+async def test_a_secret_in_the_place_of_a_files_name_stays_there(pty: Pty, slip: str) -> None:
+    """Pasted, and byte by byte as a slow line brings it."""
+    seen: list[Typed] = []
+    async with Keyholder.start() as holder:
+        asking = asyncio.create_task(holder.ask(SHARE, pty, seen.append))
+        for pieces in ([f"\x1b[200~{slip}\x1b[201~"], list(slip)):
+            await until(lambda: seen and seen[-1].text is None)
+            pty.press(b"\t")
+            await until(lambda: seen[-1].text == "")
+            seen.clear()
+            for piece in pieces:
+                pty.press(piece.encode())
+                await asyncio.sleep(0.01)
+            await until(
+                lambda: any("not a file: esc goes" in s.shape and not s.count for s in seen)
+            )
+            assert not any(s.text for s in seen)
+            pty.press(b"\x1b")
+            await until(lambda: seen[-1].text is None)
+        pty.press(b"\x1b")
+        assert await asking == "left"
+
+
+def test_a_files_name_is_shown_as_far_as_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("ana-1.asc", "ana-2.asc", ".kept", "out/deep.gpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    names = Names(str(tmp_path))
+    full = f"{tmp_path}/"
+    for text, after in {
+        "": "", "a": "ana-", "ana-1": "ana-1.asc", ".k": ".kept", "o": "out/", "out": "out/",
+        "out/": "out/deep.gpg", "~/a": "~/ana-", "~": "~", f"{full}an": f"{full}ana-", "x": "x",
+        "~nobody-here/": "~nobody-here/", "a" * 5000: "a" * 5000, "ana-1.asc/": "ana-1.asc/",
+    }.items():  # fmt: skip
+        assert names.completed(text) == after, text
+    for text in ("a", "ana-", "out", "out/", "~", "~/out/deep", ".", full[:-3]):
+        assert names.form(text) == Form(0, "tab completes it", False, text)
+    for text in ("ana-1.asc", "~/.kept", f"{full}out/deep.gpg"):
+        assert names.form(text) == Form(0, "enter opens it", True, text)
+    for text in ("x", "ana-3", "~nobody-here/", "a" * 5000, "ü"):
+        told = names.form(text)
+        assert told == Form(len(text), "no file begins so", False, "")
+
+
+@given(st.text(max_size=30))
+def test_no_text_breaks_the_naming_of_files(text: str) -> None:
+    names = Names("/")
+    assert names.form(text).text in (text, "")
+    assert names.completed(text).startswith(text)
 
 
 async def test_a_lone_key_is_an_answer_and_a_burst_is_none(pty: Pty) -> None:

@@ -66,7 +66,7 @@ def from_file(t: Terminal, path: Path, words: str) -> None:
     t.wait(words)
     t.wait("_")
     t.keys("C-f")
-    t.wait("enter goes on")
+    t.wait("enter opens it")
     t.keys("C-u")
     time.sleep(PACE)
     t.type(str(path))

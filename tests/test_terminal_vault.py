@@ -341,14 +341,24 @@ def test_a_gpg_file_with_a_passphrase(one: VaultSet, tmp_path: Path, gnupg: Path
         t.keys("u")
         t.wait("share 1 of 3 .*_")
         t.keys("Tab")
-        t.wait("which file has the share")
+        t.wait("which file has it")
         t.type(str(tmp_path / "other.gpg"))
+        t.wait("enter opens it   tab completes")
         t.keys("Enter")
         said(t, "other.gpg is not a PGP message")
+        t.keys("Escape")
         t.wait("share 1 of 3 .*_")
+        t.wait("ctrl\\+f from a gpg file")
         t.keys("C-f")
-        t.wait("which file has the share")
-        t.type(str(tmp_path / "share.gpg"))
+        said(t, "other.gpg_")  # still there
+        t.keys("C-u")
+        t.wait("which file has it")
+        t.paste(one.shares[0])
+        said(t, "this is a share, not a file: esc goes back, give it there")
+        t.type(str(tmp_path / "sha"))
+        t.wait("tab completes it")
+        t.keys("Tab")
+        said(t, "share.gpg_ enter opens it")
         t.keys("Enter")
         said(t, "the passphrase for share.gpg")
         t.type("open sesame")
@@ -356,6 +366,7 @@ def test_a_gpg_file_with_a_passphrase(one: VaultSet, tmp_path: Path, gnupg: Path
         t.keys("Enter")
         t.wait("1 of 3 shares are in")
         t.wait("share 2 of 3 .*_")
+        assert one.shares[0][:12] not in t.scrollback
 
 
 def test_from_the_shell(one: VaultSet, tmp_path: Path, gnupg: Path) -> None:
@@ -369,6 +380,14 @@ def test_from_the_shell(one: VaultSet, tmp_path: Path, gnupg: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 1 and "2 more shares are needed: 1 of 3 are in" in done.stderr
     with terminal(*argv, **env) as t:
+        t.wait("share 2 of 3:")
+        t.type(base64.b64encode(base64.b64decode(one.shares[1]).hex().encode()).decode())
+        t.wait("88, base64 of a share: decode it once, base64 -d")
+        t.keys("C-u", "C-f")
+        t.wait("which file has it")
+        t.paste(one.shares[1])
+        t.wait("this is a share, not a file: esc goes back")
+        t.keys("Escape")
         for number, share in ((2, one.shares[1]), (3, one.shares[2])):
             t.wait(f"share {number} of 3:")
             t.type(share)

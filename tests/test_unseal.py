@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
 
 from labtui.actions.base import Outcome
 from labtui.actions.vault import Doors, unsealed
@@ -25,6 +27,7 @@ from labtui.actions.vault.ceremony import Ceremony, Standing
 from labtui.actions.vault.giving import Giving
 from labtui.actions.vault.unsealing import cannot_unseal
 from labtui.cli import main
+from labtui.commands.vault.prompt import fitted
 from labtui.config import Config, load
 from labtui.history import AuditLine
 from labtui.hosts.base import HostError
@@ -120,9 +123,6 @@ class Scripted:
     def waits(self, keys: str) -> None:
         self.said.append(keys)
         self._act()
-
-    async def file(self) -> str:
-        return ""
 
     async def go_on(self, words: str) -> bool:
         self.said.append(words)
@@ -472,6 +472,36 @@ def test_no_playbook_is_named_like_a_token(tmp_path: Path, words: tuple[str, ...
     told = here(written(tmp_path, "https://127.0.0.1:9", ""), "play", *words, TOKEN)
     assert told.exit_code == 2 and TOKEN[:12] not in told.output, told
     assert "a token is never given as an argument" in told.stderr
+
+
+SHAPES = [
+    "88, base64 of a share: decode it once, base64 -d",
+    "43, one is missing: a share has 44 in base64 or 66 in hex",
+    "this is a share, not a file: esc goes back, give it there",
+]
+
+
+@given(
+    st.sampled_from(["share 2 of 3", "a token that may read and write secret/data/ngc", "x" * 200]),
+    st.integers(0, 500), st.sampled_from(SHAPES), st.sampled_from([None, "", "/a/long/" * 20]),
+    st.integers(79, 200),
+)  # fmt: skip
+def test_what_is_wrong_with_a_share_is_told_in_full(
+    words: str, count: int, shape: str, text: str | None, width: int
+) -> None:
+    line = fitted(words, Typed(count, shape, False, text), "●", width)
+    assert shape in line and len(line) <= width
+    assert line.startswith(words[:8])
+
+
+def test_dots_and_names_take_what_is_left() -> None:
+    assert fitted("share", Typed(60, "60, odd"), "*", 79) == f"share: {'*' * 44} 60, odd"
+    assert fitted("share", Typed(44, "44, base64"), "*", 40) == f"share: {'*' * 22} 44, base64"
+    name = Typed(0, "enter opens it", True, "/home/ana/shares/truenas.asc")
+    assert fitted("share", name, "*", 40) == "share: …ares/truenas.asc_ enter opens it"
+    assert fitted("share", Typed(), "*", 79) == "share:"
+    long = fitted("a token that may read and write secret/data/ngc", name, "*", 60)
+    assert long == "a token that may r…: …ana/shares/truenas.asc_ enter opens it"
 
 
 def test_a_read_only_console_takes_no_share(sealed: VaultSet, tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ from labtui.keyholder.operation import Door
 from labtui.spec import Wanted
 from labtui.text import inert
 
-Ended = Literal["given", "left", "gpg", "reset"]
-"""enter; esc; the key for a file that gpg opens; the key that asks to reset the progress."""
+Ended = Literal["given", "left", "reset"]
+"""enter; esc; the key that asks to reset the progress."""
 
 KEPT = ("PATH", "HOME", "GNUPGHOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TERM")
 """What it gets of the environment: no token of Vault's, no proxy, nothing to be loaded into it."""
@@ -55,6 +55,8 @@ class Typed(msgspec.Struct, frozen=True):
     """What it looks like: `44, base64`; or what is wrong: `43, no share is so long`."""
     good: bool = False
     """It may be sent."""
+    text: str | None = None
+    """Where the name of a file for gpg is typed: that, as far as it is known to be one."""
 
 
 class HolderError(Exception):
@@ -147,11 +149,15 @@ class Keyholder:
         await self.close()
 
     async def ask(
-        self, wanted: Wanted, keyboard: Keyboard, typed: Callable[[Typed], None]
+        self, wanted: Wanted, keyboard: Keyboard, typed: Callable[[Typed], None], file: str = ""
     ) -> Ended:
-        """Have it typed or pasted. `typed` is called at each change. Raises HolderError."""
+        """Have it typed or pasted, or decrypted by gpg from a file that the person names there.
+
+        `typed` is called at each change; `file` is offered as that name. Raises HolderError.
+        """
         async with keyboard.lend() as tty, self._turn():
-            self._send(self._about(wanted) | {"do": "ask", "tty": tty})
+            where = {"tty": tty, "folder": _full(""), "file": file}
+            self._send(self._about(wanted) | where | {"do": "ask"})
             return await self._ended(wanted, typed)
 
     async def gpg(
@@ -266,6 +272,4 @@ class Keyholder:
             self.has.add(wanted.name)
             self.digest = str(said.get("digest", ""))
             return "given"
-        if ended in ("gpg", "reset"):
-            return ended  # type: ignore[return-value]
-        return "left"
+        return "reset" if ended == "reset" else "left"

@@ -53,6 +53,12 @@ class Line:
         self._room[:] = bytes(LIMIT)
         self._size = 0
 
+    def put(self, text: bytes) -> None:
+        """This instead of what was typed."""
+        self.wipe()
+        for byte in text:
+            self._add(byte)
+
     def refuse(self, notice: str) -> Key:
         """Nothing that came is kept."""
         self.wipe()

@@ -14,8 +14,11 @@ import socket
 import sys
 import termios
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
+
+from msgspec.structs import replace
 
 from labtui.keyholder import gnupg
 from labtui.keyholder.hardening import harden, quiet
@@ -106,8 +109,36 @@ class Process:
         def refused(text: bytearray) -> str:
             return ALREADY if given and digest(text, salt) in given else ""
 
-        ended, text = self._prompt(order["tty"], order["kind"], "", refused)
+        while True:
+            ended, text = self._prompt(order["tty"], order["kind"], "", refused)
+            if ended != "gpg":
+                break
+            ended, text = self._named(order)
+            if ended != "left":
+                break
         self._ended(ended, text, order, salt)
+
+    def _named(self, order: dict[str, Any]) -> tuple[str, bytearray]:
+        """Out of a file that the person names here: `left` where they thought better of it."""
+        from labtui.keyholder.naming import NamePrompt, Names
+
+        names, why = Names(order["folder"]), ""
+        while True:
+            with self._terminal_of(order["tty"]) as terminal:
+                prompt = NamePrompt(terminal, self._control, names, self._typed, order["file"], why)
+                named, name = prompt.run()
+            if named != "given":
+                return named, name
+            order["file"] = os.fsdecode(bytes(name))
+            try:
+                path = str(names.path(order["file"]))
+                ended, text = self._out_of(path, order, lambda: str(order["tty"]))
+            except gnupg.GpgError as error:
+                why = str(error)
+                continue
+            if ended != "left":
+                return ended, text
+            why = ""
 
     def _ended(self, ended: str, text: bytearray, order: dict[str, Any], salt: bytes) -> None:
         said = {"ended": ended}
@@ -120,24 +151,27 @@ class Process:
 
     def _prompt(self, path: str, kind: str, words: str, refused: Any) -> tuple[str, bytearray]:
         def typed(told: Form) -> None:
-            shape = told.shape if kind != "passphrase" else words
-            self._tell({"typed": [told.count, shape, told.good]})
+            self._typed(told if kind != "passphrase" else replace(told, shape=words))
 
+        with self._terminal_of(path) as terminal:
+            return Prompt(terminal, self._control, kind, typed, refused).run()
+
+    def _typed(self, told: Form) -> None:
+        self._tell({"typed": [told.count, told.shape, told.good, told.text]})
+
+    @contextlib.contextmanager
+    def _terminal_of(self, path: str) -> Iterator[Terminal]:
         self._terminal = Terminal(path)
         try:
-            return Prompt(self._terminal, self._control, kind, typed, refused).run()
+            yield self._terminal
         finally:
             self._terminal.close()
             self._terminal = None
 
     def _key(self, order: dict[str, Any]) -> None:
         """One key out of a few, pressed by itself."""
-        self._terminal = Terminal(order["tty"])
-        try:
-            self._tell({"ended": self._one_key(self._terminal, set(order["keys"]))})
-        finally:
-            self._terminal.close()
-            self._terminal = None
+        with self._terminal_of(order["tty"]) as terminal:
+            self._tell({"ended": self._one_key(terminal, set(order["keys"]))})
 
     def _one_key(self, terminal: Terminal, keys: set[str]) -> str:
         names = {0x0D: "enter", 0x0A: "enter", 0x1B: "esc", 0x03: "esc"}
@@ -161,42 +195,52 @@ class Process:
     # gpg
 
     def _gpg(self, order: dict[str, Any]) -> None:
-        path, salt = order["path"], bytes.fromhex(order["salt"])
         try:
-            ended, text = self._opened(path)
+            ended, text = self._out_of(order["path"], order, self._lent)
         except gnupg.GpgError as error:
             self._tell({"failed": "denied", "message": str(error)})
             return
-        if ended == "given":
-            kind = order["kind"]
-            plain = trimmed(kind, text)
-            wipe(text)
-            text, told = plain, form(kind, plain)
-            why = "" if told.good else f"what {Path(path).name} holds is {told.shape}"
-            if told.good and digest(text, salt) in order["given"]:
-                why = ALREADY
-            if why:
-                wipe(text)
-                self._tell({"failed": "denied", "message": why})
-                return
-            self._tell({"typed": [told.count, told.shape, True]})
-        self._ended(ended, text, order, salt)
+        self._ended(ended, text, order, bytes.fromhex(order["salt"]))
 
-    def _opened(self, path: str) -> tuple[str, bytearray]:
+    def _lent(self) -> str:
+        """The terminal, which is asked for only where a passphrase is needed; empty: not lent."""
+        self._tell({"needs": "tty"})
+        return str(self._order().get("tty", ""))
+
+    def _out_of(
+        self, path: str, order: dict[str, Any], tty: Callable[[], str]
+    ) -> tuple[str, bytearray]:
+        """What gpg decrypts, where it is what is wanted. Raises GpgError."""
+        ended, text = self._opened(path, tty)
+        if ended != "given":
+            return ended, text
+        kind = order["kind"]
+        plain = trimmed(kind, text)
+        wipe(text)
+        told = form(kind, plain)
+        why = "" if told.good else f"what {Path(path).name} holds is {told.shape}"
+        if told.good and digest(plain, bytes.fromhex(order["salt"])) in order["given"]:
+            why = ALREADY
+        if why:
+            wipe(plain)
+            raise gnupg.GpgError(why)
+        self._typed(told)
+        return ended, plain
+
+    def _opened(self, path: str, tty: Callable[[], str]) -> tuple[str, bytearray]:
         why, text = gnupg.decrypt(path)
         name = Path(path).name
         words = f"the passphrase for {name}"
         for _ in range(TRIES):
             if not why:
                 return "given", text
-            self._tell({"needs": "tty"})
-            order = self._order()
-            if order.get("do") != "tty":
+            terminal = tty()
+            if not terminal:
                 return "left", bytearray()
-            ended, phrase = self._prompt(order["tty"], "passphrase", words, lambda _: "")
+            ended, phrase = self._prompt(terminal, "passphrase", words, lambda _: "")
             if ended != "given":
                 return "left" if ended in ("gpg", "reset") else ended, bytearray()
-            self._tell({"typed": [0, "gpg opens it", False]})
+            self._typed(Form(0, "gpg opens it", False))
             try:
                 why, text = gnupg.decrypt(path, phrase)
             finally:

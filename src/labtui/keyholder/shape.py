@@ -34,6 +34,8 @@ class Form(msgspec.Struct, frozen=True):
     count: int
     shape: str
     good: bool
+    text: str | None = None
+    """A file's name, as far as it is known to be one; None where it is a secret."""
 
 
 def form(kind: str, text: bytearray) -> Form:

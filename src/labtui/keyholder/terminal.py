@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal
 
+from msgspec.structs import replace
+
 from labtui.keyholder.line import (
     ESCAPE_ALONE,
     MORE_LINES,
@@ -146,7 +148,9 @@ class Prompt:
                 case "leave":
                     return self._end("left")
                 case "gpg" | "reset":
-                    return self._end(key)
+                    if self._ends(key):
+                        return self._end(key)
+                    changed = True
                 case _:
                     pass
         if changed:
@@ -170,7 +174,7 @@ class Prompt:
         raw = self._line.text
         text = trimmed(self._kind, raw)
         wipe(raw)
-        told = form(self._kind, text)
+        told = self._form(text)
         why = self._refused(text) if told.good else ""
         if told.good and not why:
             self._typed(told)
@@ -185,12 +189,19 @@ class Prompt:
         self._line.wipe()
         return how, bytearray()
 
+    def _form(self, text: bytearray) -> Form:
+        return form(self._kind, text)
+
+    def _ends(self, key: Key) -> bool:
+        """Whether it is for somebody else to do what this key asks."""
+        return True
+
     def _tell(self) -> None:
         raw = self._line.text
         text = trimmed(self._kind, raw)
-        told = form(self._kind, text)
+        told = self._form(text)
         wipe(raw)
         wipe(text)
         if self._line.notice:
-            told = Form(told.count, self._line.notice, False)
+            told = replace(told, shape=self._line.notice, good=False)
         self._typed(told)

@@ -19,14 +19,14 @@ class Prompt(ModalScreen[str | None]):
     DEFAULT_CLASSES = "dialog"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", show=False, priority=True)]
 
-    def __init__(self, question: str, hint: str = "", value: str = "") -> None:
+    def __init__(self, question: str, hint: str = "") -> None:
         super().__init__()
-        self._question, self._hint, self._value = question, hint, value
+        self._question, self._hint = question, hint
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
             yield Lines(id="ask-title")
-            yield Input(self._value, placeholder=self._hint)
+            yield Input(placeholder=self._hint)
             yield Lines(id="ask-foot")
 
     def on_mount(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -10,20 +10,21 @@ from textual.screen import ModalScreen
 
 from labtui.keyholder.holder import UNLOCKED, HolderError, Keyholder, Typed
 from labtui.screens.console import Console
-from labtui.screens.prompt import Prompt
 from labtui.spec import Tone, Wanted
 from labtui.text import inert
 from labtui.widgets.lines import LineLike, Lines
 
-if TYPE_CHECKING:
-    from labtui.keyholder.holder import Ended
-
 DOTS = 44
 """Dots that are drawn at most: what a share has in base64."""
 FOOT = "enter gives it   ctrl+f from a gpg file   ctrl+u clear   esc leave"
+NAMING = "enter opens it   tab completes   ctrl+u clear   esc back"
+"""While the name of a file is typed."""
 
 
 def dots(typed: Typed, ascii_mode: bool) -> str:
+    """What stands for what was typed: a file's name for itself."""
+    if typed.text:
+        return inert(typed.text, 300) + "_"
     return ("*" if ascii_mode else "●") * min(typed.count, DOTS)
 
 
@@ -38,7 +39,6 @@ class SecretDialog(ModalScreen[bool]):
         self._holder, self._wanted, self._file = holder, wanted, file
         self._typed = Typed()
         self._reads = False
-        self._said = ""
         self.failure = ""
         """Why it ended without, where the person did not leave."""
 
@@ -60,35 +60,16 @@ class SecretDialog(ModalScreen[bool]):
         keyboard = self.lab.keyboard
         try:
             async with keyboard.lend():
-                ended = await self._holder.ask(self._wanted, keyboard, self._show)
-            while ended == "gpg":
-                ended = await self._from_file()
+                ended = await self._holder.ask(self._wanted, keyboard, self._show, self._file)
         except HolderError as error:
             self.failure = error.message
             self.dismiss(False)
             return
         self.dismiss(ended == "given")
 
-    async def _from_file(self) -> Ended:
-        """Of a file that the person names; what gpg said is told, and a name asked again."""
-        keyboard = self.lab.keyboard
-        question = self._said or f"which file has {self._wanted.words}, for gpg to decrypt?"
-        path = await self.app.push_screen_wait(Prompt(question, value=self._file))
-        if not path:
-            return "left"
-        self._file = path
-        try:
-            self._draw("gpg opens it   esc leave")
-            return await self._holder.gpg(self._wanted, path, keyboard, self._show)
-        except HolderError as error:
-            if error.kind != "denied":
-                raise
-            self._said = error.message
-            return "gpg"
-
     def _show(self, typed: Typed) -> None:
         self._typed, self._reads = typed, True
-        self._draw(FOOT)
+        self._draw(FOOT if typed.text is None else NAMING)
 
     def _draw(self, foot: str) -> None:
         if not self.is_attached:

@@ -16,8 +16,7 @@ from labtui.actions.vault.ceremony import Ceremony, Standing
 from labtui.actions.vault.giving import NONCE, Giving
 from labtui.keyholder.holder import UNLOCKED, HolderError, Keyholder, Typed
 from labtui.screens.console import Console
-from labtui.screens.prompt import Prompt
-from labtui.screens.secret import dots
+from labtui.screens.secret import NAMING, dots
 from labtui.spec import Tone
 from labtui.text import inert
 from labtui.widgets.lines import LineLike, Lines, Span
@@ -98,7 +97,8 @@ class SharesDialog(ModalScreen["Outcome | None"]):
 
     def typed(self, typed: Typed) -> None:
         self._typed, self._reads = typed, True
-        self._foot = FOOT.format(resets=self._ceremony.resets)
+        foot = FOOT.format(resets=self._ceremony.resets)
+        self._foot = foot if typed.text is None else NAMING
         self._draw()
 
     def say(self, words: str, tone: Tone = "") -> None:
@@ -110,10 +110,6 @@ class SharesDialog(ModalScreen["Outcome | None"]):
     def waits(self, keys: str) -> None:
         self._foot = keys
         self._draw()
-
-    async def file(self) -> str:
-        question = "which file has the share, for gpg to decrypt?"
-        return await self.app.push_screen_wait(Prompt(question)) or ""
 
     async def go_on(self, words: str) -> bool:
         self._question = asyncio.get_running_loop().create_future()

@@ -44,10 +44,6 @@ class Person(Protocol):
         """Which keys the keyholder waits for now, other than those of the prompt."""
         ...
 
-    async def file(self) -> str:
-        """A file for gpg, empty where the person thought better of it. The keyboard is theirs."""
-        ...
-
     async def go_on(self, words: str) -> bool:
         """A question that enter says yes to. The keyboard is theirs."""
         ...
@@ -201,20 +197,7 @@ class Giving:
             except HolderError as error:
                 raise Left(error.message) from None
         await self._borrow()
-        ended, standing = await self._typed(holder, wanted, standing)
-        while ended == "gpg":
-            await self._loan.aclose()
-            path = await self._person.file()
-            if not path:
-                return "gpg", standing  # asked anew
-            try:
-                ended = await holder.gpg(wanted, path, self._keyboard, self._person.typed)
-            except HolderError as error:
-                if error.kind == "gone":
-                    raise
-                self._person.say(error.message, "warn")
-                return "gpg", standing
-        return ended, standing
+        return await self._typed(holder, wanted, standing)
 
     async def _borrow(self) -> None:
         """The keyboard is the keyholders' from here to the last share: between two of them nobody

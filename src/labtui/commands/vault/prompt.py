@@ -21,6 +21,11 @@ from labtui.session import Session
 from labtui.spec import Tone, Wanted
 from labtui.text import cut, inert
 
+DOTS = 44
+"""Dots that are drawn at most: what a share has in base64."""
+NAME = 24
+"""Cells that the end of a file's name has at least."""
+
 
 @asynccontextmanager
 async def asked(
@@ -61,25 +66,29 @@ async def _have(holder: Keyholder, keyboard: TtyKeyboard, wanted: Wanted, path: 
 
 
 async def have(holder: Keyholder, keyboard: TtyKeyboard, wanted: Wanted, path: str = "") -> Ended:
-    """One secret: from the file, or typed; the person may name a file instead of typing."""
+    """One secret: from the file, or typed."""
     line = Line(wanted.words)
     try:
         if path:
             return await holder.gpg(wanted, path, keyboard, line.show)
         line.show(Typed())
-        ended = await holder.ask(wanted, keyboard, line.show)
+        return await holder.ask(wanted, keyboard, line.show)
     finally:
         line.end()
-    if ended != "gpg":
-        return ended
-    named = named_file()
-    return await have(holder, keyboard, wanted, named) if named else "left"
 
 
-def named_file() -> str:
-    with at_prompt():
-        said = click.prompt("file that gpg decrypts", default="", show_default=False, err=True)
-    return str(said).strip()
+def fitted(words: str, typed: Typed, dot: str, width: int) -> str:
+    """The line in so many cells. What is wrong has its room first, then what is asked for; the
+    rest is for dots, or for the end of a file's name."""
+    shape = inert(typed.shape, 100)
+    name = inert(typed.text, 300) + "_" if typed.text else ""
+    room = width - len(shape) - len(":  ")
+    words = cut(words, min(len(words), max(12, room - min(len(name), NAME))))
+    room = max(0, room - len(words))
+    shown = name or dot * min(typed.count, DOTS, room)
+    if len(shown) > room:
+        shown = ("…" + shown[len(shown) - room + 1 :])[:room]
+    return cut(f"{words}: {shown} {shape}", width).rstrip()
 
 
 class Line:
@@ -94,9 +103,9 @@ class Line:
             return
         self._shown = True
         dot = "●" if (sys.stderr.encoding or "").lower().startswith("utf") else "*"
-        text = f"{self.words}: {dot * min(typed.count, 44)} {inert(typed.shape, 100)}".rstrip()
         width = max(20, shutil.get_terminal_size((80, 24)).columns - 1)
-        click.echo(f"\r\x1b[K{cut(text, width).rstrip()}", err=True, nl=False)
+        text = fitted(self.words, typed, dot, width)
+        click.echo(f"\r\x1b[K{text}", err=True, nl=False)
 
     def end(self) -> None:
         if self._shown:
@@ -142,10 +151,6 @@ class Shell:
 
     def waits(self, keys: str) -> None:
         self.say(keys)
-
-    async def file(self) -> str:
-        self._line.end()
-        return named_file()
 
     async def go_on(self, words: str) -> bool:
         if self._every and words.startswith("next"):
