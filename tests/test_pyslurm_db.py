@@ -124,7 +124,15 @@ def test_a_job_made_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "JobID|JobIDRaw\n7", table(JOB)[:-5], "nonsense", table({"JobID": "7"})]
+    "text",
+    [
+        "",
+        "JobID|JobIDRaw\n7",
+        table(JOB)[:-5],
+        "nonsense",
+        table({"JobID": "x"}),
+        table({"JobName": "7"}),
+    ],
 )
 def test_what_sacct_never_prints(text: str) -> None:
     with pytest.raises(PyslurmError):

@@ -196,3 +196,95 @@ def test_no_reason_is_a_node(reason: str) -> None:
     text = head.encode() + shown + b" root      2026-11-29T01:21:58 n[1-2]\n"
     nodes = parse(text, kind="sinfo")
     assert list(nodes) == ["n1", "n2"] and nodes["n1"].reason_user == "root"
+
+
+# -- sacct -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("style", ["", "-P", "-columns", "-P-columns"])
+def test_every_style_of_sacct(style: str) -> None:
+    jobs = parse((RECORDED / f"sacct{style}.txt").read_bytes(), kind="sacct")
+    own, chosen = "-P-columns" in style, "columns" in style
+    assert list(jobs) == [*range(1, 8), 9, 10, 11, 13 if own else "8_0"]
+    words, task, pending = jobs[7], jobs[13 if own else "8_0"], jobs[11]
+    assert (words.name, words.state, list(words.steps)) == ("two words", "RUNNING", ["batch", 0])
+    assert (task.id, task.array_id, task.array_task_id) == (13 if own else None, 8, 0)
+    assert list(task.steps) == ["batch"] and task.steps["batch"].name == "batch"
+    assert (words.cpus, task.cpus, task.steps["batch"].cpus) == (1, 1, 1)
+    assert pending.cpus is None and pending.stats.elapsed_cpu_time is None
+    assert (words.elapsed_time, words.time_limit) == ((4, 1564) if chosen else (None, None))
+    assert words.memory == (50 if chosen else None)
+    assert words.stats.elapsed_cpu_time == (4 if chosen else None)
+    assert jobs[3].gpus.keys() == ({"gpu"} if own else set())
+    assert jobs.stats.elapsed_cpu_time == (79 if chosen else 0)
+
+
+def test_what_sacct_cut_off() -> None:
+    head = "JobID           JobName  AllocTRES      State "
+    rule = "------------ ---------- ---------- ---------- "
+    rows = [
+        ("12345_10", "x", "billing=1+", "CANCELLED+"),
+        ("12345_10.ba+", "batch", "", "RUNNING"),
+        ("12345_10.ex+", "extern", "cpu=1", "RUNNING"),
+        ("8_[1,3,5,7,+", "tab+", "", "PENDING"),
+    ]
+    text = "\n".join([head, rule, *(f"{a:12} {b:>10} {c:>10} {d:>10} " for a, b, c, d in rows)])
+    for one in (text, text.strip()):
+        jobs = parse(one, kind="sacct")
+        assert list(jobs) == ["12345_10", 8] and list(jobs["12345_10"].steps) == ["batch", "extern"]
+        assert jobs["12345_10"].state == "CANCELLED" and jobs["12345_10"].allocated_tres is None
+        assert (jobs[8].name, jobs[8].id) == ("tab+", 8)
+    with pytest.raises(PyslurmError):
+        parse(text.replace("8_[1,3,5,7,+", "123456_7890+"), kind="sacct")
+
+
+ACCT = ["JobID", "JobIDRaw", "JobName", "State", "Elapsed", "Timelimit", "NCPUS", "ReqMem"]
+
+
+def _ruled(rows: list[Row]) -> bytes:
+    def line(of: Row) -> bytes:
+        cells = ((n, of[n].encode()) for n in ACCT)
+        shown = ((n, v if len(v) <= 12 else v[:11] + b"+") for n, v in cells)
+        return b"".join((v.ljust(12) if n == "JobID" else v.rjust(12)) + b" " for n, v in shown)
+
+    return b"\n".join(
+        [line({n: n for n in ACCT}), (b"-" * 12 + b" ") * len(ACCT), *map(line, rows)]
+    )
+
+
+ACCOUNTS: dict[str, Any] = {
+    "sacct": _ruled,
+    "sacct -P": lambda rows: _marked(rows, ACCT, "|", ""),
+    "sacct -p": lambda rows: _marked(rows, ACCT, "\x1f~5eed0123", "\x1f~5eed0123"),
+}
+
+
+def account(number: int, name: str) -> Row:
+    values = (str(number), str(number), name, "COMPLETED", "1-02:03:04", "2-00:00:00", "4", "8G")
+    return dict(zip(ACCT, values, strict=True))
+
+
+@fuzz
+@given(st.sampled_from(sorted(ACCOUNTS)), st.lists(plain_names, min_size=1, max_size=3))
+def test_an_accounting_reads_back_the_same(style: str, names: list[str]) -> None:
+    rows = [account(number, name) for number, name in enumerate(names, 95)]
+    jobs = parse(ACCOUNTS[style](rows), kind="sacct")
+    assert list(jobs) == [int(one["JobID"]) for one in rows]
+    for job, name in zip(jobs.values(), names, strict=True):
+        assert (job.elapsed_time, job.time_limit, job.cpus, job.memory) == (93784, 2880, 4, 8192)
+        assert job.stats.elapsed_cpu_time == 93784 * 4
+        assert style == "sacct" or (job.name or "").strip() == name.strip()
+
+
+@fuzz
+@given(st.sampled_from(["sacct", "sacct -p"]), hostile)
+def test_no_name_changes_another_job_of_the_accounting(style: str, name: str) -> None:
+    before, after = account(95, "before"), account(97, "after")
+    try:
+        jobs = parse(ACCOUNTS[style]([before, account(96, name), after]), kind="sacct")
+    except PyslurmError:
+        return
+    assert list(jobs) == [95, 96, 97]
+    for number, told in ((95, "before"), (97, "after")):
+        job = jobs[number]
+        assert (job.name, job.elapsed_time, job.cpus, job.memory) == (told, 93784, 4, 8192)

@@ -125,7 +125,7 @@ class JobStatistics(_Statistics):
         """Of the step that had most."""
         self.virtual_memory = 0
         """Of the step that had most."""
-        self.elapsed_cpu_time = 0
+        self.elapsed_cpu_time: int | None = 0
         self.total_cpu_time = 0
         self.user_cpu_time = 0
         self.system_cpu_time = 0

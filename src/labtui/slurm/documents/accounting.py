@@ -1,6 +1,7 @@
 """`sacct`, `sacctmgr show qos|assoc|tres`, slurmrestd's slurmdb documents.
 
-Text is a table with a heading (`marked`): `sacct -p --delimiter=MARK`, `sacctmgr -P`, without `-n`.
+Text is a table with a heading, without `-n`: `sacct -p --delimiter=MARK`, `sacctmgr -P` (`marked`),
+sacct's own (`sacct`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from labtui.slurm.db.qos import QualitiesOfService, QualityOfService
 from labtui.slurm.db.stats import JobStatistics, JobStepStatistics
 from labtui.slurm.db.step import JobStep, JobSteps
 from labtui.slurm.db.tres import TrackableResource, TrackableResources
-from labtui.slurm.documents import Document, data_parser, entries
+from labtui.slurm.documents import Document, data_parser, entries, sacct
 from labtui.slurm.documents.marked import table
 from labtui.slurm.errors import PyslurmError
 from labtui.slurm.served import from_json, from_text
@@ -25,38 +26,55 @@ from labtui.slurm.utils.helpers import humanize_step_id
 
 # -- jobs ------------------------------------------------------------------------------------
 
-_STEP = re.compile(r"(\d{1,10}(?:_\S+?|\+\d+)?)\.(\w+)")
+_STEP = re.compile(r"(\d{1,10}(?:_\S+?|\+\d+)?)\.(\w+|[bei]\w*\+)")
+"""`95.batch`, `39_10.ba+` where sacct cut it off"""
+_WAITING = re.compile(r"(\d{1,10})(?:_\[\S*)?")
 _ARRAY = re.compile(r"(\d{1,10})_(?:(\d{1,10})|\[([^%\]]*)(?:%(\d{1,10}))?\])")
 _HET = re.compile(r"(\d{1,10})\+(\d{1,10})")
+_CUT_OFF = {"b": "batch", "e": "extern", "i": "interactive"}
 _BY = re.compile(r"CANCELLED by (\d{1,10})")
 
 
 def jobs(document: Document, cluster: str | None = None) -> Jobs:
-    """Jobs with their steps and statistics."""
+    """Jobs with their steps and statistics. A task whose own number is not told has the key
+    `39_0`."""
     told = _text_jobs(document) if isinstance(document, str) else _json_jobs(document)
     found = Jobs()
     for job in told:
         if job.cluster is None:
             job.__dict__["cluster"] = cluster or settings.local_cluster()
         job.stats = JobStatistics.from_steps(job.steps)
-        job.stats.elapsed_cpu_time = (job.elapsed_time or 0) * (job.cpus or 1)
-        found.data.setdefault(str(job.cluster), {})[int(job.id or 0)] = job
+        job.stats.elapsed_cpu_time = _product(job.elapsed_time, job.cpus)
+        found.data.setdefault(str(job.cluster), {})[_key(job)] = job
     found.calc_stats()
     return found
 
 
+def _key(job: Job) -> Any:
+    if job.id is not None:
+        return job.id
+    if job.array_id is not None:
+        return f"{job.array_id}_{job.array_task_id}"
+    return f"{job.heterogeneous_id}+{job.heterogeneous_offset}"
+
+
+def _product(seconds: int | None, cpus: int | None) -> int | None:
+    return None if seconds is None or cpus is None else seconds * cpus
+
+
 def _text_jobs(text: str) -> Iterator[Job]:
-    records = list(table(text))
+    records = sacct.records(text)
     names = {of["UID"]: of["User"] for of in records if of.get("UID") and of.get("User")}
     names.setdefault("0", "root")
     job: Job | None = None
+    word = ""
     for of in records:
         by = _BY.match(of.get("State", ""))
         name = names.get(by[1], by[1]) if by else None
         step = _STEP.fullmatch(of.get("JobID", ""))
-        if step is not None and job is not None:
+        if step is not None and job is not None and step[1] == word:
             known = from_text(JobStep, of) | {"cancelled_by": name, "job_id": job.id}
-            known["id"] = _step_id(step[2])
+            known["id"] = _step_id(_CUT_OFF.get(step[2][0], "") if "+" in step[2] else step[2])
             one = JobStep.of(known)
             one.stats = _stats(of, one)
             job.steps[one.id] = one
@@ -64,15 +82,13 @@ def _text_jobs(text: str) -> Iterator[Job]:
         if step is None:
             if job is not None:
                 yield job
-            job = _text_job(of, name)
+            job, word = _text_job(of, name), of.get("JobID", "")
     if job is not None:
         yield job
 
 
 def _text_job(of: dict[str, str], cancelled_by: str | None) -> Job:
     known = from_text(Job, of) | {"cancelled_by": cancelled_by}
-    if known.get("id") is None:
-        raise PyslurmError("a record has no JobIDRaw")
     known |= dict.fromkeys(
         ("array_id", "array_task_id", "array_tasks_waiting", "array_tasks_parallel",
          "heterogeneous_id", "heterogeneous_offset")
@@ -85,6 +101,10 @@ def _text_job(of: dict[str, str], cancelled_by: str | None) -> Job:
         known["array_tasks_parallel"] = values.whole(array[4] or "")
     if part is not None:
         known["heterogeneous_id"], known["heterogeneous_offset"] = int(part[1]), int(part[2])
+    if known.get("id") is None and (own := _WAITING.fullmatch(word)):
+        known["id"] = int(own[1])
+    elif known.get("id") is None and known["array_task_id"] is None and part is None:
+        raise PyslurmError(f"{word[:40]!r} is no job's number")
     if (known.get("nodelist") or "").startswith("None"):
         known["nodelist"] = None
     job = Job.of(known)
@@ -96,6 +116,8 @@ def _text_job(of: dict[str, str], cancelled_by: str | None) -> Job:
 
 
 def _filled_in(job: Job, path: str) -> str | None:
+    if job.id is None and "%" in path:
+        return None
     nodes = values.nodes(job.nodelist or "")
     task = job.array_task_id
     return values.expand_path(
@@ -115,7 +137,7 @@ def _stats(of: dict[str, str], step: JobStep) -> JobStepStatistics:
     found.total_cpu_time = values.seconds(of.get("TotalCPU", ""))
     found.user_cpu_time = values.seconds(of.get("UserCPU", ""))
     found.system_cpu_time = values.seconds(of.get("SystemCPU", ""))
-    found.elapsed_cpu_time = (step.elapsed_time or 0) * (step.cpus or 0)
+    found.elapsed_cpu_time = _product(step.elapsed_time, step.cpus)
     return found
 
 
