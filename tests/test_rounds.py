@@ -15,6 +15,7 @@ from labtui.config import Config, VaultConfig
 from labtui.history import AuditLine
 from labtui.keyholder.holder import HolderError
 from labtui.keyholder.operation import Door
+from labtui.screens.shares import FOOT
 from labtui.spec import Tone
 from labtui.store import Store
 
@@ -122,7 +123,7 @@ class Presses:
 @pytest.mark.parametrize(
     ("which", "before", "resets", "asked"),
     [
-        ("rekey", ROUND, "cancel the rekey",
+        ("rekey", ROUND, "cancel rekey",
          ["Cancel the rekey of n1?", "1 of 3 shares are in; whoever gave one begins anew"]),
         ("verify", verifying("v", 1), "verify anew",
          ["Begin the verification on n1 anew?", "1 of 3 shares are in and dropped"]),
@@ -136,6 +137,7 @@ async def test_what_is_dropped_is_said_before_it_is(
 ) -> None:  # fmt: skip
     giving, person, audit = at(which, dict(before), tmp_path, monkeypatch)
     assert giving._ceremony.resets == resets
+    assert len(FOOT.format(resets=resets)) <= 72, "on one line of a dialog at 80 columns"
     holder: Any = Presses("esc")
     await giving._reset(holder)
     assert person.said == [*asked, "kept"] and not audit

@@ -47,7 +47,7 @@ class Ceremony(Protocol):
     promise: str
     """What happens after the last share: `health, leader, AppRole login, 3 agents back`."""
     resets: str
-    """What `reset` comes to, in a word or two: `cancel the rekey`."""
+    """What `reset` comes to, in a word or two: `cancel rekey`."""
 
     async def standing(self) -> Standing:
         """Asked anew at the server. Raises ActionError."""

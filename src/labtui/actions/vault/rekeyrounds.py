@@ -107,7 +107,7 @@ class NewShares(Action):
 class RekeyCeremony:
     """The first round: enough of the shares that are valid now."""
 
-    resets = "cancel the rekey"
+    resets = "cancel rekey"
 
     def __init__(self, doors: Doors, node: str, folder: Path) -> None:
         """`folder`: where the new shares go, if the last share is given here."""

@@ -73,7 +73,7 @@ def _standing(node: VaultNode) -> Standing:
 class UnsealCeremony:
     """Of one server."""
 
-    resets = "drop the shares"
+    resets = "drop shares"
 
     def __init__(self, doors: Doors, node: str) -> None:
         self._doors = doors
