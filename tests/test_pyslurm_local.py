@@ -21,7 +21,8 @@ case "$*" in
 *config*) echo "ClusterName             = here" ;;
 *"show job"*--json*) {json} ;;
 *"show job"*) cat {samples}/text-24.11/job.txt ;;
-*"show step"*) cat {samples}/v0.0.42/step.json ;;
+*"show step"*--json*) cat {samples}/v0.0.42/step.json ;;
+*"show step"*) cat {samples}/text-24.11/step.txt ;;
 *) echo "scontrol: $*" >&2; exit 1 ;;
 esac
 """
