@@ -12,10 +12,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from labtui.lab.kubeapi import Api, each_second
 
@@ -31,7 +30,8 @@ TREES = (Path("/sys/fs/cgroup/systemd"), Path("/sys/fs/cgroup"))
 SCOPE = re.compile(r"cri-containerd-([0-9a-f]{64})\.scope")
 
 
-class Container(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Container:
     """One process to have."""
 
     id: str

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import yaml  # type: ignore[import-untyped,unused-ignore]
 
 from labtui.lab.kubeapi import Api, each_second
@@ -29,7 +29,8 @@ PRODUCT = "NVIDIA-GeForce-RTX-4090"
 GPUS = 1
 
 
-class Slicing(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Slicing:
     """What one entry of the ConfigMap says."""
 
     replicas: int = 1
