@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
+from labtui.hosts.base import Completed, HostError
 from labtui.slurm import commands as module
 from labtui.slurm.argv import cancel_argv, exact_id, scontrol_argv, whole_id
 from labtui.slurm.client import SlurmClient
@@ -81,6 +85,31 @@ async def test_a_down_slurmctld_is_said_in_time(monkeypatch: pytest.MonkeyPatch)
     await asyncio.sleep(0)
     assert host.cancelled == 1
     assert [argv[0] for argv in host.commands] == ["squeue", "scontrol", "scontrol"]
+
+
+async def test_a_connection_that_is_lost_meanwhile_is_told_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """squeue fails by itself while ping's own fault is on its way up: nothing is left over."""
+    monkeypatch.setattr(module, "PATIENCE", 0.0)
+    gone = asyncio.Event()
+
+    class Lost(ScriptedHost):
+        async def run(self, argv: Sequence[str], **how: Any) -> Completed:
+            if "ping" in argv:
+                gone.set()
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+            else:
+                await gone.wait()
+            raise HostError("unreachable", "no route to it", self.name)
+
+    left: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, told: left.append(told))
+    with pytest.raises(HostError, match="no route"):
+        await SlurmClient(Lost(lambda argv, stdin: None)).jobs()
+    gc.collect()
+    assert left == []
 
 
 async def test_a_slow_slurmctld_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

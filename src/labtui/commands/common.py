@@ -50,7 +50,7 @@ def with_session(
     except (KeyboardInterrupt, click.Abort):
         code = INTERRUPTED
     except asyncio.CancelledError:
-        code = 128 + signals[0]
+        code = 128 + signals[0] if signals else INTERRUPTED
     except ActionError as error:
         fail(inert(error), UNREACHABLE if error.kind in AWAY else UNHEALTHY, error.kind)
     except (HostError, RPCError) as error:

@@ -83,6 +83,8 @@ class Commands:
         if self._doubt:
             await self._check()
         task = asyncio.ensure_future(self.run(argv, env=READ_ENV, sink=sink))
+        # Its own fault is nobody's to hear where the look at slurmctld has told one before.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             await asyncio.wait({task}, timeout=PATIENCE)
             if not task.done():
