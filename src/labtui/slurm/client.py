@@ -26,7 +26,7 @@ JSON_MOST = 2000
 """Jobs up to which a listing of all of them as JSON is bearable."""
 
 _ENDED = "CA,CD,DL,F,NF,OOM,PR,TO,BF"
-_HOLDING = "R,S,CG,CF,ST,SI,RS"
+HOLDING = "R,S,CG,CF,ST,SI,RS"
 """States of jobs that may hold a generic resource, as every release since 21.08 names them. `R`
 is RUNNING alone: squeue takes a job that starts, is stopped or signalled for another state."""
 
@@ -137,7 +137,7 @@ class SlurmClient(Commands):
             # Before 24.05 it lists every job, whatever it is asked for, at 6 KB each.
             raise RPCError(msg=f"squeue --json of this release would list all {len(jobs)} jobs")
         pieces: list[bytes] = []
-        argv = ["squeue", "--local", "-a", "-t", _HOLDING, "--json"]
+        argv = ["squeue", "--local", "-a", "-t", HOLDING, "--json"]
         await self.read(argv, sink=pieces.append)
         found: list[Allocation] = []
         try:

@@ -8,7 +8,7 @@ from typing import Any
 
 from labtui.hosts.base import HostError
 from labtui.slurm import values
-from labtui.slurm.client import SlurmClient
+from labtui.slurm.client import HOLDING, SlurmClient
 from labtui.slurm.core.job.job import Job, Jobs
 from labtui.slurm.core.job.step import JobStep, JobSteps
 from labtui.slurm.core.telling import plain
@@ -174,7 +174,7 @@ async def _steps(client: SlurmClient, target: int | None = None) -> list[JobStep
 async def _task_ids(client: SlurmClient) -> dict[tuple[int | None, int | None], int]:
     """The job id of each task of an array that has started, by array and number."""
     form = "JobID:|,ArrayJobID:|,ArrayTaskID:;"
-    argv = ["squeue", "--local", "-a", "-h", "-t", "R,S,CG,ST", "-O", form]
+    argv = ["squeue", "--local", "-a", "-h", "-t", HOLDING, "-O", form]
     found: dict[tuple[int | None, int | None], int] = {}
     for record in (await client.read(argv)).stdout.split(";"):
         parts = [values.whole(word) for word in record.split("|")]
