@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from labtui.actions.base import ActionError
 from labtui.screens.lab import LabScreen
 from labtui.screens.script import ScriptScreen
 from labtui.screens.tasks import TasksScreen
-from labtui.slurm.client import SlurmClient
-from labtui.slurm.errors import RPCError
 from labtui.widgets.lines import Lines
 from sample_lab import FINISHED, JOBS, NOW, frozen, job, sample_app, until
 
@@ -19,10 +18,10 @@ pytestmark = pytest.mark.usefixtures("frozen")
 async def test_why_no_script_is_to_be_had_is_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     why = f"slurmctld has forgotten it, {'and the accounting keeps no scripts ' * 3}at all"
 
-    async def script_of(self: SlurmClient, job_id: str) -> str:
-        raise RPCError(msg=why)
+    async def script_of(*what: object) -> str:
+        raise ActionError(why)
 
-    monkeypatch.setattr(SlurmClient, "script_of", script_of)
+    monkeypatch.setattr("labtui.screens.script.script_of", script_of)
     app = sample_app(screen="jobs")
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: isinstance(app.screen, LabScreen) and app.screen.table.count > 0)

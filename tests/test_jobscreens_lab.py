@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from labtui.actions.base import ActionError
 from labtui.actions.resubmit import as_it_was
+from labtui.actions.submit import script_of
 from labtui.collectors.efficiency import Efficiencies
 from labtui.config import load
 from labtui.hosts.base import Host
@@ -18,8 +20,8 @@ from labtui.hosts.connect import host as make_host
 from labtui.kept import Kept
 from labtui.lab import net
 from labtui.lab.layout import CONTROLLER, Lab
+from labtui.model import Job
 from labtui.slurm.client import SlurmClient
-from labtui.slurm.errors import RPCError
 from labtui.slurm.log import LogFile
 from labtui.slurm.logreader import LogReader
 from labtui.slurm.logtext import pattern
@@ -173,9 +175,11 @@ def test_each_task_of_an_array_has_its_own_file(on: Callable[[Body], Any]) -> No
 def test_the_script_as_slurm_keeps_it(on: Callable[[Body], Any]) -> None:
     async def body(slurm: SlurmClient, login: Host, hosts: dict[str, Host]) -> None:
         job_id = await submit(login, '# é 漢字 "quoted" $HOME\nsleep 60', "-p", "cpu", "--hold")
-        assert '# é 漢字 "quoted" $HOME\n' in await slurm.script_of(job_id)
-        with pytest.raises(RPCError, match="keeps no scripts"):
-            await slurm.script_of("999999")
+        kept = Kept("nobody's")
+        live = await until(slurm, job_id, "PENDING")
+        assert '# é 漢字 "quoted" $HOME\n' in await script_of(slurm, kept, live)
+        with pytest.raises(ActionError, match="the accounting keeps no scripts"):
+            await script_of(slurm, kept, Job(job_id="999999", name="x", state="FAILED"))
 
     on(body)
 

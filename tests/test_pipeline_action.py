@@ -299,6 +299,8 @@ class Scripts(SlurmClient):
     async def batch_script(self, job_id: str) -> str:
         if self.known is None:
             raise RPCError(msg="Invalid job id specified", kind="not-found")
+        if not self.known:
+            raise RPCError(msg="the job has no batch script", kind="protocol")
         return self.known
 
     async def accounted_script(self, job_id: str) -> str | None:
@@ -314,8 +316,11 @@ async def test_a_forgotten_script_is_found_where_it_was_kept(kept: Kept) -> None
     assert "ours" in await script_of(Scripts("#!slurm", "#!accounted"), kept, job)
     other = Job(job_id="12", name="x", state="FAILED", comment="labtui:cd", source="sacct")
     assert await script_of(Scripts(None, "#!accounted"), kept, other) == "#!accounted"
-    with pytest.raises(ActionError, match="labtui did not send it"):
+    with pytest.raises(ActionError, match="Slurm has forgotten it, labtui did not send it"):
         await script_of(Scripts(None, None), kept, other)
+    shell = Job(job_id="13", name="x", state="RUNNING")
+    with pytest.raises(ActionError, match="no batch script, labtui did not send it"):
+        await script_of(Scripts("", None), kept, shell)
 
 
 async def test_the_accountings_script() -> None:

@@ -56,7 +56,7 @@ JOBS: tuple[ActionSpec, ...] = (
         changes=False, disabled=_late("queue:no_log"),
     ),
     ActionSpec(
-        "queue.script", "v", "script", "Its batch script, as Slurm keeps it.", _QUEUE,
+        "queue.script", "v", "script", "Its batch script, as it was sent.", _QUEUE,
         changes=False, footer=False,
     ),
     ActionSpec(

@@ -30,7 +30,7 @@ async def as_it_was(client: SlurmClient, kept: Kept, job: Job) -> tuple[str, tup
             array = resubmission.tasks_of(await _rows(client, job) if is_array(job) else [job])
         me = await client.whoami()
     except RPCError as error:
-        raise ActionError(error.msg) from None
+        raise ActionError(error.msg, error.kind) from None
     mine = not me or job.user in (None, me)
     script, own = resubmission.as_it_was(script, job, record, paths=paths, array=array, mine=mine)
     return script.text(), own

@@ -150,19 +150,22 @@ async def script_of(client: SlurmClient, kept: Kept, job: Job) -> str:
 
     Raises ActionError with what was tried.
     """
+    why = "Slurm has forgotten it"
     if job.source == "squeue":
         try:
             return await client.batch_script(job.job_id)
         except RPCError as error:
             if error.kind in ("refused", "timeout"):
                 raise ActionError(error.msg, error.kind) from None
+            why = why if error.kind == "not-found" else inert(error.msg, 200)
     token = TOKEN.search(job.comment or "")
     plain = job.job_id.partition("_")[0]
     script = kept.script(plain, token[1] if token else "")
     script = script or await client.accounted_script(job.job_id)
     if script is None:
         raise ActionError(
-            "Slurm has forgotten it, labtui did not send it, and the accounting keeps no scripts"
+            f"{why}, labtui did not send it, and the accounting keeps no scripts"
+            " (AccountingStoreFlags=job_script would), or not for this account"
         )
     return script
 

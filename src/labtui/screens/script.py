@@ -1,4 +1,4 @@
-"""A job's batch script, as Slurm keeps it: to read, to search, to submit again."""
+"""A job's batch script, from whoever still has it: to read, to search, to submit again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from textual.app import ComposeResult
 from textual.events import Key
 
 from labtui.actions.base import ActionError
+from labtui.actions.submit import script_of
 from labtui.hosts.base import HostError
+from labtui.kept import Kept
 from labtui.model import Job
 from labtui.screens.ask import Ask
 from labtui.screens.console import Console
@@ -51,17 +53,18 @@ class ScriptScreen(ExactScreen[None]):
         self.run_worker(self._load(), exit_on_error=False)
 
     async def _load(self) -> None:
-        pane = self.pane
+        pane, session = self.pane, self.lab.session
         try:
-            self._script = await self.lab.session.need_slurm().script_of(self._job.job_id)
+            kept = Kept(session.config.cluster.name)
+            self._script = await script_of(session.need_slurm(), kept, self._job)
         except (RPCError, HostError, ActionError, ValueError) as error:
-            pane.note = f"it cannot be had: {inert(error, 200)}"
+            pane.note = f"it cannot be had: {inert(error, 300)}"
             pane.draw()
             return
         reader = LogReader(TextFile(self._script, "script"))
         await reader.open()
         await reader.goto(0)
-        pane.note, pane.name_line = "", "as Slurm keeps it"
+        pane.note, pane.name_line = "", "as it was sent"
         pane.read(reader)
         pane.view.to_top()
 

@@ -179,22 +179,6 @@ class SlurmClient(Commands):
         found = done.rc == 0 and head.startswith("Batch Script for") and rule.startswith("---")
         return script if found and script.startswith("#!") else None
 
-    async def script_of(self, job_id: str) -> str:
-        """The script, from whoever still has it. RPCError with the reason where nobody does."""
-        try:
-            return await self.batch_script(job_id)
-        except RPCError as error:
-            if error.kind not in ("not-found", "protocol"):
-                raise
-            known = error
-        if (script := await self.accounted_script(job_id)) is not None:
-            return script
-        if known.kind == "not-found" or "no script" in known.msg.lower():
-            text = "slurmctld has forgotten it, and the accounting keeps no scripts"
-            text += " (AccountingStoreFlags=job_script would), or not for this account"
-            raise RPCError(msg=text, kind="not-found") from None
-        raise known
-
     async def usage(self, job_id: str) -> str:
         """What the accounting has of a job and its steps, for `efficiency.parse`."""
         fields = ",".join(efficiency.ACCOUNTED)
