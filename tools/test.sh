@@ -2,7 +2,8 @@
 # All checks and all tests. As root on Debian it brings up a lab of its own (named "test") first and
 # takes it down at the end; elsewhere the lab's part is skipped, and each skip says why.
 # Three runs of pytest: what talks to Slurm on 22.05, in a second lab; what needs no lab, several
-# tests at a time; all that needs a lab, with 24.11.
+# tests at a time; all that needs a lab, with 24.11. The labs are forgotten at the end: one that was
+# taken down in the middle has runs that never end.
 # With arguments (files, -k ...) there is one run, with these.
 set -eu
 cd "$(dirname "$0")/.."
@@ -18,8 +19,8 @@ finish() {
     code=$?
     trap - EXIT INT TERM
     if [ "$(id -u)" = 0 ] && [ "${LABTUI_TEST_KEEP:-}" != 1 ]; then
-        .venv/bin/labtui lab down --name "$LABTUI_TEST_LAB" >>"$log" 2>&1 || true
-        [ -z "${older:-}" ] || .venv/bin/labtui lab down --name "$old" >>"$log" 2>&1 || true
+        .venv/bin/labtui lab down --name "$LABTUI_TEST_LAB" --forget >>"$log" 2>&1 || true
+        [ -z "${older:-}" ] || .venv/bin/labtui lab down --name "$old" --forget >>"$log" 2>&1 || true
     fi
     exit "$code"
 }
