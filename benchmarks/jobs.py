@@ -101,6 +101,8 @@ class Run:
         most = max(tasks.values())
         hidden = [i for i, size in tasks.items() if size == most and i not in bases]
         targets = [hidden[self.turn % len(hidden)]]
+        if in_sight and not seen:
+            raise Gone("no job's number is on its screen any more")
         if in_sight:
             # Rather no task: squeue lists a task that differs from its array elsewhere. And not
             # under the cursor: what else shows that job would be drawn anew too.
