@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Generator, Sequence
 from operator import attrgetter
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
 from labtui.model import ArrayJob, Job
 from labtui.slurm.joblist import JobList
@@ -86,23 +86,14 @@ def _rows(jobs: Sequence[Job]) -> list[Row]:
     return sorted(map(Row.of, jobs), key=attrgetter("order"))
 
 
-class _Shown(Sequence[Job]):
+class _Shown(JobRows):
     """The jobs of chosen rows, parsed when they are drawn."""
 
     def __init__(self, table: JobTable, rows: list[Row]) -> None:
-        self._table, self._rows = table, rows
+        self._table, self.rows = table, rows
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    @overload
-    def __getitem__(self, index: int) -> Job: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Job]: ...
-    def __getitem__(self, index: int | slice) -> Job | list[Job]:
-        if isinstance(index, slice):
-            return [self._table.job(row) for row in self._rows[index]]
-        return self._table.job(self._rows[index], keep=True)
+    def job(self, row: Row, *, keep: bool = False) -> Job:
+        return self._table.job(row, keep=keep)
 
 
 def arrange(table: JobTable, spec: SubjectSpec, how: How) -> Work:

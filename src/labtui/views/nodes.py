@@ -9,8 +9,8 @@ from typing import Any
 
 from labtui.config import Config
 from labtui.model import Job, Node, VaultNode
+from labtui.shares.bookings import HOLDING
 from labtui.slurm.joblist import active
-from labtui.slurm.usage import HOLDS
 from labtui.sources.node import HostFacts
 from labtui.spec import Cell, Column, SubjectSpec, Tone
 from labtui.store import Feed, Store
@@ -21,7 +21,6 @@ FRESH = 6.0
 """Seconds: a poll that was late and one that failed. Until then SEEN stands still."""
 UNREACHED = frozenset({"refused", "unreachable", "timeout", "auth", "host-key", "lab-down"})
 """Faults after which nothing is known of a machine."""
-HOLDING = HOLDS | {"COMPLETING"}
 NOT_ASKED = "not in labtui's config; only Slurm was asked"
 WAITING = "no answer yet"
 VAULT_SHUT = frozenset({"sealed", "unsealing", "uninitialised"})
