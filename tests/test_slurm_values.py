@@ -121,3 +121,11 @@ def test_file_name_patterns() -> None:
     assert path("/x/%a", task_id="8-99%8") is None
     assert path("/x\\/%j") == "/x\\/%j"
     assert path("/x/%q") == "/x/%q"
+
+
+@given(st.sets(st.integers(0, 400), min_size=1))
+def test_tasks_in_ranges_read_back_the_same(tasks: set[int]) -> None:
+    text = values.in_ranges(tasks)
+    read = values.task_ranges(f"9_[{text}]")
+    assert read is not None and {n for one in read for n in one} == tasks
+    assert len(text.split(",")) == len([n for n in tasks if n - 1 not in tasks])

@@ -6,7 +6,7 @@ for stands in the job's own record. scontrol(1) and squeue(1) name the fields.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from labtui.model import Job
 from labtui.slurm import values
@@ -219,14 +219,4 @@ def tasks_of(rows: Sequence[Job]) -> str:
         for some in values.task_ranges(row.job_id) or ():
             numbers.update(some)
         most = most or (row.array_task or "").partition("%")[2]
-    return _ranges(sorted(numbers)) + (f"%{most}" if most and numbers else "")
-
-
-def _ranges(numbers: Iterable[int]) -> str:
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+    return values.in_ranges(numbers) + (f"%{most}" if most and numbers else "")

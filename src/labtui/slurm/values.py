@@ -7,6 +7,7 @@ is not 0.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
 from math import ceil
@@ -235,6 +236,17 @@ def expand_path(
 
 
 _TASKS = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([0-9]{1,9}))?)?")
+
+
+def in_ranges(numbers: Iterable[int]) -> str:
+    """`0-2,5` of these numbers, the way Slurm writes tasks and cores."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)
 
 
 @lru_cache(maxsize=1024)

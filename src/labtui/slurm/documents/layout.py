@@ -72,14 +72,4 @@ def _cores(sockets: Any) -> str | None:
             if whole is None or not isinstance(cores, dict) or set(cores) != {"0"}:
                 return None
             held.append(whole)
-    return _ranges(sorted(held)) if held else None
-
-
-def _ranges(numbers: list[int]) -> str:
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and runs[-1][1] == number - 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)
+    return values.in_ranges(held) if held else None
