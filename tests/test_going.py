@@ -39,5 +39,7 @@ async def test_an_array_by_its_id_and_a_task_that_waits_with_others() -> None:
         for typed, key in (("1430", "1430"), ("1430_50", "1430_[8-99%4]"), ("1430_7", "1430_7")):
             await pilot.press("colon", *typed, "enter")
             await until(pilot, lambda key=key: screen.table.cursor_key == key)  # type: ignore[misc]
+            said = "waits in this row: actions take all of it" in screen.query_one("#foot").plain  # type: ignore[attr-defined]
+            assert said == (typed == "1430_50")
         await pilot.press("colon", *"1430_200", "enter")
         await until(pilot, lambda: "nothing is called" in screen.query_one("#foot").plain)  # type: ignore[attr-defined]

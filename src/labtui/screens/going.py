@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from labtui.registry import ACTIONS, COMMANDS, SUBJECT, SUBJECTS
+from labtui.slurm.values import is_task
 from labtui.text import inert
 from labtui.views.jobtable import JobTable
 
@@ -77,10 +78,14 @@ class Going:
                 return
         for name, key in self.names(None):
             if inert(key) == text:
+                self._screen.frame.unsay()
                 self._screen.goto(name, key)
                 return
         if (row := self._job_row(text)) is not None:
+            self._screen.frame.unsay()
             self._screen.goto("jobs", row)
+            if is_task(text) and not is_task(row):
+                self._screen.say(f"{inert(text, 40)} waits in this row: actions take all of it")
             return
         near = self.complete(text)
         hint = f"; did you mean {near[0]}?" if near else ""
